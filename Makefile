@@ -1,0 +1,47 @@
+# make run          trains configs/vae.py (CONFIG=configs/x.py picks another)
+# make test         lint and tests
+# make test-long    the tests that take minutes
+# make bench        training speed beside PyTorch
+PYTHON ?= python3
+CONFIG ?= configs/vae.py
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test test-long bench clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/python -m gen_jax.main --config=$(CONFIG) $(ARGS)
+
+test: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-long: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m bench $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'gen_jax needs Python 3.11 or newer: make PYTHON=python3.12 ...' \
+	  >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is newer than what it was made from, so a change of the dependencies
+# installs again.
+$(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@
+
+$(VENV)/bench.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,79 @@
+"""Variational autoencoder on MNIST, statically binarised at one half.
+
+  python -m gen_jax.main --config=configs/vae.py
+
+Variants: `dense`, `latent2`, `gaussian`, `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the convolutional VAE, or the variant that `arg` names."""
+  config = default()
+  shape = (28, 28, 1)
+  config.steps = 9000
+  config.data.binarize = 'static'
+  config.objective = dict(
+    name='vae.VAE',
+    encoder=dict(name='autoencoder.ConvEncoder', features=2 * 20),
+    decoder=dict(name='autoencoder.ConvDecoder', shape=shape),
+    likelihood='bernoulli',
+    learn_variance=False,
+    beta=1.0,
+    kl_warmup=0,
+    free_bits=0.0,
+    samples=1,
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=2e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.evals = dict(
+    elbo=dict(name='likelihood.ELBO', every=1000),
+    nll=dict(name='likelihood.NLL', every=0, samples=100, chunk=50),
+    active_units=dict(name='latents.ActiveUnits', every=0),
+    samples=dict(name='figures.Samples', every=1000, at_start=True),
+    reconstructions=dict(
+      name='figures.Reconstructions', every=1000, at_start=True
+    ),
+    interpolation=dict(name='figures.Interpolation', every=0),
+    scatter=dict(name='figures.Scatter', every=0),
+  )
+
+  def dense():
+    config.steps = 30_000
+    config.objective.encoder = dict(
+      name='autoencoder.DenseEncoder', features=2 * 20, hidden=(400,)
+    )
+    config.objective.decoder = dict(
+      name='autoencoder.DenseDecoder', shape=shape, hidden=(400,)
+    )
+    config.optim.model.learning_rate = 1e-3
+    config.evals.nll.samples = 1000
+
+  def latent2():
+    dense()
+    config.objective.encoder.features = 2 * 2
+    config.evals.manifold = dict(
+      name='figures.Manifold', every=1000, at_start=True
+    )
+
+  def gaussian():
+    config.data.binarize = ''
+    config.objective.likelihood = 'gaussian'
+    config.objective.learn_variance = True
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    config.objective.encoder.features = 2 * 2
+    config.objective.encoder.channels = (4, 8)
+    config.objective.decoder.channels = (8, 4)
+    config.evals.nll.samples = 100
+    config.evals.manifold = dict(name='figures.Manifold', size=3)
+
+  choose(arg, dict(dense=dense, latent2=latent2, gaussian=gaussian, test=test))
+  return config

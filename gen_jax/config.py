@@ -1,0 +1,294 @@
+"""Configs: what they hold, how they are read, and how they become objects."""
+
+import ast
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import inspect
+import json
+import pathlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gen_jax.errors import InputError, nearest
+
+# Fields that do not change the parameters that a run arrives at: a workdir may
+# be resumed with other values of these.
+_FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
+
+
+def default() -> ConfigDict:
+  """Returns the fields that every config has."""
+  return ConfigDict(
+    dict(
+      seed=0,
+      batch_size=128,  # over all devices
+      steps=10_000,
+      # Each stage overrides some fields by their dotted names, and has its
+      # own `steps`; without stages there is one, of `steps`.
+      stages=(),
+      parallel='jit',  # or 'pmap'
+      accumulate=1,  # parts of a batch, averaged for one update
+      steps_per_dispatch=64,
+      log_every=100,
+      data=dict(
+        name='mnist',  # a module of gen_jax.data
+        train='train',
+        test='test',
+        fields=ConfigDict(),  # what the module's `load` takes
+        binarize='',  # '', 'static' or 'dynamic'
+        flip=False,
+        resident='auto',  # keep the data on the device: 'auto', 'yes', 'no'
+      ),
+      objective=dict(name=''),
+      optim=ConfigDict(),  # by player
+      ema=ConfigDict(),  # decay by player
+      checkpoint=dict(every=1000, keep=2, best='', best_mode='min'),
+      evals=ConfigDict(),  # each with its class and how often it runs
+    )
+  )
+
+
+def choose(arg: str | None, variants: Mapping[str, Callable]) -> None:
+  """Applies the variant of `--config=file.py:variant`.
+
+  Args:
+    arg: what follows the colon; None or '' for the plain config.
+    variants: functions without arguments that change the config.
+  """
+  if not arg:
+    return
+  if arg not in variants:
+    raise InputError(f'variant {arg!r} is unknown.{nearest(arg, variants)}')
+  variants[arg]()
+
+
+def load(name: str) -> ConfigDict:
+  """Reads `path.py[:variant]` and returns its config.
+
+  Raises:
+    InputError: when there is no such file, or it has no `get_config`.
+  """
+  path, _, variant = name.partition(':')
+  file = pathlib.Path(path)
+  if not file.is_file():
+    beside = [str(p) for p in file.parent.glob('*.py')]
+    raise InputError(f'--config: no file {path!r}.{nearest(path, beside)}')
+  spec = importlib.util.spec_from_file_location(f'config_{file.stem}', file)
+  if spec is None or spec.loader is None:
+    raise InputError(f'--config: {path!r} is not a Python file.')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if not hasattr(module, 'get_config'):
+    raise InputError(f'--config: {path!r} does not define get_config(arg).')
+  return module.get_config(variant or None)
+
+
+def override(config: ConfigDict, field: str, text: str) -> None:
+  """Sets `field`, a dotted name, to the value that `text` stands for.
+
+  Raises:
+    InputError: on an unknown field or a value of another type.
+  """
+  parent, last = find(config, field, '--config')
+  parent[last] = _parse(text, parent[last], f'--config.{field}')
+
+
+def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
+  """Returns the group that holds `field`, a dotted name, and its last part.
+
+  Raises:
+    InputError: when there is no such field; `at` says where it was asked for.
+  """
+  node, parent, last = config, config, ''
+  for last in field.split('.'):
+    if not isinstance(node, ConfigDict) or last not in node:
+      known = node.keys() if isinstance(node, ConfigDict) else ()
+      raise InputError(
+        f'{at}.{field}: there is no field {last!r}.{nearest(last, known)}'
+      )
+    parent, node = node, node[last]
+  return parent, last
+
+
+def _parse(text: str, old: Any, where: str) -> Any:
+  """Reads `text` as a value of the type of `old`."""
+  if isinstance(old, ConfigDict):
+    try:
+      return ConfigDict(dict(ast.literal_eval(text)))
+    except (ValueError, SyntaxError, TypeError):
+      raise InputError(
+        f'{where} is a group of fields ({", ".join(old)}): set one of them, '
+        "or all as {'field': value, ...}."
+      ) from None
+  if isinstance(old, str):
+    return text
+  if isinstance(old, bool):
+    words = {'true': True, '1': True, 'false': False, '0': False}
+    if text.lower() not in words:
+      raise InputError(f'{where}={text}: expected True or False.')
+    return words[text.lower()]
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    value = text
+  if isinstance(old, float) and isinstance(value, int):
+    value = float(value)
+  if isinstance(old, tuple):
+    value = tuple(value) if isinstance(value, list | tuple) else (value,)
+  if old is not None and type(value) is not type(old):
+    raise InputError(
+      f'{where}={text}: expected {type(old).__name__}, as in {old!r}.'
+    )
+  return value
+
+
+def build(package: str, spec: Any, field: str, *args: Any) -> Any:
+  """Makes the object that a group of fields describes.
+
+  `name` is 'module.Class' inside the package, the other fields are the class's
+  own. A group within it that has a name is made first, from `gen_jax.models`.
+
+  Args:
+    package: 'gen_jax.objectives', 'gen_jax.evals' or 'gen_jax.models'.
+    spec: a ConfigDict or a mapping.
+    field: where the group stands in the config, for messages.
+    *args: leading arguments of the class.
+
+  Raises:
+    InputError: on an unknown name, an unknown field or a missing one.
+  """
+  fields = dict(spec)
+  name = fields.pop('name', '')
+  cls = _find(package, name, f'{field}.name')
+  known = [p.name for p in dataclasses.fields(cls) if p.init][len(args) :]
+  known = [k for k in known if k not in ('parent',)]
+  for key in fields:
+    if key not in known or key == 'name':
+      raise InputError(
+        f'{field}.{key}: {name} has no field {key!r}.{nearest(key, known)}'
+      )
+  values = {k: _plain(v, f'{field}.{k}') for k, v in fields.items()}
+  try:
+    inspect.signature(cls).bind(*args, **values)
+  except TypeError as error:
+    raise InputError(f'{field}: {name}: {error}') from error
+  return cls(*args, **values)
+
+
+def _plain(value, field):
+  """Turns what a config holds into what a frozen dataclass may hold."""
+  if isinstance(value, ConfigDict | dict):
+    if 'name' in value:
+      return build('gen_jax.models', value, field)
+    return {k: _plain(v, f'{field}.{k}') for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return tuple(_plain(v, field) for v in value)
+  return value
+
+
+def _find(package: str, name: str, field: str):
+  """Returns the dataclass `name`, 'module.Class', of a package."""
+  module_name, _, class_name = str(name).rpartition('.')
+  root = importlib.import_module(package)
+  modules = [m.name for m in pkgutil.iter_modules(root.__path__)]
+  if module_name not in modules:
+    raise InputError(
+      f'{field}={name!r}: {package} has no module {module_name!r}.'
+      + nearest(module_name or str(name), modules)
+    )
+  module = importlib.import_module(f'{package}.{module_name}')
+  classes = {
+    k: v
+    for k, v in vars(module).items()
+    if dataclasses.is_dataclass(v) and v.__module__ == module.__name__
+  }
+  if class_name not in classes:
+    raise InputError(
+      f'{field}={name!r}: {package}.{module_name} has no {class_name!r}.'
+      + nearest(class_name, classes)
+    )
+  return classes[class_name]
+
+
+def check(config: ConfigDict) -> None:
+  """Raises InputError on an unknown or a senseless field."""
+  known = default()
+  for key in config:
+    if key not in known:
+      raise InputError(
+        f'config.{key}: no such field.{nearest(key, known.keys())}'
+      )
+  for group in ('data', 'checkpoint'):
+    for key in config[group]:
+      if key not in known[group]:
+        raise InputError(
+          f'config.{group}.{key}: no such field.'
+          + nearest(key, known[group].keys())
+        )
+  for key in ('batch_size', 'steps', 'accumulate', 'log_every'):
+    if not isinstance(config[key], int) or config[key] < 1:
+      raise InputError(f'config.{key}={config[key]!r}: expected 1 or more.')
+  if config.batch_size % config.accumulate:
+    raise InputError(
+      f'config.accumulate={config.accumulate} does not divide '
+      f'batch_size={config.batch_size}.'
+    )
+  choices = {
+    'data.binarize': ('', 'static', 'dynamic'),
+    'data.resident': ('auto', 'yes', 'no'),
+    'parallel': ('jit', 'pmap'),
+    'checkpoint.best_mode': ('min', 'max'),
+  }
+  for field, values in choices.items():
+    value = config
+    for part in field.split('.'):
+      value = value[part]
+    if value not in values:
+      raise InputError(
+        f'config.{field}={value!r} is unknown.{nearest(str(value), values)}'
+      )
+
+
+def to_json(config: ConfigDict) -> str:
+  """Returns the config as readable JSON; `from_json` is its inverse."""
+  return config.to_json(indent=2, sort_keys=True) + '\n'
+
+
+def from_json(text: str) -> ConfigDict:
+  """Reads what `to_json` wrote."""
+  return ConfigDict(_tuples(json.loads(text)))
+
+
+def _tuples(value):
+  if isinstance(value, dict):
+    return {k: _tuples(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return tuple(_tuples(v) for v in value)
+  return value
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> Sequence[str]:
+  """Returns the fields in which two configs would train differently."""
+  old, new = (from_json(to_json(c)) for c in (old, new))
+  for config in (old, new):
+    for key in _FREE:
+      if key in config:
+        del config[key]
+  lines = difflib.ndiff(*(_flat(c) for c in (old, new)))
+  return [line for line in lines if line[0] in '+-']
+
+
+def _flat(config, prefix=''):
+  lines = []
+  for key in sorted(config):
+    value = config[key]
+    if isinstance(value, ConfigDict):
+      lines += _flat(value, f'{prefix}{key}.')
+    else:
+      lines.append(f'{prefix}{key}={value!r}')
+  return lines

@@ -1,0 +1,113 @@
+"""The vocabulary: a model is named players and an ordered list of updates.
+
+A VAE is a game of one player, a GAN of two, CycleGAN of four. A loss is a
+function of everybody's variables; an update says whose parameters move. What
+differs between papers stands in `gen_jax/objectives`, one file per paper; what
+is the same for all of them is done once, in `gen_jax/step.py`.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import flax.struct
+import jax
+import optax
+
+Batch = Mapping[str, jax.Array]  # {'image': [B, H, W, C], 'label': [B], ...}
+# {'gen': {'params': ..., 'batch_stats': ...}, 'disc': {...}}
+Players = Mapping[str, Mapping[str, Any]]
+# What a trained model can do, by name. The first argument is the players.
+#   'sample':       (players, *, key, num) -> images [num, H, W, C]
+#   'reconstruct':  (players, images, *, key) -> images [B, H, W, C]
+#   'encode':       (players, images) -> codes [B, Z]
+#   'decode':       (players, codes [B, Z]) -> images [B, H, W, C]
+#   'elbo':         (players, images, *, key) -> {'elbo': [B], ...}, nats
+#   'log_weights':  (players, images, *, key, num) -> [num, B], nats
+PredictFn = Callable[..., Any]
+
+
+class Aux(NamedTuple):
+  """What a loss returns beside its value.
+
+  Attributes:
+    metrics: scalars by name, averaged over the devices by the step.
+    state: new non-parameter collections by player, such as
+      `{'gen': {'batch_stats': ...}}`; what is not named stays as it is.
+  """
+
+  metrics: dict[str, jax.Array] = {}
+  state: dict[str, Any] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+  """Descend `loss` with respect to the players in `wrt`.
+
+  Updates of a step run in their order, each on the outcome of the one before.
+
+  Attributes:
+    wrt: the players whose parameters move.
+    loss: `(players, batch, *, key, step) -> (scalar, Aux)`. `step` counts from
+      the start of the stage, so that a schedule inside a loss is exact over a
+      resume.
+    every: run at the last step of each `every` steps, so that WGAN's generator
+      moves after `n_critic` updates of its critic.
+    name: prefix of the update's metrics.
+  """
+
+  wrt: tuple[str, ...]
+  loss: Callable[..., tuple[jax.Array, Aux]]
+  every: int = 1
+  name: str = ''
+
+  def __post_init__(self):
+    if not self.name:
+      object.__setattr__(self, 'name', '+'.join(self.wrt))
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that changes in training, and nothing else: no functions, no keys."""
+
+  step: jax.Array  # int32 scalar, steps over all stages
+  players: dict[str, Any]
+  opt: dict[str, optax.OptState]
+  ema: dict[str, Any]  # averaged parameters of the players that have an EMA
+
+
+class Objective(Protocol):
+  """One paper. Frozen dataclasses implement it; there is no base class."""
+
+  # What images look like to the networks: 'unit', [0, 1], or 'symmetric',
+  # [-1, 1].
+  pixels: str
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    """Returns every player's variables, for a batch of examples."""
+
+  def updates(self) -> tuple[Update, ...]:
+    """Returns what one training step does, in order."""
+
+  def predict_fns(self) -> Mapping[str, PredictFn]:
+    """Returns what the trained model can do, by name."""
+
+
+def stream(seed: int, name: str) -> jax.Array:
+  """Returns the root key of a named stream of randomness.
+
+  Keys are never stored: a run's randomness is a function of the seed, the
+  stream ('init', 'train', 'eval', ...) and the step.
+  """
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def averaged(state: TrainState) -> Players:
+  """Returns the players with their averaged parameters where there are any."""
+  return {
+    name: {**variables, 'params': state.ema[name]}
+    if name in state.ema
+    else variables
+    for name, variables in state.players.items()
+  }

@@ -1,0 +1,284 @@
+"""A folder of images: one class per subfolder, or all in one place.
+
+  path/cat/1.jpg  path/dog/2.png          two classes, split by a hash
+  path/1.jpg      path/2.png              no classes, split by a hash
+  path/train/...  path/test/...           the subfolders are the splits
+
+A subfolder `train`, `trainA` or `trainB` makes all subfolders of such names
+(train, test, val, validation; also with A or B) the splits. Else about a
+tenth of the images is 'test': those whose relative name has a fixed hash, so
+that an image stays in its split when others come and go.
+
+Every image of a split is decoded once when it is opened, so that a damaged
+file is found then and not after hours of training.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from gen_jax.data import images
+from gen_jax.data.sources import (
+  ArraySource,
+  Fields,
+  Indices,
+  check_indices,
+  check_split,
+  describe,
+)
+from gen_jax.errors import InputError
+
+EXTENSIONS = frozenset(
+  '.bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp'.split()
+)
+
+# A set up to this size is decoded once and kept.
+MEMORY_BYTES = 2**30
+
+_SPLIT_NAME = re.compile(r'(train|test|val|validation)[AB]?')
+_SHOWN = 5  # files that a message names
+_BAR = 1000  # files from which on progress is shown
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FolderSource:
+  """A split that is decoded as it is read.
+
+  Attributes:
+    name: of the folder.
+    split: of the folder.
+    files: of the split.
+    labels: int32 [N], or None without classes.
+    shape: (H, W, C) of the images.
+    classes: names by label.
+    notes: what the check found, for the summary.
+  """
+
+  name: str
+  split: str
+  files: tuple[pathlib.Path, ...]
+  labels: np.ndarray | None
+  shape: images.Shape
+  classes: tuple[str, ...] = ()
+  notes: str = ''
+  arrays: None = None
+
+  @property
+  def fields(self) -> Fields:
+    fields = {'image': (self.shape, np.dtype(np.uint8))}
+    if self.labels is not None:
+      fields['label'] = ((), np.dtype(np.int32))
+    return fields
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    indices = check_indices(indices, len(self))
+    out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
+    files = [self.files[i] for i in indices]
+    read = images.map_threads(lambda f: images.read_file(f, self.shape), files)
+    for i, image in enumerate(read):
+      out['image'][i] = image
+    if self.labels is not None:
+      out['label'] = self.labels[indices]
+    return out
+
+  def summary(self) -> str:
+    return f'{describe(self, self.name, self.split)}\n{self.notes}'
+
+
+def load(
+  split: str,
+  path: str,
+  shape: images.Shape,
+  skip_unreadable: bool = False,
+) -> ArraySource | FolderSource:
+  """Returns a split of a folder, in memory if it takes 1 GiB or less.
+
+  Args:
+    split: 'train' or 'test', or the name of a subfolder such as 'trainA'.
+    path: of the folder.
+    shape: (H, W, C) that the images are cropped and resized to.
+    skip_unreadable: leaves out the files that cannot be decoded, which the
+      summary then names.
+
+  Raises:
+    InputError: a folder without images, an unknown split, or files that
+      cannot be decoded.
+  """
+  shape = images.check_shape(shape)
+  root = pathlib.Path(path).expanduser()
+  if not root.is_dir():
+    raise InputError(f'data.path: there is no folder {root}.')
+  files, classes = _find(root, split)
+
+  in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
+  image = np.empty((len(files), *shape), np.uint8) if in_memory else None
+  facts = _check(files, shape, image)
+  bad = [i for i, fact in enumerate(facts) if fact.error]
+  if bad:
+    listed = _list_bad(root, [(files[i].path, facts[i].error) for i in bad])
+    if not skip_unreadable or len(bad) == len(files):
+      raise InputError(
+        f'data.path: {len(bad)} of {len(files)} images of {root} cannot be '
+        f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
+      )
+  good = [i for i, fact in enumerate(facts) if not fact.error]
+  notes = _report([facts[i] for i in good])
+  if bad:
+    notes += f'\nleft out {len(bad)} unreadable: {listed}'
+
+  labels = None
+  if classes:
+    labels = np.array([classes.index(files[i].label) for i in good], np.int32)
+  if image is None:
+    paths = tuple(files[i].path for i in good)
+    return FolderSource(root.name, split, paths, labels, shape, classes, notes)
+  arrays = {'image': image[good] if bad else image}
+  if labels is not None:
+    arrays['label'] = labels
+  return ArraySource(root.name, split, arrays, classes, notes)
+
+
+class _File(NamedTuple):
+  path: pathlib.Path
+  label: str  # name of the class, '' without
+
+
+class _Fact(NamedTuple):
+  """What the check of a file found."""
+
+  size: tuple[int, int] = (0, 0)  # width, height in pixels
+  mode: str = ''
+  error: str = ''
+
+
+def _find(root: pathlib.Path, split: str) -> tuple[list[_File], tuple]:
+  """Returns the files of a split and the classes of the whole folder."""
+  names = sorted(
+    p.name
+    for p in root.iterdir()
+    if p.is_dir() and _SPLIT_NAME.fullmatch(p.name)
+  )
+  if any(name.startswith('train') for name in names):
+    check_split(split, names, str(root))
+    # Of all splits, for a class must have one label in each of them.
+    found = {name: _list(root / name) for name in names}
+    files = found[split]
+    everything = [f for part in found.values() for f in part]
+    if not files:
+      raise InputError(_no_images(root / split))
+  else:
+    check_split(split, ('train', 'test'), str(root))
+    everything = _list(root)
+    if not everything:
+      raise InputError(_no_images(root))
+    files = [f for f in everything if _hash_split(root, f.path) == split]
+    if not files:
+      raise InputError(
+        f'data.split: none of the {len(everything)} images of {root} falls '
+        f'into "{split}"; put them into subfolders train and test.'
+      )
+  return files, tuple(sorted({f.label for f in everything} - {''}))
+
+
+def _list(folder: pathlib.Path) -> list[_File]:
+  """Returns the images below a folder, sorted by their relative name."""
+  files = []
+  for path in _walk(folder):
+    name = path.relative_to(folder)
+    files.append(_File(path, name.parts[0] if len(name.parts) > 1 else ''))
+  files.sort(key=lambda f: f.path.as_posix())
+  beside = [f for f in files if not f.label]
+  if beside and len(beside) < len(files):
+    raise InputError(
+      f'data.path: {folder} has {len(beside)} images beside the class '
+      f'folders, such as {beside[0].path.name}; move them into one.'
+    )
+  return files
+
+
+def _walk(
+  folder: pathlib.Path, above: tuple[str, ...] = ()
+) -> Iterator[pathlib.Path]:
+  """Yields the images below a folder; `above` are the folders around it."""
+  real = os.path.realpath(folder)
+  if real in above:  # links are followed, but not in circles
+    return
+  for path in folder.iterdir():
+    if path.name.startswith('.'):
+      continue
+    if path.is_dir():
+      yield from _walk(path, (*above, real))
+    elif path.suffix.lower() in EXTENSIONS:
+      yield path
+
+
+def _hash_split(root: pathlib.Path, path: pathlib.Path) -> str:
+  name = path.relative_to(root).as_posix()
+  digest = hashlib.sha256(name.encode()).digest()
+  return 'test' if int.from_bytes(digest, 'big') % 10 == 0 else 'train'
+
+
+def _no_images(folder: pathlib.Path) -> str:
+  return f'data.path: {folder} has no images ({", ".join(sorted(EXTENSIONS))}).'
+
+
+def _check(
+  files: list[_File], shape: images.Shape, out: np.ndarray | None
+) -> list[_Fact]:
+  """Decodes every file, into `out` [N, H, W, C] if that is given."""
+
+  def check(i: int) -> _Fact:
+    try:
+      with images.open_image(files[i].path) as image:
+        size, mode = image.size, image.mode
+        decoded = images.fit(image, shape)
+    # Pillow's decoders raise errors of many kinds on a damaged file.
+    except Exception as e:
+      return _Fact(error=_reason(e))
+    if out is not None:
+      out[i] = decoded
+    return _Fact(size, mode)
+
+  facts = images.map_threads(check, range(len(files)))
+  progress = tqdm.tqdm(
+    facts,
+    desc='checking images',
+    total=len(files),
+    disable=len(files) <= _BAR,
+  )
+  return list(progress)
+
+
+def _reason(error: Exception) -> str:
+  if isinstance(error, InputError):  # it starts with the name of the file
+    return str(error).partition(': ')[2].rstrip('.')
+  if type(error).__name__ == 'UnidentifiedImageError':
+    return 'not an image'
+  return str(error) or type(error).__name__
+
+
+def _list_bad(root: pathlib.Path, bad: list[tuple[pathlib.Path, str]]) -> str:
+  shown = [f'{p.relative_to(root)} ({why})' for p, why in bad[:_SHOWN]]
+  more = [f'{len(bad) - _SHOWN} more'] if len(bad) > _SHOWN else []
+  return ', '.join(shown + more)
+
+
+def _report(facts: list[_Fact]) -> str:
+  widths, heights = zip(*(fact.size for fact in facts), strict=True)
+  modes = collections.Counter(fact.mode for fact in facts).most_common()
+  return (
+    f'files: width {min(widths)}..{max(widths)}, height '
+    f'{min(heights)}..{max(heights)} pixels; modes '
+    + ', '.join(f'{mode} {count}' for mode, count in modes)
+  )

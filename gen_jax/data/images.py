@@ -1,0 +1,129 @@
+"""Images of any size and mode, brought to the one shape that a model takes."""
+
+import concurrent.futures
+import functools
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gen_jax.errors import InputError
+
+MAX_PIXELS = 100_000_000
+
+Shape = tuple[int, int, int]  # H, W, C
+
+_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
+
+
+def check_shape(shape: Iterable[int]) -> Shape:
+  """Returns (H, W, C) as a tuple of ints.
+
+  Raises:
+    InputError: it is not three positive numbers, or C is not 1, 3 or 4.
+  """
+  try:
+    h, w, c = map(int, shape)
+  except (TypeError, ValueError):
+    h, w, c = 0, 0, 0
+  if h < 1 or w < 1 or c not in _MODES:
+    raise InputError(
+      f'data.shape: {shape} is not (height, width, channels) with 1 (grey), 3 '
+      '(RGB) or 4 (RGBA) channels.'
+    )
+  return h, w, c
+
+
+def open_image(file: str | os.PathLike | bytes, name: str = '') -> Image.Image:
+  """Reads an image's header; the pixels are decoded on first use.
+
+  Args:
+    file: a path, or the encoded bytes.
+    name: stands in messages in place of the path.
+
+  Raises:
+    InputError: the header promises more than 100 megapixels: decoding such
+      a file could exhaust the memory (a "decompression bomb").
+  """
+  name = name or (f'{len(file)} bytes' if isinstance(file, bytes) else file)
+  try:
+    image = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+      image.close()
+      raise Image.DecompressionBombError(f'{width}x{height} pixels')
+  except Image.DecompressionBombError as e:
+    raise InputError(
+      f'{name}: more than {MAX_PIXELS // 10**6} megapixels ({e}).'
+    ) from e
+  return image
+
+
+def fit(image: Image.Image, shape: Shape) -> np.ndarray:
+  """Returns an image as uint8 [H, W, C].
+
+  The camera's orientation is applied; transparency is composited on white
+  where C is 1 or 3; the centre is cropped to the aspect ratio of the shape
+  and resized with an antialiased Lanczos filter. An image that has the shape
+  is returned as it is.
+
+  Args:
+    image: of any size and mode; of a 16-bit image the high byte counts.
+    shape: (H, W, C), with C of 1 (grey), 3 (RGB) or 4 (RGBA).
+  """
+  return _fit_upright(ImageOps.exif_transpose(image), shape)
+
+
+def fit_array(images: np.ndarray, shape: Shape) -> np.ndarray:
+  """Does the same for a batch: uint8 [N, h, w, c] -> [N, H, W, C]."""
+  if images.shape[1:] == tuple(shape):
+    return images
+  out = np.empty((len(images), *shape), np.uint8)
+  # Not in threads: so little work per image is slower there.
+  for x, y in zip(images, out, strict=True):
+    image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
+    y[...] = _fit_upright(image, shape)
+  return out
+
+
+def read_file(path: pathlib.Path, shape: Shape) -> np.ndarray:
+  """Decodes one file to uint8 [H, W, C]; errors are those of Pillow."""
+  with open_image(path) as image:
+    return fit(image, shape)
+
+
+def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:
+  """Maps in threads, in order: decoding gives the interpreter lock free."""
+  return _pool().map(fn, items)
+
+
+@functools.cache
+def _pool() -> concurrent.futures.ThreadPoolExecutor:
+  return concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1))
+
+
+def _fit_upright(image: Image.Image, shape: Shape) -> np.ndarray:
+  height, width, channels = shape
+  image = _convert(image, _MODES[channels])
+  if image.size != (width, height):
+    image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+  return np.asarray(image, np.uint8).reshape(shape)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+  """Converts to 8 bits of 'L', 'RGB' or 'RGBA'."""
+  if image.mode.startswith('I'):
+    # 16-bit files open as 'I;16' or 'I', which Pillow's convert would clip.
+    high = np.clip(np.asarray(image).astype(np.int32) >> 8, 0, 255)
+    image = Image.fromarray(high.astype(np.uint8))
+  elif image.mode == 'F':
+    raise ValueError('floating-point pixels have no fixed range')
+  if image.has_transparency_data and mode != 'RGBA':
+    image = image.convert('RGBA')
+    white = Image.new('RGBA', image.size, 'white')
+    image = Image.alpha_composite(white, image).convert('RGB')
+  return image if image.mode == mode else image.convert(mode)

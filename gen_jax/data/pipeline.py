@@ -1,0 +1,231 @@
+"""From a source to the batches of a step, as a pure function of (seed, step).
+
+The indices of the images that step t sees follow from the seed and t alone:
+a permutation of the data per epoch, cut into batches without a remainder. So
+a resume needs no iterator state, and each process reads just its slice. A
+small set lives on the devices and is gathered there; a large one streams from
+the host. Both give the same batches.
+"""
+
+import dataclasses
+import functools
+import math
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.core import Batch
+from gen_jax.data.sources import Source
+
+_RESIDENT_BYTES = 2**30
+_STREAMED_BYTES = 2**26  # of one dispatch
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, name: str, epoch: int, size: int) -> np.ndarray:
+  """Returns a permutation of `size` indices, int32.
+
+  It sorts the raw output of a Philox generator, which, unlike NumPy's
+  `permutation`, is promised to stay the same.
+  """
+  entropy = [seed, zlib.crc32(name.encode()), epoch]
+  bits = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(size)
+  return np.argsort(bits, kind='stable').astype(np.int32)
+
+
+def indices(
+  seed: int, name: str, first: int, count: int, size: int
+) -> np.ndarray:
+  """Returns the indices of the images shown as number first, first + 1, ...
+
+  Args:
+    seed: of the run.
+    name: of the stream, so that two domains are shuffled apart.
+    first: images shown before.
+    count: how many.
+    size: of the data set.
+  """
+  position = np.arange(first, first + count)
+  epoch, offset = np.divmod(position, size)
+  out = np.empty(count, np.int32)
+  for e in np.unique(epoch):
+    here = epoch == e
+    out[here] = permutation(seed, name, int(e), size)[offset[here]]
+  return out
+
+
+class Batches:
+  """The inputs of the train chunk, for any range of steps."""
+
+  def __init__(
+    self,
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    resident: str = 'auto',
+    start_step: int = 0,
+    start_images: int = 0,
+    process: tuple[int, int] = (0, 1),
+  ):
+    """Prepares the batches of one stage.
+
+    Args:
+      source: the training split.
+      batch_size: over all devices of all processes.
+      seed: of the run.
+      resident: 'yes', 'no', or 'auto' for sets up to 1 GiB in memory.
+      start_step: the stage's first step.
+      start_images: images shown before it.
+      process: this process's index, and their number.
+    """
+    self._source = source
+    self._batch_size = batch_size
+    self._seed = seed
+    self._start = (start_step, start_images)
+    self._process = process
+    self._stream: _Stream | None = None
+    self._example_bytes = sum(
+      math.prod(shape) * np.dtype(dtype).itemsize
+      for shape, dtype in source.fields.values()
+    )
+    self.data: Mapping[str, np.ndarray] | None = None
+    small = self._example_bytes * len(source) <= _RESIDENT_BYTES
+    if resident == 'yes' or (resident == 'auto' and small):
+      self.data = source.arrays or source.__getitems__(range(len(source)))
+
+  def rows(self, step: int) -> np.ndarray:
+    """Returns this process's slice of the indices of a step's batch."""
+    start_step, start_images = self._start
+    process, processes = self._process
+    part = self._batch_size // processes
+    first = start_images + (step - start_step) * self._batch_size
+    return indices(
+      self._seed, 'data', first + process * part, part, len(self._source)
+    )
+
+  def inputs(self, step: int, count: int, length: int) -> Any:
+    """Returns what the train chunk takes for `count` steps from `step` on.
+
+    By field [length, B, ...]: indices for a resident set, else raw batches;
+    what lies beyond `count` is not used.
+    """
+    if self.data is not None:
+      rows = [self.rows(step + t) for t in range(count)]
+      rows = _padded(rows, length)
+      return dict.fromkeys(self.data, rows)
+    if self._stream is None or self._stream.step != step:
+      self.close()
+      self._stream = _Stream(self._read, step)
+    batches = [self._stream.next() for _ in range(count)]
+    return {k: _padded([b[k] for b in batches], length) for k in batches[0]}
+
+  def length(self, steps: int) -> int:
+    """Returns how many of `steps` batches to send in one dispatch."""
+    if self.data is not None:
+      return steps
+    one = self._batch_size * self._example_bytes
+    return int(np.clip(_STREAMED_BYTES // one, 1, steps))
+
+  def close(self) -> None:
+    """Stops reading ahead."""
+    if self._stream is not None:
+      self._stream.close()
+      self._stream = None
+
+  def _read(self, step: int) -> dict[str, np.ndarray]:
+    return self._source.__getitems__(self.rows(step))
+
+
+def _padded(parts, length):
+  out = np.empty((length, *parts[0].shape), parts[0].dtype)
+  out[: len(parts)] = parts
+  out[len(parts) :] = parts[-1]
+  return out
+
+
+class _Stream:
+  """Reads the batches of consecutive steps ahead, in a thread."""
+
+  def __init__(self, read: Callable[[int], Any], step: int, ahead: int = 8):
+    self.step = step  # of the next batch
+    self._queue: queue.Queue = queue.Queue(maxsize=ahead)
+    self._stopped = threading.Event()
+    self._thread = threading.Thread(
+      target=self._run, args=(read, step), daemon=True
+    )
+    self._thread.start()
+
+  def next(self):
+    batch = self._queue.get()
+    if isinstance(batch, BaseException):
+      raise batch
+    self.step += 1
+    return batch
+
+  def close(self):
+    self._stopped.set()
+    self._thread.join()
+
+  def _run(self, read, step):
+    while not self._stopped.is_set():
+      try:
+        batch = read(step)
+      except BaseException as error:  # raised again where it is asked for
+        batch = error
+      step += 1
+      while not self._stopped.is_set():
+        try:
+          self._queue.put(batch, timeout=0.1)
+          break
+        except queue.Full:
+          continue
+      if isinstance(batch, BaseException):
+        return
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+  """Raw examples to what the networks see, on the device.
+
+  uint8 images become float32, in [0, 1] for 'unit' pixels or [-1, 1] for
+  'symmetric' ones; everything else stays as it is.
+
+  Attributes:
+    pixels: 'unit' or 'symmetric'.
+    binarize: '' leaves grey values; 'static' sets a pixel to 1 from 128 on;
+      'dynamic' draws it anew each time, with its grey value as probability
+      (Salakhutdinov and Murray 2008).
+    flip: mirror every second image, drawn at random. Off in evaluation.
+  """
+
+  pixels: str
+  binarize: str = ''
+  flip: bool = False
+
+  def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+    out = {}
+    for index, (name, x) in enumerate(sorted(batch.items())):
+      if x.dtype == jnp.uint8 and x.ndim == 4:
+        x = self._image(x, jax.random.fold_in(key, index))
+      out[name] = x
+    return out
+
+  def _image(self, x, key):  # [B, H, W, C]
+    key_binarize, key_flip = jax.random.split(key)
+    if self.binarize == 'static':
+      x = (x >= 128).astype(jnp.float32)
+    else:
+      x = x.astype(jnp.float32) / 255
+    if self.binarize == 'dynamic':
+      x = jax.random.bernoulli(key_binarize, x).astype(jnp.float32)
+    if self.flip:
+      mirrored = jax.random.bernoulli(key_flip, shape=(len(x), 1, 1, 1))
+      x = jnp.where(mirrored, x[:, :, ::-1], x)
+    return x * 2 - 1 if self.pixels == 'symmetric' else x

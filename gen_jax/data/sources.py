@@ -1,0 +1,221 @@
+"""Random access to one split of a data set, and how a config names it."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from gen_jax.errors import InputError, nearest
+
+Indices = Sequence[int] | np.ndarray
+Fields = dict[str, tuple[tuple[int, ...], np.dtype]]
+
+_SPLIT = re.compile(r'([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?')
+
+
+class Source(Protocol):
+  """Random access to the examples of one split.
+
+  Fields: 'image' uint8 [H, W, C] and, in a labelled set, 'label' int32 [],
+  an index into `classes`.
+  """
+
+  classes: tuple[str, ...]  # names by label; empty without labels
+
+  @property
+  def fields(self) -> Fields:
+    """The shape and dtype of each field of one example."""
+
+  @property
+  def arrays(self) -> dict[str, np.ndarray] | None:
+    """The whole split, or None where it is not in memory."""
+
+  def __len__(self) -> int:
+    """The number of examples."""
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    """Returns the examples at `indices`, stacked along a leading axis."""
+
+  def summary(self) -> str:
+    """Says in a few lines what the split is."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySource:
+  """A split that is in memory.
+
+  Attributes:
+    name: of the data set, for the summary.
+    split: of the data set.
+    arrays: field -> [N, ...].
+    classes: names by label.
+    notes: further lines of the summary.
+  """
+
+  name: str
+  split: str
+  arrays: dict[str, np.ndarray]
+  classes: tuple[str, ...] = ()
+  notes: str = ''
+
+  @property
+  def fields(self) -> Fields:
+    return {k: (v.shape[1:], v.dtype) for k, v in self.arrays.items()}
+
+  def __len__(self) -> int:
+    return len(self.arrays['image'])
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    indices = check_indices(indices, len(self))
+    return {k: v[indices] for k, v in self.arrays.items()}
+
+  def summary(self) -> str:
+    line = describe(self, self.name, self.split)
+    return f'{line}\n{self.notes}' if self.notes else line
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset:
+  """The examples [start, stop) of a source."""
+
+  source: Source
+  start: int
+  stop: int
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    return self.source.classes
+
+  @property
+  def fields(self) -> Fields:
+    return self.source.fields
+
+  @property
+  def arrays(self) -> dict[str, np.ndarray] | None:
+    arrays = self.source.arrays
+    if arrays is None:
+      return None
+    return {k: v[self.start : self.stop] for k, v in arrays.items()}
+
+  def __len__(self) -> int:
+    return self.stop - self.start
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    indices = check_indices(indices, len(self))
+    return self.source.__getitems__(indices + self.start)
+
+  def summary(self) -> str:
+    whole = self.source.summary()
+    return f'{len(self)} examples, [{self.start}:{self.stop}] of {whole}'
+
+
+def open_split(name: str, split: str, **fields: Any) -> Source:
+  """Opens a split of a data set.
+
+  Args:
+    name: a module of `gen_jax.data` that defines `load`: 'mnist', 'emoji',
+      'tfds', 'folder'.
+    split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
+      'train[:90%]'.
+    **fields: the arguments of that module's `load`.
+
+  Raises:
+    InputError: an unknown name, split or field, or an empty slice.
+  """
+  load = _find_load(name)
+  parameters = list(inspect.signature(load).parameters.values())[1:]
+  for field in fields:
+    if field not in {p.name for p in parameters}:
+      raise InputError(
+        f'data.{field}: unknown field of data.name "{name}".'
+        + nearest(field, [p.name for p in parameters])
+      )
+  for p in parameters:
+    if p.default is p.empty and p.name not in fields:
+      raise InputError(f'data.{p.name}: needed with data.name "{name}".')
+
+  match = _SPLIT.fullmatch(split)
+  if not match:
+    raise InputError(
+      f'data.split: "{split}" is neither a split nor a slice of one, such as '
+      '"train" or "train[:-5000]".'
+    )
+  base, start, stop = match.groups()
+  source = load(base, **fields)
+  if '[' not in split:
+    return source
+  size = len(source)
+  start = _bound(start, size, 0, split)
+  stop = _bound(stop, size, size, split)
+  if start >= stop:
+    raise InputError(f'data.split: "{split}" is empty; "{base}" has {size}.')
+  return Subset(source, start, stop)
+
+
+def check_split(split: str, known: Iterable[str], what: str) -> None:
+  """Raises InputError unless `split` is one of the `known` splits."""
+  known = list(known)
+  if split not in known:
+    raise InputError(
+      f'data.split: {what} has no split "{split}".' + nearest(split, known)
+    )
+
+
+def check_indices(indices: Indices, size: int) -> np.ndarray:
+  """Returns indices as an array; raises IndexError outside [0, size)."""
+  indices = np.asarray(indices, np.int64)
+  if indices.size and not (0 <= indices.min() and indices.max() < size):
+    raise IndexError(f'An index lies outside [0, {size}): {indices}')
+  return indices
+
+
+def describe(source: Source, name: str, split: str) -> str:
+  """Returns a line such as 'mnist train: 60000 x 28x28x1, 10 classes'."""
+  shape = 'x'.join(map(str, source.fields['image'][0]))
+  line = f'{name} {split}: {len(source)} images of {shape}'
+  if source.classes:
+    count = len(source.classes)
+    shown = ', '.join(source.classes[:10]) + (', ...' if count > 10 else '')
+    line += f', {count} {"class" if count == 1 else "classes"} ({shown})'
+  return line
+
+
+def _import(name: str) -> ModuleType:
+  return importlib.import_module(f'gen_jax.data.{name}')
+
+
+def _find_load(name: str):
+  package = importlib.import_module('gen_jax.data')
+  modules = [m.name for m in pkgutil.iter_modules(package.__path__)]
+  # A module that opens splits is one that has `load`; the others help it.
+  if name in modules and hasattr(_import(name), 'load'):
+    return _import(name).load
+  known = [m for m in modules if hasattr(_import(m), 'load')]
+  raise InputError(
+    f'data.name: there is no data set "{name}".' + nearest(name, known)
+  )
+
+
+def _bound(text: str | None, size: int, default: int, split: str) -> int:
+  """Returns a bound of a slice as an index in [0, size]."""
+  if text is None:
+    return default
+  percent = text.endswith('%')
+  value = int(text.rstrip('%'))
+  if percent:
+    # From a whole percentage, so that [:90%] and [90%:] meet exactly.
+    value = value if value >= 0 else 100 + value
+    index = round(size * value / 100)
+  else:
+    index = value if value >= 0 else size + value
+  if not 0 <= index <= size:
+    raise InputError(
+      f'data.split: "{split}" reaches beyond the {size} examples.'
+    )
+  return index

@@ -1,0 +1,261 @@
+"""Any prepared data set of TensorFlow Datasets, read without TensorFlow.
+
+The examples are read at random from ArrayRecord files and decoded by Pillow.
+MNIST and Fashion-MNIST are also prepared here; TFDS needs TensorFlow for that,
+and so every other data set has to be prepared elsewhere:
+
+  tfds build celeb_a --file_format=array_record --data_dir=DIR
+
+on a machine with TensorFlow; DIR is then copied and named in `data.data_dir`.
+"""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from gen_jax.data import images
+from gen_jax.data.sources import (
+  Fields,
+  Indices,
+  check_indices,
+  check_split,
+  describe,
+)
+from gen_jax.errors import InputError, nearest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TfdsSource:
+  """A split that streams from ArrayRecord files.
+
+  Attributes:
+    name: full name of the data set, with its version.
+    split: of the data set.
+    records: random access to the serialized examples.
+    features: the TFDS features that are read, and no others.
+    shape: (H, W, C) of the images.
+    image: the field with the image.
+    label: the field with the label, or None.
+    classes: names by label.
+  """
+
+  name: str
+  split: str
+  records: Any
+  features: Any
+  shape: images.Shape
+  image: str
+  label: str | None
+  classes: tuple[str, ...] = ()
+  arrays: None = None
+
+  @property
+  def fields(self) -> Fields:
+    fields = {'image': (self.shape, np.dtype(np.uint8))}
+    if self.label is not None:
+      fields['label'] = ((), np.dtype(np.int32))
+    return fields
+
+  def __len__(self) -> int:
+    return len(self.records)
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    import tensorflow_datasets as tfds
+
+    indices = check_indices(indices, len(self))
+    # The encoded bytes, for TFDS itself would decode in one thread.
+    raw = {self.image: tfds.decode.SkipDecoding()}
+    examples = [
+      self.features.deserialize_example_np(record, decoders=raw)
+      for record in self.records.__getitems__(indices.tolist())
+    ]
+    out = {'image': np.empty((len(examples), *self.shape), np.uint8)}
+    if self.label is not None:
+      labels = [_pick(example, self.label) for example in examples]
+      out['label'] = np.array(labels, np.int32)
+    encoded = [example[self.image] for example in examples]
+    for i, image in enumerate(images.map_threads(self._decode, encoded)):
+      out['image'][i] = image
+    return out
+
+  def summary(self) -> str:
+    return describe(self, self.name, self.split)
+
+  def _decode(self, encoded: bytes) -> np.ndarray:
+    with images.open_image(encoded, f'an image of {self.name}') as image:
+      return images.fit(image, self.shape)
+
+
+def load(
+  split: str,
+  dataset: str,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+  shape: images.Shape | None = None,
+  image: str = 'image',
+  label: str | None = 'label',
+) -> TfdsSource:
+  """Returns a split of a prepared data set; prepares MNIST and Fashion-MNIST.
+
+  Args:
+    split: as TFDS names it.
+    dataset: 'fashion_mnist', 'celeb_a', 'cycle_gan/horse2zebra', or with a
+      version, 'lfw:0.1.1'.
+    data_dir: where it is prepared; by default where TFDS looks, which is
+      $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    manual_dir: a folder with the idx files of 'mnist' or 'fashion_mnist',
+      which are else downloaded.
+    shape: (H, W, C) that the images are cropped and resized to; not needed
+      where the data set's images have one size.
+    image: the field with the image.
+    label: the field with an integer or boolean, 'attributes/Smiling' in a
+      nested one. The default is left out where it does not exist.
+
+  Raises:
+    InputError: the data set is not prepared, or not as ArrayRecord; or an
+      unknown split or field. Nothing here waits for the network longer than
+      some seconds.
+  """
+  import tensorflow_datasets as tfds
+
+  builder = _open(dataset, data_dir, manual_dir)
+  info = builder.info
+  check_split(split, info.splits, info.full_name)
+  if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
+    raise InputError(
+      f'data.dataset: "{builder.data_dir}" has {info.file_format.value} files, '
+      'which are not random access; ' + _how_to_prepare(dataset, 'NEW_DIR')
+    )
+  features, shape, label, classes = _choose(info, image, label, shape)
+  records = builder.as_data_source(
+    split,
+    deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+    file_format='array_record',
+  )
+  for file in info.splits[split].filepaths:
+    if not file.exists():
+      raise InputError(f'data.dataset: {file} is missing; copy it again.')
+  return TfdsSource(
+    info.full_name, split, records, features, shape, image, label, classes
+  )
+
+
+def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
+  """Returns the builder of a prepared data set, from its files alone.
+
+  The stock builders are not asked: they belong to one version of the data,
+  and import TensorFlow.
+  """
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core import read_only_builder
+
+  root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+  where = root if data_dir else None  # TFDS then looks in several places
+  try:
+    try:
+      return read_only_builder.builder_from_files(dataset, data_dir=where)
+    except tfds.core.DatasetNotFoundError:
+      pass
+    from gen_jax.data import tfds_idx
+
+    if dataset in tfds_idx.DATASETS:
+      tfds_idx.prepare(dataset, root, manual_dir)
+      return read_only_builder.builder_from_files(dataset, data_dir=root)
+  except InputError:
+    raise
+  except (OSError, ValueError, RuntimeError) as e:
+    # TFDS explains in many lines; the first says what happened.
+    reason = str(e).strip().split('\n')[0]
+    raise InputError(
+      f'data.dataset: cannot open "{dataset}": {reason}' + _similar(dataset)
+    ) from e
+
+  name = dataset.split('/')[0].split(':')[0]
+  found = root / name
+  if found.is_dir():
+    parts = ', '.join(sorted(os.listdir(found)))
+    raise InputError(
+      f'data.dataset: "{dataset}" is not prepared; {found} has: {parts}.'
+    )
+  if name not in tfds.list_builders(with_community_datasets=False):
+    raise InputError(
+      f'data.dataset: neither TFDS nor {root} has a data set "{name}".'
+      + _similar(name)
+    )
+  raise InputError(
+    f'data.dataset: "{dataset}" is not prepared in {root}; '
+    + _how_to_prepare(dataset, 'DIR')
+  )
+
+
+def _similar(name: str) -> str:
+  import tensorflow_datasets as tfds
+
+  known = tfds.list_builders(with_community_datasets=False)
+  return nearest(name, known).partition(' Known')[0]  # which are hundreds
+
+
+def _how_to_prepare(dataset: str, folder: str) -> str:
+  return (
+    f'run `tfds build {dataset} --file_format=array_record '
+    f'--data_dir={folder}` on a machine with TensorFlow, copy {folder} here '
+    'and name it in data.data_dir.'
+  )
+
+
+def _choose(info, image: str, label: str | None, shape):
+  """Returns the features to read, the shape, the label and its classes."""
+  import tensorflow_datasets as tfds
+
+  known = info.features
+  pictures = [k for k, v in known.items() if isinstance(v, tfds.features.Image)]
+  if image not in pictures:
+    raise InputError(
+      f'data.image: {info.full_name} has no image "{image}".'
+      + nearest(image, pictures)
+    )
+  if known[image].np_dtype != np.uint8:
+    raise InputError(
+      f'data.image: "{image}" of {info.full_name} is not of 8 bits.'
+    )
+  if shape is None:
+    shape = known[image].shape
+    if None in shape:
+      raise InputError(
+        f'data.shape: the images of {info.full_name} differ in size; say to '
+        'which (height, width, channels) they are resized.'
+      )
+  shape = images.check_shape(shape)
+
+  features = {image: known[image]}
+  if label == 'label' and label not in known:
+    label = None
+  if label is None:
+    return tfds.features.FeaturesDict(features), shape, None, ()
+  try:
+    chosen = _pick(known, label)
+    scalar = chosen.shape == () and np.dtype(chosen.np_dtype).kind in 'biu'
+  except (KeyError, TypeError, AttributeError):
+    scalar = False
+  if not scalar:
+    raise InputError(
+      f'data.label: {info.full_name} has no integer "{label}".'
+      + nearest(label, set(known) - {image})
+    )
+  classes = tuple(getattr(chosen, 'names', None) or ())
+  # Nested again, as the examples are: {'attributes': {'Smiling': ...}}.
+  first, *rest = reversed(label.split('/'))
+  nested = {first: chosen}
+  for part in rest:
+    nested = {part: nested}
+  features.update(nested)
+  return tfds.features.FeaturesDict(features), shape, label, classes
+
+
+def _pick(example: Any, path: str) -> Any:
+  for part in path.split('/'):
+    example = example[part]
+  return example

@@ -1,0 +1,28 @@
+"""The errors that a user may meet, and the exit codes that they end with."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+  """Something that the user gave is wrong: one line that names the fix.
+
+  The command line prints the line alone and ends with exit code 2.
+  """
+
+  exit_code = 2
+
+
+class NonFiniteError(ArithmeticError):
+  """A loss or a gradient is NaN or infinite; training stops with code 3."""
+
+  exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+  """Returns ' Did you mean "x"?' or, with nothing near, the known names."""
+  known = sorted(known)
+  close = difflib.get_close_matches(name, known, n=1)
+  if close:
+    return f' Did you mean "{close[0]}"?'
+  return f' Known: {", ".join(known)}.' if known else ''

@@ -1,0 +1,41 @@
+"""What the code of a model holds."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from gen_jax.evals.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class ActiveUnits:
+  """Dimensions of the code that depend on the image (Burda et al. 2015).
+
+  A unit is active when the variance over images of its posterior mean exceeds
+  `threshold`.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: int = 0
+  threshold: float = 0.01
+  batch_size: int = 500
+
+  needs = ('encode',)
+
+  @functools.cached_property
+  def _encode(self):
+    return jax.jit(self.task.predict('encode'))
+
+  def run(self, players, key):
+    codes = [
+      np.asarray(self._encode(players, batch['image']))[:count]
+      for batch, count in self.task.batches(
+        self.split, self.num, self.batch_size, key
+      )
+    ]
+    variance = np.concatenate(codes).var(axis=0)
+    yield 'active', int(np.sum(variance > self.threshold))
+    yield 'units', len(variance)

@@ -1,0 +1,114 @@
+"""How probable held-out images are under the model, in nats per image."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from gen_jax.errors import InputError
+from gen_jax.evals.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class ELBO:
+  """The evidence lower bound and its two parts, with one code per image.
+
+  Attributes:
+    num: images of the split; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: int = 0
+  batch_size: int = 500
+
+  needs = ('elbo',)
+
+  @functools.cached_property
+  def _elbo(self):
+    return jax.jit(self.task.predict('elbo'))
+
+  def run(self, players, key):
+    parts = []
+    batches = self.task.batches(self.split, self.num, self.batch_size, key)
+    for index, (batch, count) in enumerate(batches):
+      out = self._elbo(
+        players, batch['image'], key=jax.random.fold_in(key, index)
+      )
+      parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
+    for name in parts[0]:
+      yield (
+        name,
+        np.concatenate([p[name] for p in parts]).mean(dtype=np.float64),
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class NLL:
+  """Negative log-likelihood by importance sampling.
+
+  -log 1/K sum_k p(x, z_k) / q(z_k | x), z_k from q: an upper bound on the true
+  value that falls with K (Burda et al. 2015, eq. 8; Rezende et al. 2014,
+  appendix E).
+
+  Attributes:
+    samples: K, codes per image.
+    num: images of the split; 0 for all.
+    batch_size: images in one dispatch.
+    chunk: codes per image drawn at a time.
+  """
+
+  task: Task
+  split: str = 'test'
+  samples: int = 5000
+  num: int = 0
+  batch_size: int = 20
+  chunk: int = 50
+
+  needs = ('log_weights',)
+
+  def __post_init__(self):
+    if self.samples < 1 or self.chunk < 1 or self.samples % self.chunk:
+      raise InputError(
+        f'likelihood.NLL: samples={self.samples} is not a multiple of '
+        f'chunk={self.chunk}.'
+      )
+
+  @functools.cached_property
+  def _log_likelihood(self):
+    log_weights = self.task.predict('log_weights')
+    chunks = self.samples // self.chunk
+
+    def estimate(players, images, key):
+      def add(index, total):
+        weights = log_weights(
+          players, images, key=jax.random.fold_in(key, index), num=self.chunk
+        )
+        return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
+
+      start = jnp.full(len(images), -jnp.inf)
+      total = jax.lax.fori_loop(0, chunks, add, start)
+      return total - jnp.log(self.samples)
+
+    return jax.jit(estimate)
+
+  def run(self, players, key):
+    values = []
+    batches = self.task.batches(self.split, self.num, self.batch_size, key)
+    total = -(
+      -(self.num or len(self.task.source(self.split))) // self.batch_size
+    )
+    # Silent where nobody watches; minutes of work where somebody does.
+    for index, (batch, count) in enumerate(
+      tqdm(batches, 'NLL', total, unit='batch', leave=False, disable=None)
+    ):
+      out = self._log_likelihood(
+        players, batch['image'], jax.random.fold_in(key, index)
+      )
+      values.append(np.asarray(out)[:count])
+    values = -np.concatenate(values).astype(np.float64)
+    yield 'nll', values.mean()
+    yield 'standard_error', values.std(ddof=1) / len(values) ** 0.5

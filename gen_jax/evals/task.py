@@ -1,0 +1,89 @@
+"""What an evaluator works on, and the protocol that evaluators follow.
+
+An evaluator is a frozen dataclass whose first field is the Task; the others
+are its protocol and go beside its numbers. `run(players, key)` yields
+`(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from gen_jax.core import Objective, Players
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import Source
+from gen_jax.errors import InputError, nearest
+
+
+class Evaluator(Protocol):
+  """Computes numbers or pictures from trained players.
+
+  Attributes:
+    needs: the predict functions that it calls, so that an objective without
+      them is found before training.
+  """
+
+  needs: tuple[str, ...]
+
+  def run(self, players: Players, key: jax.Array) -> Iterator[tuple[str, Any]]:
+    """Yields each result with its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """The objective and its data.
+
+  Attributes:
+    objective: what was trained.
+    source: opens a split, 'train' and 'test' among them.
+    preprocess: as in training, without augmentation.
+  """
+
+  objective: Objective
+  source: Callable[[str], Source]
+  preprocess: Preprocess
+
+  def predict(self, name: str) -> Callable[..., Any]:
+    """Returns one of the objective's predict functions.
+
+    Raises:
+      InputError: when the objective has none of this name.
+    """
+    fns = self.objective.predict_fns()
+    if name not in fns:
+      raise InputError(
+        f'config.evals: {type(self.objective).__name__} cannot {name!r}.'
+        + nearest(name, fns)
+      )
+    return fns[name]
+
+  def batch(self, split: str, start: int, stop: int, key: jax.Array) -> Any:
+    """Returns examples start to stop of a split, as the networks see them.
+
+    There are fewer when the split ends before.
+    """
+    source = self.source(split)
+    raw = source.__getitems__(range(start, min(stop, len(source))))
+    raw = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
+    return self.preprocess(raw, jax.random.fold_in(key, start))
+
+  def batches(
+    self, split: str, num: int, batch_size: int, key: jax.Array
+  ) -> Iterator[tuple[Any, int]]:
+    """Yields the first `num` examples (0: all) in batches of one size.
+
+    The last is filled up with its own first examples: with each batch comes
+    how many of it count.
+    """
+    size = len(self.source(split))
+    num = min(num or size, size)
+    for start in range(0, num, batch_size):
+      count = min(batch_size, num - start)
+      batch = self.batch(split, start, start + count, key)
+      if count < batch_size:
+        rows = np.arange(batch_size) % count
+        batch = {k: x[rows] for k, x in batch.items()}
+      yield batch, count

@@ -1,0 +1,148 @@
+"""What a stage of a config describes, put together."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_jax import config as config_lib
+from gen_jax import optim, step
+from gen_jax.core import Objective, Players, TrainState, stream
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import Source, open_split
+from gen_jax.errors import InputError, nearest
+from gen_jax.stages import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """One stage's objective, data and optimizers, each made when first asked."""
+
+  stage: Stage
+
+  @property
+  def config(self):
+    return self.stage.config
+
+  @functools.cached_property
+  def objective(self) -> Objective:
+    return config_lib.build(
+      'gen_jax.objectives', self.config.objective, 'config.objective'
+    )
+
+  @functools.cached_property
+  def train_source(self) -> Source:
+    return self.source(self.config.data.train)
+
+  @functools.cached_property
+  def test_source(self) -> Source:
+    return self.source(self.config.data.test)
+
+  def source(self, split: str) -> Source:
+    """Opens a split of the data."""
+    data = self.config.data
+    return _open(data.name, split, tuple(_tuples(data.fields).items()))
+
+  @functools.cached_property
+  def preprocess(self) -> Preprocess:
+    """What happens to the raw examples in training."""
+    data = self.config.data
+    return Preprocess(self.objective.pixels, data.binarize, data.flip)
+
+  def check(self) -> None:
+    """Raises InputError for what is wrong anywhere, before work begins."""
+    _ = self.objective, self.optimizers, self.train_source, self.test_source
+
+  def init_players(self) -> Players:
+    """Returns the players at the start of the stage."""
+    key = jax.random.fold_in(stream(self.config.seed, 'init'), self.stage.index)
+    return jax.jit(self._init)(key)
+
+  def _init(self, key):
+    # Shapes are all that an initialisation may depend on.
+    batch = {
+      name: jnp.zeros((2, *shape), dtype)
+      for name, (shape, dtype) in self.train_source.fields.items()
+    }
+    return self.objective.init(key, self.preprocess(batch, key))
+
+  @functools.cached_property
+  def optimizers(self) -> Mapping[str, optax.GradientTransformation]:
+    """One per player that some update names."""
+    spec, steps = self.config.optim, {}
+    for update in self.objective.updates():
+      for name in update.wrt:
+        steps[name] = steps.get(name, 0) + self.config.steps // update.every
+    for name in steps:
+      if name not in spec:
+        raise InputError(f'config.optim: no optimizer for player {name!r}.')
+    if not self.config.stages:  # else it may be a player of another stage
+      for group in ('optim', 'ema'):
+        for name in self.config[group]:
+          if name not in steps:
+            raise InputError(
+              f'config.{group}.{name}: no update names this player.'
+              + nearest(name, steps)
+            )
+    return {k: optim.make(_tuples(spec[k]), n) for k, n in steps.items()}
+
+  @functools.cached_property
+  def ema(self) -> Mapping[str, float]:
+    """Decay by player, for the players that this stage trains."""
+    return {k: v for k, v in self.config.ema.items() if k in self.optimizers}
+
+  def init_state(self, players: Players) -> TrainState:
+    """Returns the state in which the stage starts."""
+    return step.init_state(players, self.optimizers, self.ema, self.stage.start)
+
+  def abstract_state(self) -> TrainState:
+    """Returns the shapes and dtypes of the stage's states."""
+    return jax.eval_shape(
+      lambda key: self.init_state(self._init(key)), jax.random.key(0)
+    )
+
+  def train_step(self) -> step.Step:
+    """Returns `(state, raw batch) -> (state, metrics)`."""
+    return step.make_train_step(
+      self.objective,
+      self.optimizers,
+      key=stream(self.config.seed, 'train'),
+      preprocess=self.preprocess,
+      ema=self.ema,
+      accumulate=self.config.accumulate,
+      start=self.stage.start,
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _open(name, split, fields):  # stages that share their data read it once
+  return open_split(name, split, **dict(fields))
+
+
+def parameter_table(players: Players) -> str:
+  """Returns the parameters of every player, a line each, and their sums."""
+  rows = []
+  for name, variables in players.items():
+    leaves = jax.tree_util.tree_leaves_with_path(variables['params'])
+    for path, leaf in leaves:
+      parts = [str(getattr(p, 'key', p)) for p in path]
+      shape = ' x '.join(map(str, leaf.shape)) or 'scalar'
+      rows.append(('/'.join([name, *parts]), shape, f'{leaf.size:,}'))
+    total = sum(leaf.size for _, leaf in leaves)
+    size = sum(leaf.size * leaf.dtype.itemsize for _, leaf in leaves)
+    rows.append((f'{name}: total', f'{size / 2**20:.1f} MiB', f'{total:,}'))
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return '\n'.join(
+    f'{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}' for a, b, c in rows
+  )
+
+
+def _tuples(group: Any) -> dict[str, Any]:
+  """A group of fields as keyword arguments, its lists as tuples."""
+  return {
+    k: tuple(v) if isinstance(v, list) else v for k, v in dict(group).items()
+  }

@@ -1,0 +1,34 @@
+"""Divergences between distributions of codes, in nats."""
+
+import jax
+import jax.numpy as jnp
+
+
+def kl_standard_normal(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+  """KL(N(mean, exp(log_variance)) || N(0, 1)) per dimension, [B, Z] -> [B, Z].
+
+  Kingma and Welling 2013, appendix B: (m^2 + v - 1 - log v) / 2. Sum it over
+  the dimensions, never average, to keep the bound in nats.
+  """
+  # expm1 keeps the digits where the variance is close to 1.
+  return 0.5 * (jnp.square(mean) + jnp.expm1(log_variance) - log_variance)
+
+
+def free_bits(kl: jax.Array, nats: float) -> jax.Array:
+  """Hinges each dimension's mean KL at `nats`, [Z] -> scalar.
+
+  Kingma et al. 2016, eq. 15: sum_j max(nats, KL_j), with KL_j the mean over
+  the batch of all devices. Dimensions below the hinge get no gradient.
+  """
+  return jnp.sum(jnp.maximum(kl, nats))
+
+
+def log_normal(
+  x: jax.Array,
+  mean: jax.Array | float = 0.0,
+  log_variance: jax.Array | float = 0.0,
+) -> jax.Array:
+  """log N(x; mean, exp(log_variance)), summed over the last axis."""
+  squares = jnp.square(x - mean) * jnp.exp(-log_variance)
+  constant = jnp.log(2 * jnp.pi)
+  return -0.5 * jnp.sum(squares + log_variance + constant, axis=-1)

@@ -1,0 +1,86 @@
+"""Negative log-likelihoods of images, summed over pixels, in nats.
+
+Each is `[B, H, W, C] -> [B]`: unreduced over the batch, so that a bound keeps
+its unit when it is added to a divergence.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
+  """Cross-entropy of pixels in [0, 1], from logits; -log p(x), [B].
+
+  -x log s(l) - (1 - x) log(1 - s(l)) = softplus(l) - x l, which is exact at any
+  logit. For binary x it is a likelihood.
+  """
+  return _sum(jax.nn.softplus(logits) - x * logits)
+
+
+def gaussian(
+  x: jax.Array, mean: jax.Array, log_variance: jax.Array | float = 0.0
+) -> jax.Array:
+  """-log N(x; mean, exp(log_variance)), [B], with its constant."""
+  squares = jnp.square(x - mean) * jnp.exp(-log_variance)
+  return 0.5 * _sum(squares + log_variance + math.log(2 * math.pi))
+
+
+def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
+  """-log p(x) of pixels in [0, 1] (Loaiza-Ganem and Cunningham 2019, eq. 6).
+
+  The Bernoulli's cross-entropy less the log of the normaliser
+  2 artanh(1 - 2 s(l)) / (1 - 2 s(l)), which in logits is l / tanh(l / 2).
+  """
+  return bernoulli(x, logits) - _sum(log_normaliser(logits))
+
+
+def log_normaliser(logits: jax.Array) -> jax.Array:
+  """log(l / tanh(l / 2)) elementwise; log 2 at l = 0."""
+  # Near 0 the quotient is 0 / 0, and its series takes over. The inner where
+  # keeps the gradient of the branch that is not taken finite.
+  near = jnp.abs(logits) < 0.1
+  square = jnp.square(logits)
+  series = math.log(2) + square / 12 - 7 * square**2 / 1440
+  size = jnp.where(near, 1.0, jnp.abs(logits))
+  far = jnp.log(size) - jnp.log(jnp.tanh(size / 2))
+  return jnp.where(near, series, far)
+
+
+def continuous_bernoulli_mean(logits: jax.Array) -> jax.Array:
+  """E[x] = s(l) / (2 s(l) - 1) + 1 / (2 artanh(1 - 2 s(l))), elementwise.
+
+  In logits: 1 / (1 - exp(-l)) - 1 / l, and 1/2 + l / 12 near 0.
+  """
+  near = jnp.abs(logits) < 0.1
+  safe = jnp.where(near, 1.0, logits)
+  far = -1 / jnp.expm1(-safe) - 1 / safe
+  return jnp.where(near, 0.5 + logits / 12 - logits**3 / 720, far)
+
+
+class Likelihood(NamedTuple):
+  """What a decoder's output means.
+
+  Attributes:
+    nll: `(x, output, log_variance) -> [B]`, nats.
+    mean: `output -> images`, the expected pixels.
+  """
+
+  nll: Callable[..., jax.Array]
+  mean: Callable[[jax.Array], jax.Array]
+
+
+LIKELIHOODS = {
+  'bernoulli': Likelihood(lambda x, out, _: bernoulli(x, out), jax.nn.sigmoid),
+  'continuous_bernoulli': Likelihood(
+    lambda x, out, _: continuous_bernoulli(x, out), continuous_bernoulli_mean
+  ),
+  'gaussian': Likelihood(gaussian, lambda out: out),
+}
+
+
+def _sum(x):  # [B, ...] -> [B]
+  return jnp.sum(x, axis=tuple(range(1, x.ndim)))

@@ -1,0 +1,47 @@
+"""Trains a model: `python -m gen_jax.main --config=configs/vae.py`."""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from gen_jax import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Trains, and returns the exit code: 0, 2 for bad input, 3 for NaN."""
+  parser = argparse.ArgumentParser(
+    'gen_jax.main',
+    description=__doc__,
+    epilog='Any field of the config may be set: --config.steps=2000. '
+    'A workdir that has a checkpoint is resumed.',
+  )
+  parser.add_argument(
+    '--config', required=True, help='a file, and a variant of it: file.py:name'
+  )
+  parser.add_argument(
+    '--workdir', help='runs/<config>[-<variant>] if not given'
+  )
+  args, rest = parser.parse_known_args(argv)
+  return cli.run(lambda: _train(args, rest))
+
+
+def _train(args, rest):
+  # Imported late: --help and a bad argument need no JAX.
+  from gen_jax import config as config_lib
+
+  config = config_lib.load(args.config)
+  for field, text in cli.overrides(rest):
+    config_lib.override(config, field, text)
+  path, _, variant = args.config.partition(':')
+  name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
+
+  from gen_jax import runtime
+
+  runtime.configure()
+  from gen_jax.train import train
+
+  train(config, args.workdir or f'runs/{name}')
+
+
+if __name__ == '__main__':
+  raise SystemExit(main())

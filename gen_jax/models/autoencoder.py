@@ -1,0 +1,124 @@
+"""Encoders and decoders: images [B, H, W, C] to codes [B, Z] and back."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError
+from gen_jax.models import conv
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+class DenseEncoder(nn.Module):
+  """Fully connected layers, then a linear one of `features`.
+
+  Attributes:
+    features: width of the output, [B, features].
+    hidden: widths of the layers before it.
+    dtype: of the computation; parameters and output are float32.
+  """
+
+  features: int
+  hidden: tuple[int, ...] = (400,)
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images.reshape(len(images), -1)  # [B, H * W * C]
+    for width in self.hidden:
+      x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
+    x = nn.Dense(self.features, dtype=self.dtype)(x)
+    return x.astype(jnp.float32)
+
+
+class DenseDecoder(nn.Module):
+  """Fully connected layers, then a linear one of the images' size.
+
+  Attributes:
+    shape: of an image, (H, W, C).
+    hidden: widths of the layers before the last.
+  """
+
+  shape: tuple[int, int, int]
+  hidden: tuple[int, ...] = (400,)
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array) -> jax.Array:
+    x = codes  # [B, Z]
+    for width in self.hidden:
+      x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
+    x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+    return x.reshape(-1, *self.shape).astype(jnp.float32)
+
+
+class ConvEncoder(nn.Module):
+  """Convolutions of stride 2, then a linear layer of `features`.
+
+  Attributes:
+    features: width of the output, [B, features].
+    channels: of the convolutions; each halves the image.
+    kernel: size of their kernels, in pixels.
+  """
+
+  features: int
+  channels: tuple[int, ...] = (32, 64)
+  kernel: int = 3
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images
+    for width in self.channels:  # [B, H / 2, W / 2, width]
+      x = conv.Conv(
+        width, (self.kernel, self.kernel), strides=2, dtype=self.dtype
+      )(x)
+      x = self.activation(x)
+    x = x.reshape(len(x), -1)
+    x = nn.Dense(self.features, dtype=self.dtype)(x)
+    return x.astype(jnp.float32)
+
+
+class ConvDecoder(nn.Module):
+  """A linear layer to a small map, then transposed convolutions of stride 2.
+
+  Attributes:
+    shape: of an image, (H, W, C); H and W are multiples of 2^len(channels).
+    channels: of the transposed convolutions; each doubles the map.
+    base: channels of the small map.
+    kernel: size of their kernels, in pixels.
+  """
+
+  shape: tuple[int, int, int]
+  channels: tuple[int, ...] = (64, 32)
+  base: int = 32
+  kernel: int = 3
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array) -> jax.Array:
+    height, width, depth = self.shape
+    scale = 2 ** len(self.channels)
+    if height % scale or width % scale:
+      raise InputError(
+        f'ConvDecoder: {height}x{width} pixels are not a multiple of {scale}, '
+        f'the scale of {len(self.channels)} layers: take fewer `channels`.'
+      )
+    height, width = height // scale, width // scale
+    x = nn.Dense(height * width * self.base, dtype=self.dtype)(codes)
+    x = self.activation(x).reshape(-1, height, width, self.base)
+    kernel = (self.kernel, self.kernel)
+    for channels in self.channels:
+      x = conv.ConvTranspose(channels, kernel, strides=2, dtype=self.dtype)(x)
+      x = self.activation(x)
+    x = conv.ConvTranspose(depth, kernel, dtype=self.dtype)(x)
+    return x.astype(jnp.float32)

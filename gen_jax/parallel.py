@@ -1,0 +1,165 @@
+"""One device or many: the only place that knows an axis name.
+
+Two forms of data parallelism, chosen by `config.parallel`:
+
+* `jit`: one logical device. The batch is sharded over a mesh, the state is
+  replicated, and the compiler puts in the communication. A step on N devices
+  draws the same noise and gives the same parameters as on one.
+* `pmap`: one program per device. Gradients, metrics and statistics are
+  averaged by hand, and each device draws noise of its own.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gen_jax.errors import InputError, nearest
+
+_AXIS = 'data'
+# True while a function is traced once per device.
+_mapped = contextvars.ContextVar('mapped', default=False)
+
+
+def mean(tree: Any) -> Any:
+  """Averages over the devices, in the scope of a pmapped function."""
+  return jax.lax.pmean(tree, _AXIS) if _mapped.get() else tree
+
+
+def batch_mean(x: jax.Array) -> jax.Array:
+  """Mean over the leading axis of the batch of all devices, [B, ...] -> [...].
+
+  For losses that are not a mean over examples, such as one of a mean
+  activation. It may be differentiated.
+  """
+  return mean(jnp.mean(x, axis=0))
+
+
+def fold_device(key: jax.Array) -> jax.Array:
+  """Gives each device its own key, counted over all processes."""
+  index = jax.lax.axis_index(_AXIS) if _mapped.get() else 0
+  return jax.random.fold_in(key, index)
+
+
+class Parallel(Protocol):
+  """How state and batches are laid out, and how a step is compiled."""
+
+  def compile(self, chunk: Callable) -> Callable:
+    """Compiles `(state, data, inputs, count) -> (state, metrics)`.
+
+    The state is donated; `inputs` are [T, B, ...] and split over devices.
+    """
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts the same arrays on every device."""
+
+  def unreplicate(self, tree: Any) -> Any:
+    """The inverse of `replicate`, still on a device."""
+
+  def shard(self, inputs: Any) -> Any:
+    """Splits this process's part of [T, B, ...] over its devices."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Jit:
+  """One program over a mesh of devices."""
+
+  mesh: Mesh
+
+  def compile(self, chunk):
+    return jax.jit(chunk, donate_argnums=0)
+
+  def replicate(self, tree):
+    return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+  def unreplicate(self, tree):
+    return tree
+
+  def shard(self, inputs):
+    sharding = NamedSharding(self.mesh, PartitionSpec(None, _AXIS))
+    return jax.tree.map(
+      lambda x: jax.make_array_from_process_local_data(sharding, x), inputs
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pmap:
+  """One program per device."""
+
+  devices: tuple[jax.Device, ...]  # of this process
+
+  def compile(self, chunk):
+    def per_device(*args):
+      with _set(_mapped, True):
+        return chunk(*args)
+
+    step = jax.pmap(
+      per_device, axis_name=_AXIS, in_axes=(0, 0, 0, None), donate_argnums=0
+    )
+
+    def run(*args):
+      state, metrics = step(*args)
+      return state, self.unreplicate(metrics)
+
+    return run
+
+  def replicate(self, tree):
+    mesh = Mesh(np.asarray(self.devices), (_AXIS,))
+    sharding = NamedSharding(mesh, PartitionSpec(_AXIS))
+
+    def stack(x):  # [...] -> [D, ...], a copy on each device
+      x = np.asarray(x)
+      return jax.device_put(
+        np.broadcast_to(x, (len(self.devices), *x.shape)), sharding
+      )
+
+    return jax.tree.map(stack, tree)
+
+  def unreplicate(self, tree):
+    return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+
+  def shard(self, inputs):
+    count = len(self.devices)
+
+    def split(x):  # [T, B, ...] -> [D, T, B / D, ...]
+      time, batch, *rest = x.shape
+      x = x.reshape(time, count, batch // count, *rest)
+      return np.moveaxis(x, 1, 0)
+
+    return jax.tree.map(split, inputs)
+
+
+@contextlib.contextmanager
+def _set(variable, value):
+  token = variable.set(value)
+  try:
+    yield
+  finally:
+    variable.reset(token)
+
+
+def make(name: str, batch_size: int) -> Parallel:
+  """Returns the form that `config.parallel` names, over all devices.
+
+  Raises:
+    InputError: on an unknown name, or when the devices do not divide the batch.
+  """
+  devices = jax.devices()
+  if batch_size % len(devices):
+    raise InputError(
+      f'batch_size={batch_size} is not a multiple of the {len(devices)} '
+      f'devices: take {max(batch_size // len(devices), 1) * len(devices)}.'
+    )
+  if name == 'jit':
+    return Jit(Mesh(np.asarray(devices), (_AXIS,)))
+  if name == 'pmap':
+    return Pmap(tuple(jax.local_devices()))
+  raise InputError(
+    f'parallel={name!r} is unknown.' + nearest(str(name), ('jit', 'pmap'))
+  )

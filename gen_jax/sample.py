@@ -1,0 +1,74 @@
+"""Draws from a trained model.
+
+python -m gen_jax.sample --workdir=runs/vae --num=64 --out=samples.png
+"""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from gen_jax import cli, runtime, workdir
+from gen_jax.core import averaged
+from gen_jax.errors import InputError
+from gen_jax.writer import grid, save_image, to_uint8
+
+_BATCH = 64  # images in one dispatch: one compiled program for any --num
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Writes samples of the newest or a chosen checkpoint."""
+  parser = argparse.ArgumentParser('gen_jax.sample', description=__doc__)
+  parser.add_argument('--workdir', required=True, help='of a trained run')
+  parser.add_argument(
+    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
+  )
+  parser.add_argument('--num', type=int, default=64, help='of images')
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument(
+    '--out',
+    default='samples.png',
+    help='a grid (.png), or uint8 images [N, H, W, C] (.npz)',
+  )
+  args = parser.parse_args(argv)
+  return cli.run(lambda: sample(args))
+
+
+def sample(args: argparse.Namespace) -> None:
+  """Draws `args.num` images; the first ones do not depend on the number."""
+  out = pathlib.Path(args.out)
+  if out.suffix not in ('.png', '.npz'):
+    raise InputError(f'--out={out}: expected a name in .png or .npz.')
+  if args.num < 1:
+    raise InputError(f'--num={args.num}: expected 1 or more.')
+  runtime.configure()
+  state, experiment = workdir.open_trained(args.workdir, args.step)
+  objective = experiment.objective
+  fns = objective.predict_fns()
+  if 'sample' not in fns:
+    raise InputError(f'{type(objective).__name__} cannot be sampled.')
+  draw = jax.jit(fns['sample'], static_argnames='num')
+  players, key = averaged(state), jax.random.key(args.seed)
+  parts = [
+    draw(players, key=jax.random.fold_in(key, index), num=_BATCH)
+    for index in range(-(-args.num // _BATCH))
+  ]
+  images = np.concatenate([to_uint8(x, objective.pixels) for x in parts])
+  images = images[: args.num]
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == '.npz':
+      np.savez_compressed(
+        out, images=images, step=int(state.step), seed=args.seed
+      )
+    else:
+      save_image(out, grid(images))
+  except OSError as error:
+    raise InputError(f'--out={out}: {error.strerror}.') from error
+  print(f'{out}: {args.num} samples of step {int(state.step)}')
+
+
+if __name__ == '__main__':
+  raise SystemExit(main())

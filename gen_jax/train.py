@@ -1,0 +1,375 @@
+"""Training: data -> players -> step -> log -> checkpoint -> evaluation."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax import parallel, runtime, stages, workdir
+from gen_jax.checkpoint import Checkpointer
+from gen_jax.core import TrainState, averaged, stream
+from gen_jax.data.pipeline import Batches
+from gen_jax.errors import InputError, NonFiniteError, nearest
+from gen_jax.evals.suite import Suite
+from gen_jax.experiment import Experiment, parameter_table
+from gen_jax.progress import Progress
+from gen_jax.step import make_train_chunk, ran
+from gen_jax.stopping import Stopped, Stopper
+from gen_jax.writer import Writer, grid, to_uint8
+
+# Longest dispatch, in seconds: how long a signal may wait to be heard.
+_DISPATCH_SECONDS = 2.0
+
+
+def train(
+  config: ConfigDict, path: str | os.PathLike
+) -> tuple[TrainState, dict[str, float]]:
+  """Trains what a config describes, and resumes where a workdir left off.
+
+  Args:
+    config: as `get_config()` of a file in `configs/` returns it.
+    path: the workdir: `config.json`, `metrics.jsonl`, `checkpoints/`,
+      `images/` and `tensorboard/`.
+
+  Returns:
+    The last state, on one device, and the last value of each metric.
+
+  Raises:
+    InputError: when the config or the workdir cannot be used.
+    NonFiniteError: when a loss or a gradient is not finite; the checkpoints
+      from before are untouched.
+  """
+  runtime.configure()
+  config_lib.check(config)
+  plan = stages.plan(config)
+  runs = [_Stage(stage) for stage in plan]  # all that can be wrong is found now
+  folder = workdir.prepare(path, config)
+  checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
+  found = workdir.restore(checkpoints, plan, set_aside=True)
+  state = found and found[0]
+  first = int(state.step) if found else 0
+  writer = Writer(folder, first)
+  progress = Progress(first, plan[-1].end)
+  progress.note(
+    f'{"resumes at" if found else "starts at"} step {first} of '
+    f'{plan[-1].end} in {folder}, on {jax.device_count()} '
+    f'{jax.default_backend()} device(s), {config.parallel}'
+  )
+  try:
+    with Stopper() as stopper:
+      best = _Best(folder, config.checkpoint, writer)
+      for run in runs:
+        end = run.stage.end
+        if end < first or (end == first and run is not runs[-1]):
+          continue
+        run.attach(checkpoints, best, writer, progress, stopper)
+        state = run.train(state)
+        if stopper.requested:
+          progress.note(
+            f'stopped at step {int(state.step)}; the same command goes on'
+          )
+          break
+    best.close()
+  finally:
+    checkpoints.close()
+    writer.close()
+    progress.close()
+  return state, writer.latest
+
+
+class _Stage:
+  """One stage of a run, from its first step or a later one to its end."""
+
+  def __init__(self, stage: stages.Stage):
+    self.stage, self.config = stage, stage.config
+    self.experiment = Experiment(stage)
+    self.experiment.check()
+    self.parallel = parallel.make(
+      self.config.parallel, self.config.batch_size // self.config.accumulate
+    )
+    self.batches = Batches(
+      self.experiment.train_source,
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      resident=self.config.data.resident,
+      start_step=stage.start,
+      start_images=stage.start_images,
+      process=(jax.process_index(), jax.process_count()),
+    )
+    self.suite = Suite(self.experiment)
+    best = self.config.checkpoint.best
+    if best and best.split('/')[0] not in self.suite.names():
+      raise InputError(
+        f'config.checkpoint.best={best!r}: no evaluator gives it.'
+        + nearest(best, self.suite.names())
+      )
+    self.log = _Log(self.experiment.objective.updates(), stage.start)
+
+  def attach(
+    self,
+    checkpoints: Checkpointer,
+    best: '_Best',
+    writer: Writer,
+    progress: Progress,
+    stopper: Stopper,
+  ) -> None:
+    """Gives the stage what it writes to and listens to."""
+    self.checkpoints, self.best, self.writer = checkpoints, best, writer
+    self.progress, self.stopper = progress, stopper
+
+  def train(self, state: TrainState | None) -> TrainState:
+    """Trains from `state`, which is None at the very start."""
+    if state is None or int(state.step) == self.stage.start:
+      state = self._enter(state)
+    step = int(state.step)
+    if step == 0:
+      self._draw_reals()
+    self._evaluate(state, step)
+
+    length = self.batches.length(self.config.steps_per_dispatch)
+    chunk = self.parallel.compile(
+      make_train_chunk(self.experiment.train_step(), length)
+    )
+    data = self.batches.data and self.parallel.replicate(self.batches.data)
+    state = self.parallel.replicate(state)
+    pace = _Pace(step, length)
+    pending = None  # the dispatch whose metrics are still to be read
+    while step < self.stage.end and not self.stopper.requested:
+      count = min(pace.count, self._next_event(step) - step)
+      inputs = self.batches.inputs(step, count, length)
+      state, metrics = chunk(
+        state, data, self.parallel.shard(inputs), np.int32(count)
+      )
+      # While the devices compute this one, read what the one before gave.
+      self._read(pending, pace)
+      pending = (step, count, metrics)
+      step += count
+      if self._is_event(step):
+        self._read(pending, pace)
+        pending = None
+        one = self.parallel.unreplicate(state)
+        if self._due(step, self.config.checkpoint.every):
+          self._save(one)
+        self._evaluate(one, step)
+        pace.restart(step)
+    self._read(pending, pace)
+    self.batches.close()
+    state = self.parallel.unreplicate(state)
+    self._save(state)
+    return state
+
+  def _enter(self, state: TrainState | None) -> TrainState:
+    """Makes the stage's players; what was trained before is carried over."""
+    players = self.experiment.init_players()
+    if state is not None:
+      players = stages.carry_over(state.players, players)
+    new = self.experiment.init_state(players)
+    if state is not None:
+      new = new.replace(ema=stages.carry_over(state.ema, new.ema))
+    self.progress.note(self.experiment.train_source.summary())
+    self.progress.note(parameter_table(new.players))
+    return new
+
+  def _draw_reals(self) -> None:
+    rows = self.batches.rows(0)[:64]
+    raw = self.experiment.train_source.__getitems__(rows)
+    batch = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
+    batch = self.experiment.preprocess(batch, stream(self.config.seed, 'eval'))
+    pixels = self.experiment.objective.pixels
+    images = grid(to_uint8(batch['image'], pixels))
+    self.writer.image(None, 'reals', images)
+
+  # When something happens: at multiples of its cadence and at the end.
+
+  def _due(self, step: int, every: int) -> bool:
+    return step == self.stage.end or (every > 0 and step % every == 0)
+
+  def _cadences(self):
+    return [
+      self.config.log_every,
+      self.config.checkpoint.every,
+      *self.suite.cadences(),
+    ]
+
+  def _next_event(self, step: int) -> int:
+    nexts = [(step // n + 1) * n for n in self._cadences() if n > 0]
+    return min([*nexts, self.stage.end])
+
+  def _is_event(self, step: int) -> bool:
+    # Logs need no stop: they are read one dispatch late.
+    every = [self.config.checkpoint.every, *self.suite.cadences()]
+    return any(self._due(step, n) for n in every)
+
+  # What happens.
+
+  def _read(self, pending, pace: '_Pace') -> None:
+    """Waits for a dispatch, checks its metrics and logs them when due."""
+    if pending is None:
+      return
+    step, count, metrics = pending
+    metrics = jax.device_get(metrics)
+    end = step + count
+    pace.finished(end)
+    self.log.add(step, count, metrics)
+    rate = pace.steps_per_second * self.config.batch_size
+    self.progress.update(end, rate, self.log.loss)
+    if self._due(end, self.config.log_every):
+      values = self.log.means()
+      values['time/steps_per_second'] = pace.steps_per_second
+      values['time/images_per_second'] = rate
+      self.writer.scalars(end, values)
+      self.progress.line(end, values)
+
+  def _save(self, state: TrainState) -> None:
+    """Saves a state; a bad one never takes the place of a good one."""
+    if not bool(_all_finite((state.players, state.ema))):
+      raise NonFiniteError(f'step {int(state.step)}: a parameter is not finite')
+    self.checkpoints.save(state)
+
+  def _evaluate(self, state: TrainState, step: int) -> None:
+    last = step == self.stage.end
+    try:
+      for name in self.suite.due(step, last):
+        if not self.writer.recorded(step, name):
+          with self.stopper.droppable():
+            values = self.suite.run(name, averaged(state), step, self.writer)
+          shown = '  '.join(f'{k} {_short(v)}' for k, v in values.items())
+          self.progress.note(f'step {step}  {shown}')
+          self.best.consider(state, values)
+    except Stopped:
+      pass  # done again after the resume, since no line of it was written
+
+
+class _Best:
+  """The checkpoint with the best value of a metric, if the config asks."""
+
+  def __init__(self, folder, spec: ConfigDict, writer: Writer):
+    self._name, self._sign = spec.best, {'min': 1, 'max': -1}[spec.best_mode]
+    self._checkpoints, self._value = None, np.inf
+    if self._name:
+      self._checkpoints = Checkpointer(folder / 'best', keep=1)
+      values = writer.history(self._name)
+      self._value = min((self._sign * v for v in values), default=np.inf)
+
+  def consider(self, state: TrainState, values: Mapping[str, Any]) -> None:
+    """Saves the state when it is better than all before."""
+    if self._checkpoints is None or self._name not in values:
+      return
+    value = self._sign * values[self._name]
+    if value < self._value:
+      self._value = value
+      self._checkpoints.save(state)
+
+  def close(self) -> None:
+    if self._checkpoints is not None:
+      self._checkpoints.close()
+
+
+class _Log:
+  """Collects the metrics of steps between two logs."""
+
+  def __init__(self, updates, start: int):
+    self._updates, self._start = updates, start
+    self._sums: dict[str, float] = {}
+    self._counts: dict[str, int] = {}
+    self.loss = float('nan')  # of the first update, newest
+
+  def add(
+    self, step: int, count: int, metrics: Mapping[str, np.ndarray]
+  ) -> None:
+    """Adds `count` steps from `step` on.
+
+    Raises:
+      NonFiniteError: names the first step, the update and its bad terms.
+    """
+    steps = np.arange(step, step + count)
+    for update in self._updates:
+      mask = ran(update, steps - self._start)
+      mine = {
+        k: v[:count][mask]
+        for k, v in metrics.items()
+        if k.startswith(f'{update.name}/')
+      }
+      _check_finite(update.name, steps[mask], mine)
+      for name, values in mine.items():
+        self._sums[name] = self._sums.get(name, 0.0) + float(
+          values.sum(dtype=np.float64)
+        )
+        self._counts[name] = self._counts.get(name, 0) + len(values)
+    first = metrics[f'{self._updates[0].name}/loss'][:count]
+    self.loss = float(first[-1])
+
+  def means(self) -> dict[str, float]:
+    """Returns the means since the last call, and starts anew."""
+    means = {
+      k: v / self._counts[k] for k, v in self._sums.items() if self._counts[k]
+    }
+    self._sums, self._counts = {}, {}
+    return means
+
+
+def _check_finite(update, steps, metrics):
+  bad = {k: ~np.isfinite(v) for k, v in metrics.items()}
+  where = np.any(list(bad.values()), axis=0)
+  if not np.any(where):
+    return
+  first = int(np.argmax(where))
+  terms = [k.split('/', 1)[1] for k, v in bad.items() if v[first]]
+  raise NonFiniteError(
+    f'step {steps[first]}: update {update!r} is not finite in '
+    f'{", ".join(terms)}; the last good checkpoint is kept'
+  )
+
+
+@dataclasses.dataclass
+class _Pace:
+  """How fast it goes, and how many steps to send at once.
+
+  The number is bounded by time, so that a signal is heard soon; the outcome
+  does not depend on it.
+  """
+
+  step: int
+  length: int
+  count: int = 1  # the first dispatch is one step, and compiles
+  steps_per_second: float = 0.0
+
+  def __post_init__(self):
+    self.restart(self.step)
+    self._warm = False
+
+  def restart(self, step: int) -> None:
+    """Leaves out the time that was spent on something else."""
+    self.step, self._time = step, time.monotonic()
+
+  def finished(self, step: int) -> None:
+    """Takes note that all steps before `step` are done."""
+    now = time.monotonic()
+    if self._warm and step > self.step:
+      rate = (step - self.step) / max(now - self._time, 1e-6)
+      old = self.steps_per_second
+      self.steps_per_second = 0.7 * old + 0.3 * rate if old else rate
+      most = int(self.steps_per_second * _DISPATCH_SECONDS)
+      # Grow gently: the first timings are of few steps.
+      self.count = int(np.clip(most, 1, min(self.length, 4 * self.count)))
+    self._warm = True
+    self.step, self._time = step, now
+
+
+@jax.jit
+def _all_finite(tree) -> jax.Array:
+  leaves = [
+    x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+
+
+def _short(value: Any) -> str:
+  return f'{value:.5g}' if isinstance(value, float) else str(value)

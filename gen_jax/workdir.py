@@ -1,0 +1,128 @@
+"""A run's folder: its config, its checkpoints, and how both are found again."""
+
+import os
+import pathlib
+import sys
+
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax import stages
+from gen_jax.checkpoint import Checkpointer, DamagedError
+from gen_jax.core import TrainState
+from gen_jax.errors import InputError
+from gen_jax.experiment import Experiment
+
+
+def prepare(path: str | os.PathLike, config: ConfigDict) -> pathlib.Path:
+  """Makes a workdir, or checks that it was made with the same config.
+
+  Raises:
+    InputError: when it cannot be written, or was made with another config; it
+      is then left as it was.
+  """
+  workdir = pathlib.Path(path)
+  file = workdir / 'config.json'
+  if file.exists():
+    changes = config_lib.difference(read_config(workdir), config)
+    if changes:
+      raise InputError(
+        f'workdir {workdir} was made with another config '
+        f'({"; ".join(changes)}): give another --workdir, or the old values.'
+      )
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    partial = workdir / 'config.partial'
+    partial.write_text(config_lib.to_json(config))
+    os.replace(partial, file)
+  except OSError as error:
+    raise InputError(
+      f'workdir {workdir} cannot be written: {error.strerror}.'
+    ) from error
+  return workdir
+
+
+def read_config(workdir: pathlib.Path) -> ConfigDict:
+  """Returns the config that a workdir was made with."""
+  file = workdir / 'config.json'
+  if not file.exists():
+    raise InputError(
+      f'workdir {workdir} has no config.json: train there first, with '
+      f'python -m gen_jax.main --config=... --workdir={workdir}'
+    )
+  try:
+    return config_lib.from_json(file.read_text())
+  except (OSError, ValueError) as error:
+    raise InputError(f'{file} cannot be read: {error}') from error
+
+
+def restore(
+  checkpointer: Checkpointer,
+  plan: tuple[stages.Stage, ...],
+  step: int | None = None,
+  set_aside: bool = False,
+) -> tuple[TrainState, Experiment] | None:
+  """Returns the newest state that is whole, or that of a step, or None.
+
+  Args:
+    checkpointer: where to look.
+    plan: the stages of the config.
+    step: the only step to consider; the newest first if None.
+    set_aside: rename damaged checkpoints, so that a run may go on from before.
+
+  Raises:
+    DamagedError: when the one asked for, or every one, is damaged.
+    InputError: when there is none of the step that was asked for.
+  """
+  steps = checkpointer.steps()
+  if step is not None and step not in steps:
+    have = ', '.join(map(str, steps)) or 'none'
+    raise InputError(f'--step={step}: no such checkpoint; there are {have}.')
+  damaged = None
+  for candidate in [step] if step is not None else reversed(steps):
+    experiment = Experiment(stages.at(plan, candidate))
+    try:
+      state = checkpointer.restore(candidate, experiment.abstract_state())
+    except DamagedError as error:
+      if step is not None:
+        raise
+      damaged = error
+      print(f'{error} The one before it is used.', file=sys.stderr, flush=True)
+      if set_aside:
+        checkpointer.set_aside(candidate)
+      continue
+    return state, experiment
+  if damaged is not None and not set_aside:
+    raise damaged
+  return None
+
+
+def open_trained(
+  path: str | os.PathLike, step: int | str | None = None
+) -> tuple[TrainState, Experiment]:
+  """Returns a trained state and its experiment, from the workdir alone.
+
+  Args:
+    path: the workdir.
+    step: of a checkpoint, 'best', or None for the newest.
+
+  Raises:
+    InputError: when there is no config, or no checkpoint (of that step).
+  """
+  workdir = pathlib.Path(path)
+  if not workdir.is_dir():
+    raise InputError(f'workdir {workdir} does not exist.')
+  config = read_config(workdir)
+  folder = workdir / ('best' if step == 'best' else 'checkpoints')
+  if not folder.is_dir():
+    raise InputError(f'workdir {workdir} has no {folder.name} checkpoint yet.')
+  checkpointer = Checkpointer(folder)
+  try:
+    found = restore(
+      checkpointer, stages.plan(config), None if step == 'best' else step
+    )
+  finally:
+    checkpointer.close()
+  if found is None:
+    raise InputError(f'workdir {workdir} has no checkpoint yet.')
+  return found

@@ -1,0 +1,139 @@
+"""Where numbers and pictures go: JSON lines, TensorBoard, PNG."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+class Writer:
+  """Writes the metrics and images of a run below its workdir.
+
+  `metrics.jsonl` has one JSON object a line: the step, then names and values.
+  Images are `images/<name>/<step>.png`. Both go to TensorBoard too.
+  """
+
+  def __init__(self, workdir: pathlib.Path, resume_step: int = 0):
+    """Opens the files; lines of steps after `resume_step` are dropped.
+
+    They were written after the checkpoint from which the run goes on, and
+    will be written again. So is half a line, of a process that was killed.
+    """
+    self._workdir = workdir
+    self._path = workdir / 'metrics.jsonl'
+    self._recorded: set[tuple[int, str]] = set()
+    self.latest: dict[str, Any] = {}  # newest value of each name
+    kept = []
+    for line in read_metrics(self._path):
+      if line['step'] <= resume_step:
+        kept.append(line)
+        self._note(line['step'], line)
+    workdir.mkdir(parents=True, exist_ok=True)
+    partial = self._path.with_suffix('.partial')
+    partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+    os.replace(partial, self._path)
+    self._file = self._path.open('a')
+    self._board = None
+
+  def recorded(self, step: int, prefix: str) -> bool:
+    """Whether a line of this step has a name that starts with `prefix/`."""
+    return (step, prefix) in self._recorded
+
+  def history(self, name: str) -> list[Any]:
+    """Returns the values of a name, oldest first."""
+    return [line[name] for line in read_metrics(self._path) if name in line]
+
+  def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+    """Writes one line of numbers; text is kept beside them as it is."""
+    values = {k: _plain(v) for k, v in values.items()}
+    self._file.write(json.dumps({'step': step, **values}) + '\n')
+    self._file.flush()
+    self._note(step, values)
+    for name, value in values.items():
+      if isinstance(value, int | float):
+        self._tensorboard().add_scalar(name, value, step)
+
+  def image(self, step: int | None, name: str, image: np.ndarray) -> str:
+    """Writes a picture, uint8 [H, W, C]; returns its name in the workdir."""
+    file = f'images/{name}.png' if step is None else f'images/{name}/{step}.png'
+    save_image(self._workdir / file, image)
+    if step is not None:
+      self._tensorboard().add_image(name, image, step, dataformats='HWC')
+    return file
+
+  def close(self) -> None:
+    """Flushes and closes everything."""
+    self._file.close()
+    if self._board is not None:
+      self._board.close()
+
+  def _note(self, step, values):
+    self._recorded |= {(step, k.split('/')[0]) for k in values}
+    self.latest |= {k: v for k, v in values.items() if k != 'step'}
+
+  def _tensorboard(self):
+    if self._board is None:
+      import tensorboardX
+
+      self._board = tensorboardX.SummaryWriter(
+        str(self._workdir / 'tensorboard'), flush_secs=30
+      )
+    return self._board
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Returns the whole lines of a `metrics.jsonl`, oldest first."""
+  if not path.exists():
+    return []
+  lines = []
+  for text in path.read_text().splitlines():
+    try:
+      line = json.loads(text)
+    except ValueError:
+      continue  # half a line, or what a full disk left of one
+    if isinstance(line, dict) and isinstance(line.get('step'), int):
+      lines.append(line)
+  return lines
+
+
+def save_image(path: pathlib.Path, image: np.ndarray) -> None:
+  """Writes uint8 [H, W, C], C of 1, 3 or 4, as PNG or what the name says."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  image = np.asarray(image)
+  Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+
+
+def to_uint8(images: np.ndarray, pixels: str) -> np.ndarray:
+  """Turns the networks' pixels, 'unit' or 'symmetric', into uint8."""
+  images = np.asarray(images, np.float32)
+  if pixels == 'symmetric':
+    images = (images + 1) / 2
+  return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int | None = None, pad: int = 2):
+  """Lays uint8 [N, H, W, C] out as one picture, row by row, on white."""
+  count, height, width, channels = images.shape
+  columns = columns or math.ceil(math.sqrt(count))
+  rows = math.ceil(count / columns)
+  sheet = np.full(
+    (rows * (height + pad) + pad, columns * (width + pad) + pad, channels),
+    255,
+    np.uint8,
+  )
+  for index, image in enumerate(images):
+    y, x = divmod(index, columns)
+    top, left = pad + y * (height + pad), pad + x * (width + pad)
+    sheet[top : top + height, left : left + width] = image
+  return sheet
+
+
+def _plain(value):
+  if isinstance(value, str | bool):
+    return value
+  return np.asarray(value).item()

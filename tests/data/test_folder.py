@@ -1,0 +1,211 @@
+"""A folder of images is checked when it is opened, and split for good."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_jax.data import folder
+from gen_jax.data.sources import open_split
+from gen_jax.errors import InputError
+
+SHAPE = (8, 8, 3)
+ROOT = pathlib.Path(__file__).parents[2]
+SHARED = pathlib.Path(
+  os.environ.get('GEN_JAX_SHARED_DATA', ROOT / '../shared/data')
+)
+
+
+def write(path, value=0, size=(8, 8), mode='L'):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.new(mode, size, value).save(path)
+
+
+@pytest.fixture
+def flat(tmp_path):
+  """40 grey images; 7.png, 29.png and 32.png fall into 'test'."""
+  for i in range(40):
+    write(tmp_path / f'{i}.png', i)
+  return tmp_path
+
+
+@pytest.fixture
+def classes(tmp_path):
+  for split in ('train', 'test'):
+    for i, name in enumerate(('ant', 'bee', 'cat')):
+      for k in range(2):
+        write(tmp_path / split / name / f'{k}.png', 10 * i + k)
+  return tmp_path
+
+
+def values(source):
+  return sorted(source.arrays['image'][:, 0, 0, 0].tolist())
+
+
+def test_a_tenth_is_test_by_a_fixed_hash_of_the_name(flat):
+  assert values(folder.load('test', flat, SHAPE)) == [7, 29, 32]
+  train = values(folder.load('train', flat, SHAPE))
+  assert train == sorted(set(range(40)) - {7, 29, 32})
+
+
+def test_an_image_stays_in_its_split_when_others_go(flat):
+  for i in (3, 29):
+    (flat / f'{i}.png').unlink()
+  assert values(folder.load('test', flat, SHAPE)) == [7, 32]
+
+
+def test_without_subfolders_there_are_no_labels(flat):
+  source = folder.load('train', flat, SHAPE)
+  assert source.classes == ()
+  assert source.fields == {'image': (SHAPE, np.uint8)}
+
+
+def test_subfolders_are_classes(classes):
+  source = folder.load('train', classes / 'train', SHAPE)
+  assert source.classes == ('ant', 'bee', 'cat')
+  image, label = source.arrays['image'], source.arrays['label']
+  np.testing.assert_array_equal(image[:, 0, 0, 0] // 10, label)
+  assert label.dtype == np.int32
+
+
+def test_subfolders_train_and_test_are_the_splits(classes):
+  (classes / 'test' / 'bee' / '1.png').unlink()
+  assert values(folder.load('train', classes, SHAPE)) == [0, 1, 10, 11, 20, 21]
+  assert values(folder.load('test', classes, SHAPE)) == [0, 1, 10, 20, 21]
+
+
+def test_a_class_keeps_its_label_where_a_split_lacks_another(classes):
+  for file in (classes / 'test' / 'ant').iterdir():
+    file.unlink()
+  source = folder.load('test', classes, SHAPE)
+  assert source.classes == ('ant', 'bee', 'cat')
+  assert sorted(source.arrays['label'].tolist()) == [1, 1, 2, 2]
+
+
+def test_unpaired_domains_are_splits_too(tmp_path):
+  for i, name in enumerate(('trainA', 'trainB', 'testA')):
+    write(tmp_path / name / 'x.png', i)
+  assert values(folder.load('trainB', tmp_path, SHAPE)) == [1]
+  assert values(folder.load('testA', tmp_path, SHAPE)) == [2]
+
+
+def test_sizes_and_modes_are_brought_to_the_shape_and_reported(tmp_path):
+  write(tmp_path / 'train' / 'a.png', (1, 2, 3), (20, 30), 'RGB')
+  write(tmp_path / 'train' / 'b.PNG', 9, (40, 5), 'L')
+  write(tmp_path / 'train' / 'c.jpg', 9, (7, 7), 'CMYK')
+  write(tmp_path / 'train' / 'd.webp', (0, 0, 0, 0), (9, 9), 'RGBA')
+  (tmp_path / 'train' / 'notes.txt').write_text('not an image')
+  (tmp_path / 'train' / '._a.png').write_text('left by a file manager')
+  source = folder.load('train', tmp_path, SHAPE)
+  assert source.arrays['image'].shape == (4, *SHAPE)
+  assert (source.arrays['image'][3] == 255).all()
+  summary = source.summary()
+  assert 'train: 4 images of 8x8x3' in summary
+  assert 'width 7..40, height 5..30 pixels' in summary
+  for mode in ('RGB 1', 'L 1', 'CMYK 1', 'RGBA 1'):
+    assert mode in summary
+
+
+@pytest.fixture
+def corrupt(flat):
+  data = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+  Image.fromarray(data).save(flat / '1.png')
+  whole = (flat / '1.png').read_bytes()
+  (flat / '1.png').write_bytes(whole[: len(whole) // 2])
+  (flat / '2.png').write_text('an error page of a web server')
+  return flat
+
+
+def test_unreadable_files_are_named(corrupt):
+  with pytest.raises(InputError) as caught:
+    folder.load('train', corrupt, SHAPE)
+  message = str(caught.value)
+  assert '\n' not in message
+  assert message.startswith('data.path: 2 of 37 images')
+  assert '1.png (' in message and 'truncated' in message
+  assert '2.png (not an image)' in message
+  assert 'data.skip_unreadable' in message
+
+
+def test_unreadable_files_are_left_out_on_request(corrupt):
+  source = folder.load('train', corrupt, SHAPE, skip_unreadable=True)
+  assert values(source) == sorted(set(range(40)) - {1, 2, 7, 29, 32})
+  assert 'left out 2 unreadable: 1.png' in source.summary()
+
+
+def test_unreadable_files_are_left_out_of_a_stream_too(corrupt, monkeypatch):
+  monkeypatch.setattr(folder, 'MEMORY_BYTES', 0)
+  source = folder.load('train', corrupt, SHAPE, skip_unreadable=True)
+  batch = source.__getitems__(range(len(source)))
+  assert sorted(batch['image'][:, 0, 0, 0].tolist()) == sorted(
+    set(range(40)) - {1, 2, 7, 29, 32}
+  )
+
+
+def test_a_folder_with_nothing_readable_is_refused(tmp_path):
+  (tmp_path / 'train').mkdir()
+  (tmp_path / 'train' / 'a.png').write_text('x')
+  with pytest.raises(InputError, match='1 of 1 images'):
+    folder.load('train', tmp_path, SHAPE, skip_unreadable=True)
+
+
+def test_what_does_not_fit_in_memory_streams_the_same_images(
+  classes, monkeypatch
+):
+  kept = folder.load('train', classes, SHAPE)
+  monkeypatch.setattr(folder, 'MEMORY_BYTES', 6 * 8 * 8 * 3 - 1)
+  stream = folder.load('train', classes, SHAPE)
+  assert stream.arrays is None and kept.arrays is not None
+  assert stream.fields == kept.fields
+  assert stream.summary() == kept.summary()
+  rows = np.array([5, 0, 5, 2])
+  for field, array in stream.__getitems__(rows).items():
+    np.testing.assert_array_equal(array, kept.__getitems__(rows)[field])
+  with pytest.raises(IndexError):
+    stream.__getitems__([6])
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+  write(tmp_path / 'real' / 'x.png', 5)
+  (tmp_path / 'data' / 'train').mkdir(parents=True)
+  (tmp_path / 'data' / 'train' / 'a').symlink_to(tmp_path / 'real')
+  (tmp_path / 'real' / 'up').symlink_to(tmp_path / 'real')
+  assert values(folder.load('train', tmp_path / 'data', SHAPE)) == [5]
+
+
+@pytest.mark.parametrize(
+  ('files', 'split', 'message'),
+  [
+    (['readme.txt'], 'train', 'data.path: .* has no images .*.png'),
+    (['train/x.txt'], 'train', 'data.path: .*train has no images'),
+    (['0.png'], 'test', 'data.split: none of the 1 images'),
+    (['0.png'], 'valid', 'data.split: .* no split "valid"'),
+    (['train/0.png'], 'test', 'data.split: .* no split "test"'),
+    (['a/0.png', '1.png'], 'train', 'data.path: .* 1 images beside .*1.png'),
+  ],
+)
+def test_a_wrong_layout_is_explained(tmp_path, files, split, message):
+  for name in files:
+    if name.endswith('.png'):
+      write(tmp_path / name)
+    else:
+      (tmp_path / name).parent.mkdir(exist_ok=True)
+      (tmp_path / name).write_text('text')
+  with pytest.raises(InputError, match=message) as caught:
+    open_split('folder', split, path=str(tmp_path), shape=SHAPE)
+  assert '\n' not in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+  with pytest.raises(InputError, match='data.path: there is no folder .*gone'):
+    folder.load('train', tmp_path / 'gone', SHAPE)
+
+
+def test_photographs_of_many_sizes():
+  if not (SHARED / 'natural').is_dir():
+    pytest.skip(f'{SHARED}/natural is not here')
+  source = folder.load('train', SHARED / 'natural', (64, 64, 3))
+  assert source.arrays['image'].shape == (14, 64, 64, 3)
+  assert 'modes RGB 9, L 5' in source.summary()

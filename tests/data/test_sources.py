@@ -1,0 +1,100 @@
+"""A config names a data set and a split of it; mistakes are named in a line."""
+
+import numpy as np
+import pytest
+
+from gen_jax.data.sources import ArraySource, Subset, open_split
+from gen_jax.errors import InputError
+
+
+@pytest.fixture
+def source():
+  image = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+  label = np.arange(10, dtype=np.int32) % 3
+  arrays = {'image': image, 'label': label}
+  return ArraySource('ten', 'train', arrays, ('a', 'b', 'c'), 'a note')
+
+
+def test_examples_come_stacked_in_the_order_asked(source):
+  batch = source.__getitems__([7, 0, 7])
+  np.testing.assert_array_equal(batch['image'].ravel(), [7, 0, 7])
+  np.testing.assert_array_equal(batch['label'], [1, 0, 1])
+  assert batch['image'].shape == (3, 1, 1, 1)
+  assert source.__getitems__([])['image'].shape == (0, 1, 1, 1)
+
+
+def test_fields_are_of_one_example(source):
+  assert source.fields == {
+    'image': ((1, 1, 1), np.uint8),
+    'label': ((), np.int32),
+  }
+
+
+def test_summary(source):
+  assert source.summary() == (
+    'ten train: 10 images of 1x1x1, 3 classes (a, b, c)\na note'
+  )
+  assert Subset(source, 2, 5).summary().startswith('3 examples, [2:5] of ten')
+
+
+def test_a_subset_is_a_window(source):
+  subset = Subset(source, 2, 5)
+  assert len(subset) == 3
+  assert subset.classes == source.classes
+  assert subset.fields == source.fields
+  np.testing.assert_array_equal(subset.arrays['image'].ravel(), [2, 3, 4])
+  np.testing.assert_array_equal(
+    subset.__getitems__(range(2, -1, -1))['image'].ravel(), [4, 3, 2]
+  )
+
+
+@pytest.mark.parametrize('index', [-1, 3])
+def test_a_subset_does_not_reach_beyond_its_window(source, index):
+  with pytest.raises(IndexError):
+    Subset(source, 2, 5).__getitems__([index])
+
+
+@pytest.mark.parametrize(
+  ('split', 'start', 'stop'),
+  [
+    ('test', 0, 10000),
+    ('test[:]', 0, 10000),
+    ('test[:-400]', 0, 9600),
+    ('test[-400:]', 9600, 10000),
+    ('test[100:300]', 100, 300),
+    ('test[:90%]', 0, 9000),
+    ('test[-10%:]', 9000, 10000),
+  ],
+)
+def test_splits_are_sliced(split, start, stop):
+  whole = open_split('mnist', 'test')
+  part = open_split('mnist', split)
+  assert len(part) == stop - start
+  for field in ('image', 'label'):
+    np.testing.assert_array_equal(
+      part.arrays[field], whole.arrays[field][start:stop]
+    )
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'fields', 'message'),
+  [
+    (('mnits', 'train'), {}, 'data.name: .*"mnits".* mean "mnist"'),
+    (('sources', 'train'), {}, 'data.name: .*"sources"'),
+    (('os', 'train'), {}, 'data.name: .*emoji, folder, mnist, tfds'),
+    (('mnist', 'tset'), {}, 'data.split: .*"tset".* mean "test"'),
+    (('mnist', 'test[5'), {}, 'data.split: "test.5" is neither'),
+    (('mnist', 'test[::2]'), {}, 'data.split: .* is neither'),
+    (('mnist', 'test[:10001]'), {}, 'data.split: .*beyond the 10000'),
+    (('mnist', 'test[-10001:]'), {}, 'data.split: .*beyond the 10000'),
+    (('mnist', 'test[7:7]'), {}, 'data.split: .* is empty'),
+    (('mnist', 'test'), {'shap': (8, 8, 1)}, 'data.shap: .* mean "shape"'),
+    (('mnist', 'test'), {'shape': (8, 8)}, 'data.shape: .*height, width'),
+    (('mnist', 'test'), {'shape': (8, 8, 2)}, 'data.shape: .*channels'),
+    (('folder', 'test'), {'shape': (8, 8, 1)}, 'data.path: needed'),
+  ],
+)
+def test_mistakes_are_named_in_one_line(arguments, fields, message):
+  with pytest.raises(InputError, match=message) as caught:
+    open_split(*arguments, **fields)
+  assert '\n' not in str(caught.value)

@@ -1,0 +1,186 @@
+"""Bad input: one clear line, exit code 2, and nothing saved is lost."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_jax import evaluate, main, sample
+
+TEST = '--config=configs/vae.py:test'
+
+
+@pytest.fixture
+def refused(capsys, tmp_path, monkeypatch):
+  """Runs a command in-process; returns its one line of complaint."""
+  root = os.path.dirname(os.path.dirname(__file__))
+  monkeypatch.chdir(root)
+
+  def run(module, *args):
+    capsys.readouterr()
+    code = module.main([str(a) for a in args])
+    error = capsys.readouterr().err.strip()
+    assert code == 2, error
+    assert error.startswith('gen_jax: ')
+    assert '\n' not in error
+    assert 'Traceback' not in error
+    return error
+
+  return run
+
+
+@pytest.mark.parametrize(
+  'args,expected',
+  [
+    (['--config=configs/vea.py'], r"no file 'configs/vea.py'.*vae.py"),
+    ([f'{TEST}x'], r"variant 'testx' is unknown.*\"test\""),
+    ([TEST, '--config.stepz=3'], r'stepz.*Did you mean "steps"'),
+    ([TEST, '--config.data.nam=a'], r'nam.*Did you mean "name"'),
+    ([TEST, '--config.steps=many'], r'config.steps=many: expected int'),
+    ([TEST, '--config.steps=1.5'], r'config.steps=1.5: expected int'),
+    ([TEST, '--config.steps=0'], r'config.steps=0: expected 1 or more'),
+    ([TEST, '--config.data=3'], r'config.data is a group of fields'),
+    ([TEST, '--config.data.name=mnits'], r'data.name.*mnist'),
+    ([TEST, '--config.data.train=trian'], r'trian.*train'),
+    ([TEST, '--config.objective.name=vea.VAE'], r'objective.name.*"vae"'),
+    ([TEST, '--config.objective.name=vae.VEA'], r'objective.name.*"VAE"'),
+    ([TEST, '--config.objective.likelihood=bernouli'], r'"bernoulli"'),
+    ([TEST, '--config.objective.samples=0'], r'samples=0'),
+    ([TEST, '--config.optim.model.name=adan'], r'adan.*"adam"'),
+    ([TEST, '--config.optim.model.schedule=cosin'], r'cosin.*"cosine"'),
+    ([TEST, '--config.evals.elbo.name=likelihood.ELBA'], r'"ELBO"'),
+    ([TEST, '--config.parallel=pmpa'], r'"pmap"'),
+    ([TEST, '--config.data.binarize=statik'], r'"static"'),
+    # conftest.py forces eight devices.
+    ([TEST, '--config.batch_size=12'], r'batch_size=12.*8 devices'),
+    ([TEST, '--config.accumulate=3'], r'accumulate=3 does not divide'),
+    ([TEST, 'steps=3'], r'steps=3: unknown argument'),
+  ],
+)
+def test_training_names_the_field_and_the_fix(
+  refused, tmp_path, args, expected
+):
+  error = refused(main, f'--workdir={tmp_path}/w', *args)
+  assert re.search(expected, error), error
+  assert not (tmp_path / 'w').exists()
+
+
+def test_a_workdir_that_cannot_be_written(refused, tmp_path):
+  (tmp_path / 'file').write_text('here already')
+  error = refused(main, TEST, f'--workdir={tmp_path}/file/run')
+  assert 'cannot be written' in error
+
+
+def folder_args(folder):
+  return [
+    TEST,
+    '--config.data.name=folder',
+    '--config.data.train=train',
+    '--config.data.test=test',
+    f'--config.data.fields={dict(path=str(folder), shape=(28, 28, 1))}',
+  ]
+
+
+def test_an_empty_image_folder(refused, tmp_path):
+  (tmp_path / 'images').mkdir()
+  error = refused(
+    main, *folder_args(tmp_path / 'images'), f'--workdir={tmp_path}/w'
+  )
+  assert str(tmp_path / 'images') in error
+
+
+def test_a_corrupt_image_is_named(refused, tmp_path):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for index in range(40):
+    pixels = np.full((32, 32), index, np.uint8)
+    Image.fromarray(pixels).save(folder / f'{index}.png')
+  whole = (folder / '7.png').read_bytes()
+  (folder / '7.png').write_bytes(whole[: len(whole) // 2])
+  error = refused(main, *folder_args(folder), f'--workdir={tmp_path}/w')
+  assert '7.png' in error
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A workdir of the smallest run."""
+  workdir = tmp_path_factory.mktemp('trained') / 'w'
+  assert main.main([TEST, f'--workdir={workdir}']) == 0
+  return workdir
+
+
+def contents(folder):
+  return {
+    p.relative_to(folder): p.read_bytes()
+    for p in folder.rglob('*')
+    if p.is_file()
+  }
+
+
+def test_a_workdir_of_another_config_is_refused_and_left_as_it_was(
+  refused, trained
+):
+  before = contents(trained)
+  error = refused(main, TEST, f'--workdir={trained}', '--config.seed=5')
+  assert '- seed=0' in error
+  assert '+ seed=5' in error
+  assert contents(trained) == before
+
+
+@pytest.mark.parametrize('module', [sample, evaluate])
+def test_workdirs_without_a_checkpoint(refused, tmp_path, module):
+  assert 'does not exist' in refused(module, f'--workdir={tmp_path}/none')
+  assert 'no config.json' in refused(module, f'--workdir={tmp_path}')
+
+
+@pytest.mark.parametrize(
+  'args,expected',
+  [
+    (['--step=5'], r'--step=5: no such checkpoint; there are 4, 6'),
+    (['--num=0'], r'--num=0'),
+    (['--out=samples.gif'], r'\.png or \.npz'),
+  ],
+)
+def test_sample_arguments(refused, trained, args, expected):
+  assert re.search(expected, refused(sample, f'--workdir={trained}', *args))
+
+
+def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
+  trained, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  outs = {}
+  for name, args in {
+    'few': ['--num=3'],
+    'many': ['--num=70'],
+    'other': ['--num=3', '--seed=1'],
+    'early': ['--num=3', '--step=4'],
+  }.items():
+    out = tmp_path / f'{name}.npz'
+    assert sample.main([f'--workdir={trained}', f'--out={out}', *args]) == 0
+    outs[name] = np.load(out)['images']
+  assert outs['many'].shape == (70, 28, 28, 1)
+  assert outs['many'].dtype == np.uint8
+  np.testing.assert_array_equal(outs['few'], outs['many'][:3])
+  assert np.any(outs['few'] != outs['other'])
+  assert np.any(outs['few'] != outs['early'])
+
+
+def test_evaluate_runs_the_evaluators_again_with_other_fields(trained, capsys):
+  args = [
+    f'--workdir={trained}',
+    '--only=nll',
+    '--config.evals.nll.samples=200',
+  ]
+  assert evaluate.main(args) == 0
+  printed = capsys.readouterr().out
+  assert re.search(r'nll = \d+\.\d+', printed)
+  assert (trained / 'evaluate' / 'metrics.jsonl').exists()
+
+
+def test_the_exit_code_of_the_real_command(command):
+  done = command('main', '--config=configs/none.py')
+  assert done.returncode == 2
+  assert done.stderr.count('\n') == 1

@@ -1,0 +1,271 @@
+"""A run that was killed and started again ends as one that was not."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax import main, stages, workdir
+from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.train import train
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_config(**fields):
+  """The smallest run, without the evaluators that take time."""
+  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+  for name in list(config.evals):
+    if name not in ('elbo', 'samples'):
+      del config.evals[name]
+  for field, value in fields.items():
+    group, last = config_lib.find(config, field.replace('__', '.'), 'test')
+    group[last] = value
+  return config
+
+
+test_config.__test__ = False
+
+
+def final(path):
+  """The newest state of a workdir, verified by its checksums."""
+  state, _ = workdir.open_trained(path)
+  return state
+
+
+def equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), b)
+
+
+ARGS = (
+  '--config=configs/vae.py:test',
+  '--config.steps=400',
+  '--config.log_every=20',
+  '--config.checkpoint.every=20',
+  '--config.steps_per_dispatch=8',
+  "--config.evals={'elbo': {'name': 'likelihood.ELBO', 'every': 50}}",
+)
+
+
+def start(path):
+  environment = {**os.environ, 'XLA_FLAGS': ''}
+  return subprocess.Popen(
+    [sys.executable, '-m', 'gen_jax.main', f'--workdir={path}', *ARGS],
+    cwd=ROOT,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def wait_for_checkpoint(path, after=0, timeout=60):
+  """Returns the step of the first checkpoint beyond `after`."""
+  deadline = time.monotonic() + timeout
+  while time.monotonic() < deadline:
+    folder = path / 'checkpoints'
+    steps = [int(p.name) for p in folder.glob('*') if p.name.isdigit()]
+    if steps and max(steps) > after:
+      return max(steps)
+    time.sleep(0.002)
+  raise AssertionError(f'no checkpoint beyond {after} within {timeout} s')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """A run that nobody disturbed."""
+  path = tmp_path_factory.mktemp('whole')
+  process = start(path)
+  output, _ = process.communicate(timeout=120)
+  assert process.returncode == 0, output
+  return path
+
+
+def numbers(path):
+  """The metrics of a run but for its timings."""
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  return [
+    {k: v for k, v in json.loads(line).items() if not k.startswith('time/')}
+    for line in lines
+  ]
+
+
+def test_killed_at_any_moment_and_started_again(whole, tmp_path):
+  process = start(tmp_path)
+  step = wait_for_checkpoint(tmp_path)
+  time.sleep(random.Random(step).random() * 0.1)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert step < 400
+  # As a process leaves it that dies while it writes.
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 39')
+  process = start(tmp_path)
+  output, _ = process.communicate(timeout=120)
+  assert process.returncode == 0, output
+  assert 'resumes at step' in output
+  equal(final(tmp_path), final(whole))
+  assert numbers(tmp_path) == numbers(whole)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path, number):
+  process = start(tmp_path)
+  wait_for_checkpoint(tmp_path)
+  process.send_signal(number)
+  output, _ = process.communicate(timeout=30)
+  assert process.returncode == 0, output
+  assert 'stopped at step' in output
+  stopped = int(final(tmp_path).step)
+  assert 0 < stopped < 400
+  output, _ = start(tmp_path).communicate(timeout=120)
+  assert f'resumes at step {stopped}' in output
+  equal(final(tmp_path), final(whole))
+
+
+def damage(folder, how):
+  """Damages the largest file of a checkpoint."""
+  file = max(
+    (p for p in folder.rglob('*') if p.is_file()),
+    key=lambda p: p.stat().st_size,
+  )
+  content = bytearray(file.read_bytes())
+  if how == 'truncated':
+    del content[len(content) // 2 :]
+  elif how == 'flipped':
+    content[len(content) // 2] ^= 0x10
+  file.write_bytes(content)
+  if how == 'deleted':
+    file.unlink()
+
+
+@pytest.mark.parametrize('how', ['truncated', 'flipped', 'deleted'])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
+  tmp_path, capfd, how
+):
+  config = test_config()
+  state, _ = train(config, tmp_path)
+  damage(tmp_path / 'checkpoints' / '6', how)
+  capfd.readouterr()
+  again, _ = train(config, tmp_path)
+  error = capfd.readouterr()
+  assert 'checkpoints/6' in error.err
+  assert 'resumes at step 4' in error.out
+  equal(again, jax.device_get(state))
+  assert int(final(tmp_path).step) == 6
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+  config = test_config()
+  state, metrics = train(config, tmp_path)
+  lines = numbers(tmp_path)
+  again, metrics_again = train(config, tmp_path)
+  equal(again, jax.device_get(state))
+  assert numbers(tmp_path) == lines
+  assert metrics_again['elbo'] == metrics['elbo']
+
+
+def test_resident_and_streamed_data_give_the_same_run(tmp_path):
+  a, b = (
+    train(test_config(data__resident=how), tmp_path / how)[0]
+    for how in ('yes', 'no')
+  )
+  # Two programs: what the compiler fuses may differ in the last bit.
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), a, b
+  )
+
+
+def test_stages_are_one_run_and_resume_across_their_boundary(tmp_path):
+  fields = dict(
+    stages=(
+      {'steps': 3},
+      {'steps': 4, 'optim.model.learning_rate': 1e-2, 'batch_size': 16},
+    )
+  )
+  whole, _ = train(test_config(**fields), tmp_path / 'whole')
+  assert int(whole.step) == 7
+  # Cut exactly at the boundary, then within the second stage.
+  for cut in (3, 4):
+    path = tmp_path / str(cut)
+    config = test_config(**fields, checkpoint__every=1, checkpoint__keep=10)
+    train(config, path)
+    for step in range(cut + 1, 8):
+      os.rename(path / 'checkpoints' / str(step), path / f'gone-{step}')
+    again, _ = train(config, path)
+    equal(again, jax.device_get(whole))
+
+
+def test_carry_over_is_by_name_and_shape():
+  old = {'a': {'w': np.ones(3), 'gone': np.ones(1)}, 'b': {'w': np.ones(2)}}
+  new = {'a': {'w': np.zeros(3)}, 'b': {'w': np.zeros(4)}, 'c': np.zeros(1)}
+  out = stages.carry_over(old, new)
+  np.testing.assert_array_equal(out['a']['w'], np.ones(3))
+  np.testing.assert_array_equal(out['b']['w'], np.zeros(4))
+  np.testing.assert_array_equal(out['c'], np.zeros(1))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+  tmp_path, capsys, monkeypatch
+):
+  args = [
+    '--config=configs/vae.py:test',
+    f'--workdir={tmp_path}/w',
+    '--config.steps=30',
+    '--config.optim.model.name=sgd',
+    '--config.optim.model.learning_rate=1e3',
+  ]
+  monkeypatch.chdir(ROOT)
+  assert main.main(args) == 3
+  error = capsys.readouterr().err.strip().splitlines()[-1]
+  assert "update 'model' is not finite in" in error
+  assert 'loss' in error or 'kl' in error or 'grad_norm' in error
+  steps = [p.name for p in (tmp_path / 'w' / 'checkpoints').glob('*')]
+  for step in steps:
+    state, _ = workdir.open_trained(tmp_path / 'w', int(step))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+
+
+def test_the_first_bad_step_and_term_are_named():
+  from gen_jax.core import Update
+  from gen_jax.train import _Log
+
+  log = _Log((Update(('gen',), None), Update(('disc',), None, every=2)), 0)
+  good = np.ones(4, np.float32)
+  bad = np.array([1, np.nan, np.inf, np.nan], np.float32)
+  metrics = {'gen/loss': good, 'gen/kl': good, 'disc/loss': bad, 'disc/r': bad}
+  metrics['disc/r'] = good
+  with pytest.raises(NonFiniteError, match=r"step 11: update 'disc' .* loss;"):
+    log.add(10, 4, metrics)
+
+
+def test_the_best_checkpoint_is_kept(tmp_path):
+  config = test_config(
+    checkpoint__best='elbo',
+    checkpoint__best_mode='max',
+    steps=12,
+    checkpoint__every=2,
+    checkpoint__keep=1,
+  )
+  config.evals.elbo.every = 2
+  train(config, tmp_path)
+  values = {
+    line['step']: line['elbo'] for line in numbers(tmp_path) if 'elbo' in line
+  }
+  best = max(values, key=values.get)
+  kept = [
+    int(p.name) for p in (tmp_path / 'best').glob('*') if p.name.isdigit()
+  ]
+  assert kept == [best]
+  config = test_config(checkpoint__best='elbw')
+  with pytest.raises(InputError, match='checkpoint.best'):
+    train(config, tmp_path / 'other')
