@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
-  """Runs the suite; evaluators may be given other fields by `--config.evals`."""
+  """Runs the suite; `overrides` give its evaluators other fields."""
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   for field, text in overrides:

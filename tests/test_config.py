@@ -1,0 +1,101 @@
+"""Configs: every one trains its `:test` form; objects come from their names."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from gen_jax import config as config_lib
+from gen_jax import stages
+from gen_jax.errors import InputError
+from gen_jax.train import train
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+
+
+@pytest.mark.parametrize('form', ['jit', 'pmap'])
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_the_test_form_trains_and_draws(path, form, tmp_path):
+  config = config_lib.load(f'{path}:test')
+  config.parallel = form
+  state, metrics = train(config, tmp_path)
+  assert int(state.step) == stages.plan(config)[-1].end
+  assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+  assert metrics
+  for file in tmp_path.glob('images/**/*.png'):
+    assert np.asarray(Image.open(file)).std() > 0, file
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_the_docstring_gives_the_command(path):
+  assert f'--config=configs/{path.name}' in path.read_text()
+
+
+@pytest.mark.parametrize(
+  'old,text,new',
+  [
+    (3, '7', 7),
+    (0.5, '2', 2.0),
+    (0.5, '1e-3', 1e-3),
+    ('a', '12', '12'),
+    (True, 'false', False),
+    ((1, 2), '3,4,5', (3, 4, 5)),
+    ((1, 2), '(3,)', (3,)),
+    ((1, 2), '3', (3,)),
+  ],
+)
+def test_an_override_keeps_its_type(old, text, new):
+  config = ConfigDict({'a': {'b': old}})
+  config_lib.override(config, 'a.b', text)
+  assert config.a.b == new
+  assert type(config.a.b) is type(new)
+
+
+def test_json_gives_the_config_back():
+  config = config_lib.load(f'{ROOT}/configs/vae.py')
+  again = config_lib.from_json(config_lib.to_json(config))
+  assert not config_lib.difference(config, again)
+  objective = config_lib.build('gen_jax.objectives', again.objective, 'o')
+  assert objective == config_lib.build(
+    'gen_jax.objectives', config.objective, 'o'
+  )
+
+
+def test_only_fields_that_leave_the_parameters_alone_may_differ():
+  config = config_lib.load(f'{ROOT}/configs/vae.py')
+  other = config.copy_and_resolve_references()
+  other.log_every = 7
+  other.checkpoint.every = 9
+  other.evals = {}
+  assert not config_lib.difference(config, other)
+  other.optim.model.learning_rate = 0.5
+  assert config_lib.difference(config, other) == [
+    '- optim.model.learning_rate=0.002',
+    '+ optim.model.learning_rate=0.5',
+  ]
+
+
+def test_stages_override_by_dotted_names():
+  config = config_lib.default()
+  config.stages = (
+    {'steps': 10, 'batch_size': 4},
+    {'steps': 5, 'data.binarize': 'static'},
+  )
+  first, second = stages.plan(config)
+  assert (first.start, first.end, first.start_images) == (0, 10, 0)
+  assert (second.start, second.end, second.start_images) == (10, 15, 40)
+  assert second.config.data.binarize == 'static'
+  assert second.config.batch_size == config.batch_size
+  plan = (first, second)
+  # At a boundary the checkpoint is of the stage that ends there.
+  at = [stages.at(plan, step).index for step in (0, 9, 10, 11, 15)]
+  assert at == [0, 0, 0, 1, 1]
+  with pytest.raises(InputError, match='beyond the last'):
+    stages.at(plan, 16)
+  config.stages = ({'steps': 1, 'data.binarise': ''},)
+  with pytest.raises(InputError, match=r'stages\[0\].*"binarize"'):
+    stages.plan(config)
