@@ -1,0 +1,62 @@
+"""What a run leaves behind, also when it was cut in the middle of a line."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from gen_jax.writer import Writer, grid, read_metrics, to_uint8
+
+
+def test_lines_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
+  writer = Writer(tmp_path)
+  for step in (10, 20, 30):
+    writer.scalars(step, {'a/loss': np.float32(step), 'a/split': 'test'})
+  writer.close()
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 40, "a/lo')
+  writer = Writer(tmp_path, resume_step=20)
+  assert writer.recorded(20, 'a')
+  assert not writer.recorded(30, 'a')
+  assert writer.latest == {'a/loss': 20.0, 'a/split': 'test'}
+  writer.scalars(30, {'a/loss': 1})
+  writer.close()
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  assert [json.loads(line)['step'] for line in lines] == [10, 20, 30]
+  assert read_metrics(tmp_path / 'metrics.jsonl')[-1]['a/loss'] == 1
+
+
+def test_numbers_and_pictures_reach_tensorboard(tmp_path):
+  from tensorboardX.proto import event_pb2
+
+  writer = Writer(tmp_path)
+  writer.scalars(5, {'loss': 0.25})
+  name = writer.image(5, 'samples', np.zeros((4, 6, 1), np.uint8))
+  writer.close()
+  assert np.asarray(Image.open(tmp_path / name)).shape == (4, 6)
+  (file,) = (tmp_path / 'tensorboard').glob('*tfevents*')
+  data, events = file.read_bytes(), []
+  while data:  # records: length, its checksum, the event, its checksum
+    size = int.from_bytes(data[:8], 'little')
+    events.append(event_pb2.Event.FromString(data[12 : 12 + size]))
+    data = data[16 + size :]
+  values = {v.tag: v for e in events for v in e.summary.value}
+  assert values['loss'].simple_value == 0.25
+  assert values['samples'].image.width == 6
+
+
+def test_pixels_become_bytes():
+  unit = np.array([[-0.1, 0.0, 0.5, 1.0, 2.0]])
+  np.testing.assert_array_equal(to_uint8(unit, 'unit'), [[0, 0, 128, 255, 255]])
+  np.testing.assert_array_equal(
+    to_uint8(unit * 2 - 1, 'symmetric'), [[0, 0, 128, 255, 255]]
+  )
+
+
+def test_a_grid_lays_out_row_by_row():
+  images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
+  sheet = grid(images, columns=3, pad=1)[..., 0]
+  np.testing.assert_array_equal(
+    sheet[[1, 3]][:, [1, 3, 5]], [[0, 1, 2], [3, 4, 255]]
+  )
+  assert sheet.shape == (5, 7)
