@@ -12,12 +12,16 @@ def get_config(arg=None):
   """Returns the convolutional VAE, or the variant that `arg` names."""
   config = default()
   shape = (28, 28, 1)
-  config.steps = 9000
+  config.steps = 7000
   config.data.binarize = 'static'
   config.objective = dict(
     name='vae.VAE',
-    encoder=dict(name='autoencoder.ConvEncoder', features=2 * 20),
-    decoder=dict(name='autoencoder.ConvDecoder', shape=shape),
+    encoder=dict(
+      name='autoencoder.ConvEncoder', features=2 * 20, channels=(32, 64)
+    ),
+    decoder=dict(
+      name='autoencoder.ConvDecoder', shape=shape, channels=(64, 32), base=32
+    ),
     likelihood='bernoulli',
     learn_variance=False,
     beta=1.0,
@@ -30,7 +34,9 @@ def get_config(arg=None):
   )
   config.evals = dict(
     elbo=dict(name='likelihood.ELBO', every=1000),
-    nll=dict(name='likelihood.NLL', every=0, samples=100, chunk=50),
+    nll=dict(
+      name='likelihood.NLL', every=0, samples=100, chunk=50, batch_size=20, num=0
+    ),
     active_units=dict(name='latents.ActiveUnits', every=0),
     samples=dict(name='figures.Samples', every=1000, at_start=True),
     reconstructions=dict(
@@ -49,19 +55,44 @@ def get_config(arg=None):
       name='autoencoder.DenseDecoder', shape=shape, hidden=(400,)
     )
     config.optim.model.learning_rate = 1e-3
-    config.evals.nll.samples = 1000
 
-  def latent2():
+  def deep():  # a deeper dense form
     dense()
+    config.objective.encoder.hidden = (500, 500)
+    config.objective.decoder.hidden = (500, 500)
+
+  def latent2():  # two latent dimensions, so that the manifold can be drawn
+    deep()
     config.objective.encoder.features = 2 * 2
     config.evals.manifold = dict(
       name='figures.Manifold', every=1000, at_start=True
     )
 
-  def gaussian():
+  def gaussian():  # grey values, and a learned variance
     config.data.binarize = ''
     config.objective.likelihood = 'gaussian'
     config.objective.learn_variance = True
+
+  def continuous_bernoulli():  # grey values in [0, 1]
+    config.data.binarize = ''
+    config.objective.likelihood = 'continuous_bernoulli'
+
+  def fashion_mnist():  # prepared by TFDS at its first use
+    continuous_bernoulli()
+    config.data.name = 'tfds'
+    config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
+
+  def folder():  # your own pictures: --config.data.path=DIR
+    size = (64, 64, 3)
+    config.data.name = 'folder'
+    config.data.update(path='', shape=size, skip_unreadable=False)
+    config.data.flip = True
+    gaussian()
+    channels = (32, 64, 128, 256)
+    config.objective.encoder.update(features=2 * 64, channels=channels)
+    config.objective.decoder.update(
+      shape=size, channels=channels[::-1], base=64
+    )
 
   def test():
     config.batch_size = 8
@@ -75,5 +106,7 @@ def get_config(arg=None):
     config.evals.nll.samples = 100
     config.evals.manifold = dict(name='figures.Manifold', size=3)
 
-  choose(arg, dict(dense=dense, latent2=latent2, gaussian=gaussian, test=test))
+  variants = (dense, deep, latent2, gaussian, continuous_bernoulli)
+  variants += (fashion_mnist, folder, test)
+  choose(arg, {f.__name__: f for f in variants})
   return config

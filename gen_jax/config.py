@@ -35,11 +35,11 @@ def default() -> ConfigDict:
       accumulate=1,  # parts of a batch, averaged for one update
       steps_per_dispatch=64,
       log_every=100,
+      # Further fields of `data` go to the `load` of the module it names.
       data=dict(
         name='mnist',  # a module of gen_jax.data
         train='train',
         test='test',
-        fields=ConfigDict(),  # what the module's `load` takes
         binarize='',  # '', 'static' or 'dynamic'
         flip=False,
         resident='auto',  # keep the data on the device: 'auto', 'yes', 'no'
@@ -223,13 +223,12 @@ def check(config: ConfigDict) -> None:
       raise InputError(
         f'config.{key}: no such field.{nearest(key, known.keys())}'
       )
-  for group in ('data', 'checkpoint'):
-    for key in config[group]:
-      if key not in known[group]:
-        raise InputError(
-          f'config.{group}.{key}: no such field.'
-          + nearest(key, known[group].keys())
-        )
+  for key in config.checkpoint:
+    if key not in known.checkpoint:
+      raise InputError(
+        f'config.checkpoint.{key}: no such field.'
+        + nearest(key, known.checkpoint.keys())
+      )
   for key in ('batch_size', 'steps', 'accumulate', 'log_every'):
     if not isinstance(config[key], int) or config[key] < 1:
       raise InputError(f'config.{key}={config[key]!r}: expected 1 or more.')

@@ -45,7 +45,9 @@ class Experiment:
   def source(self, split: str) -> Source:
     """Opens a split of the data."""
     data = self.config.data
-    return _open(data.name, split, tuple(_tuples(data.fields).items()))
+    own = config_lib.default().data
+    fields = {k: v for k, v in _tuples(data).items() if k not in own}
+    return _open(data.name, split, tuple(fields.items()))
 
   @functools.cached_property
   def preprocess(self) -> Preprocess:

@@ -129,6 +129,8 @@ class _Stage:
     if state is None or int(state.step) == self.stage.start:
       state = self._enter(state)
     step = int(state.step)
+    self.progress.note(self.experiment.train_source.summary())
+    self.progress.note(parameter_table(state.players))
     if step == 0:
       self._draw_reals()
     self._evaluate(state, step)
@@ -173,8 +175,6 @@ class _Stage:
     new = self.experiment.init_state(players)
     if state is not None:
       new = new.replace(ema=stages.carry_over(state.ema, new.ema))
-    self.progress.note(self.experiment.train_source.summary())
-    self.progress.note(parameter_table(new.players))
     return new
 
   def _draw_reals(self) -> None:

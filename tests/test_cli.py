@@ -75,11 +75,9 @@ def test_a_workdir_that_cannot_be_written(refused, tmp_path):
 
 def folder_args(folder):
   return [
-    TEST,
-    '--config.data.name=folder',
-    '--config.data.train=train',
-    '--config.data.test=test',
-    f'--config.data.fields={dict(path=str(folder), shape=(28, 28, 1))}',
+    '--config=configs/vae.py:folder',
+    f'--config.data.path={folder}',
+    '--config.data.shape=28,28,1',
   ]
 
 

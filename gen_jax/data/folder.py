@@ -117,8 +117,8 @@ def load(
   """
   shape = images.check_shape(shape)
   root = pathlib.Path(path).expanduser()
-  if not root.is_dir():
-    raise InputError(f'data.path: there is no folder {root}.')
+  if not path or not root.is_dir():  # "" would be this folder
+    raise InputError(f'data.path: there is no folder "{path}".')
   files, classes = _find(root, split)
 
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES

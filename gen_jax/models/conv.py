@@ -10,7 +10,8 @@ With stride s, padding l before the first pixel, and channels left out,
 
 The two gradients of each map are the other two maps, so the triple is closed
 under reverse mode in any order: gradient penalties differentiate it twice. A
-transposed convolution is D. (Forward mode is not defined for the triple.)
+transposed convolution is D. (Forward mode is not defined for the triple, and
+`shard_map` needs check_vma=False; `jit` over a sharded batch needs nothing.)
 
 JAX's own gradients are convolutions that XLA:CPU rewrites into forms with fast
 kernels, but not inside the body of a loop, where they are up to 134 times
@@ -50,7 +51,11 @@ class Geometry(NamedTuple):
 
 
 # The triple. Which form is fastest was measured: 2 CPU cores, float32, batch
-# 128 unless said; median ms, * is the form that these shapes get.
+# 128 unless said; median ms of alternating runs, * is the form that these
+# shapes get; each row is one run. At stride 2 (W's first row) these are slower
+# than the plain form of W by: columns 1.3, phases of x 1.5, rows 1.7, space to
+# depth 1.8, a product per tap 2.6, part of the batch as a third dimension 7.
+# Splitting the batch changed nothing.
 #
 #   map  x, y, kernel                          plain  other forms
 #   F    28x28x1, 28x28x32, 3x3                  3.9  gather 2.2*
@@ -59,7 +64,7 @@ class Geometry(NamedTuple):
 #   D    28x28x32, 14x14x64, 3x3                 8.9  phases 6.2*
 #   D    14x14x64, 7x7x128, 5x5                   22  phases 14*
 #   D    32x32x3, 16x16x64, 5x5                 6.0*  phases 22, scatter 9.5
-#   W    28x28x32, 14x14x64, 3x3                 10*  phases 15, columns 17
+#   W    28x28x32, 14x14x64, 3x3                 12*  phases 16
 #   W    14x14x64, 7x7x32, 3x3                   3.7  phases 2.6*
 #   W    32x32x64, 32x32x3, 3x3                   29  phases 9.2*
 #   W    64x64x64, 32x32x128, 3x3, batch 1       2.5  columns 1.8*
@@ -128,6 +133,12 @@ def _conv(x: jax.Array, w: jax.Array, pads: Pads, **kwargs) -> jax.Array:
   )
 
 
+def _pad(x: jax.Array, *edges: tuple[int, int, int]) -> jax.Array:
+  """Zeros (before, after, between) along the first axes; negative: crops."""
+  edges += ((0, 0, 0),) * (x.ndim - len(edges))
+  return lax.pad(x, jnp.zeros((), x.dtype), edges)
+
+
 def _correlate(
   x: jax.Array, w: jax.Array, strides: Pair, pads: Pads
 ) -> jax.Array:
@@ -142,17 +153,13 @@ def _correlate(
     z = lax.dot_general(
       x, w, (((3,), (2,)), ((), ())), preferred_element_type=wide
     )  # [B, H, W, kh, kw, K]
-    zero, ((a, b), (d, e)) = jnp.zeros((), wide), pads
+    (a, b), (d, e) = pads
     shifted = (
-      lax.pad(
+      _pad(
         z[:, :, :, u, v],
-        zero,
-        (
-          (0, 0, 0),
-          (a - u, b - (kh - 1 - u), 0),
-          (d - v, e - (kw - 1 - v), 0),
-          (0, 0, 0),
-        ),
+        (0, 0, 0),
+        (a - u, b - (kh - 1 - u), 0),
+        (d - v, e - (kw - 1 - v), 0),
       )
       for u in range(kh)
       for v in range(kw)
@@ -165,11 +172,7 @@ def _columns(
   x: jax.Array, kernel: Pair, strides: Pair, pads: Pads
 ) -> jax.Array:
   """The patches of x: [B, H, W, C] -> [B, Ho, Wo, kh * kw * C]."""
-  x = lax.pad(
-    x,
-    jnp.zeros((), x.dtype),
-    ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)),
-  )
+  x = _pad(x, (0, 0, 0), (*pads[0], 0), (*pads[1], 0))
   (kh, kw), (sh, sw), (h, wd) = kernel, strides, x.shape[1:3]
   return jnp.concatenate(
     [
@@ -206,24 +209,17 @@ def _contract(
 def _w_by_phases(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
   """W with y, the thinner operand, as the image that patches are taken from."""
   (h, wd), (sh, sw), (kh, kw) = geo.size, geo.strides, geo.kernel
-  x = jnp.pad(x, ((0, 0), (0, -h % sh), (0, -wd % sw), (0, 0)))
-  zero, parts = jnp.zeros((), x.dtype), []
+  x = _pad(x, (0, 0, 0), (0, -h % sh, 0), (0, -wd % sw, 0))
+  parts = []
   for i, r in enumerate(_phases(geo, 0)):
     for j, q in enumerate(_phases(geo, 1)):
       if r.taps and q.taps:
         w = _contract(y, x[:, i::sh, j::sw], (1, 1), (r.pads, q.pads))
         w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [taps, taps, C, K]
+        below = kh - 1 - r.first - sh * (r.taps - 1)
+        beside = kw - 1 - q.first - sw * (q.taps - 1)
         parts.append(
-          lax.pad(
-            w,
-            zero,
-            (
-              (r.first, kh - 1 - r.first - sh * (r.taps - 1), sh - 1),
-              (q.first, kw - 1 - q.first - sw * (q.taps - 1), sw - 1),
-              (0, 0, 0),
-              (0, 0, 0),
-            ),
-          )
+          _pad(w, (r.first, below, sh - 1), (q.first, beside, sw - 1))
         )
   return sum(parts)
 
