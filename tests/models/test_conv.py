@@ -10,13 +10,9 @@ from flax import linen as nn
 from jax import lax
 
 from gen_jax.models import conv as conv_lib
-from gen_jax.models.conv import (
-  Conv,
-  ConvTranspose,
-  Geometry,
-  conv,
-  conv_transpose,
-)
+from gen_jax.models import conv_triple
+from gen_jax.models.conv import Conv, ConvTranspose, conv, conv_transpose
+from gen_jax.models.conv_triple import Geometry
 
 # Compiling is what takes the time here.
 jit = functools.partial(
@@ -112,7 +108,11 @@ def assert_trees_near(actual, expected, tolerance=2e-6):
 
 @functools.partial(jit, static_argnums=3)
 def triple(x, w, y, geo):
-  return conv_lib.F(x, w, geo), conv_lib.D(y, w, geo), conv_lib.W(x, y, geo)
+  return (
+    conv_triple.F(x, w, geo),
+    conv_triple.D(y, w, geo),
+    conv_triple.W(x, y, geo),
+  )
 
 
 @pytest.mark.parametrize('case', CASES)
