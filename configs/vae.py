@@ -35,7 +35,12 @@ def get_config(arg=None):
   config.evals = dict(
     elbo=dict(name='likelihood.ELBO', every=1000),
     nll=dict(
-      name='likelihood.NLL', every=0, samples=100, chunk=50, batch_size=20, num=0
+      name='likelihood.NLL',
+      every=0,
+      samples=100,
+      chunk=50,
+      batch_size=20,
+      num=0,
     ),
     active_units=dict(name='latents.ActiveUnits', every=0),
     samples=dict(name='figures.Samples', every=1000, at_start=True),
