@@ -83,4 +83,7 @@ LIKELIHOODS = {
 
 
 def _sum(x):  # [B, ...] -> [B]
-  return jnp.sum(x, axis=tuple(range(1, x.ndim)))
+  # As a product with ones: XLA:CPU would join the sums over pixels and over the
+  # batch to one of a whole array, in one thread, a sixth of a dense VAE's step.
+  x = x.reshape(len(x), -1)
+  return jnp.einsum('bi,i->b', x, jnp.ones(x.shape[1]), precision='highest')

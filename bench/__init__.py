@@ -1,0 +1,1 @@
+"""Training speed beside PyTorch: `python -m bench`, or `make bench`."""

@@ -1,0 +1,246 @@
+"""What every row of the benchmark shares: our side, alternation, numbers.
+
+Both sides run in one process, turn by turn: they share its allocator settings
+and its cores, and one is idle while the other computes. Two worker processes
+would do the same; the sameness check needs both at hand anyway. Timings drift,
+so only ratios of medians over alternating blocks count.
+"""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax import parallel, stages
+from gen_jax.core import stream
+from gen_jax.data.pipeline import Batches
+from gen_jax.experiment import Experiment
+from gen_jax.step import make_train_chunk
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One model of the table.
+
+  Attributes:
+    name: what `--rows` calls it.
+    config: ours, `path[:variant]` from the project's root.
+    twin: makes the equal PyTorch model, a `bench.peer.Twin`, for an objective
+      and a device.
+    target: the least ratio of images/s, ours to PyTorch's, on the CPU.
+  """
+
+  name: str
+  config: str
+  twin: Callable[..., Any]
+  target: float
+
+  def load(self) -> ConfigDict:
+    return config_lib.load(str(ROOT / self.config))
+
+
+class Ours:
+  """The first stage of a config, trained as `gen_jax.train` does it.
+
+  That is with the data on the device, many steps in a dispatch, and the
+  metrics of each dispatch read while the next is computed; but without
+  evaluation, logs and checkpoints.
+  """
+
+  def __init__(self, config: ConfigDict):
+    self.config = config
+    stage = stages.plan(config)[0]
+    self.experiment = Experiment(stage)
+    self.batches = Batches(
+      self.experiment.train_source,
+      batch_size=config.batch_size,
+      seed=config.seed,
+      resident='yes',
+    )
+    self.players = self.experiment.init_players()
+    self.step = 0
+    self._length = self.batches.length(config.steps_per_dispatch)
+    self._parallel = parallel.make(config.parallel, config.batch_size)
+    self._chunk = self._parallel.compile(
+      make_train_chunk(self.experiment.train_step(), self._length)
+    )
+    self._data = self._parallel.replicate(self.batches.data)
+    # A copy, since the chunk donates the state and `players` stays.
+    players = jax.tree.map(np.asarray, self.players)
+    self._state = self._parallel.replicate(self.experiment.init_state(players))
+
+  def run(self, steps: int) -> dict[str, np.ndarray]:
+    """Trains; returns the metrics of each step once all are computed."""
+    history, pending, end = [], None, self.step + steps
+    while self.step < end:
+      count = min(self._length, end - self.step)
+      inputs = self.batches.inputs(self.step, count, self._length)
+      self._state, metrics = self._chunk(
+        self._state, self._data, self._parallel.shard(inputs), np.int32(count)
+      )
+      self.step += count
+      history += _read(pending)
+      pending = metrics, count
+    history += _read(pending)
+    jax.block_until_ready(self._state)
+    return {
+      name: np.concatenate([part[name] for part in history])
+      for name in history[0]
+    }
+
+  def key(self, step: int, index: int) -> jax.Array:
+    """The key that `gen_jax.step` gives to an update on the first device.
+
+    It is derived here once more, so that PyTorch can be handed the noise of
+    the very steps that are timed. Should the two ever differ, the check of
+    sameness fails.
+    """
+    key = jax.random.fold_in(stream(self.config.seed, 'train'), step)
+    return jax.random.fold_in(jax.random.fold_in(key, 0), index + 1)
+
+
+def _read(pending):
+  if pending is None:
+    return []
+  metrics, count = pending
+  return [{k: v[:count] for k, v in jax.device_get(metrics).items()}]
+
+
+def block_steps(sides: Sequence[Any], seconds: float) -> int:
+  """Warms the sides up; returns how many steps take the slower `seconds`."""
+  steps, slowest = 4, 0.0
+  while slowest < seconds / 4:
+    steps *= 2
+    slowest = max(_time(side, steps) for side in sides)
+  return max(1, round(steps * seconds / slowest))
+
+
+def alternate(
+  sides: Sequence[Any], steps: int, rounds: int
+) -> list[list[float]]:
+  """Times blocks of `steps` in turn; seconds a step, by side and round.
+
+  Who begins changes from round to round, so that neither always finds the
+  caches or the clock as the other left them.
+  """
+  times = [[] for _ in sides]
+  order = list(enumerate(sides))
+  for _ in range(rounds):
+    for index, side in order:
+      times[index].append(_time(side, steps) / steps)
+    order.reverse()
+  return times
+
+
+def _time(side, steps):
+  start = time.perf_counter()
+  side.run(steps)
+  return time.perf_counter() - start
+
+
+def summary(times: Sequence[float], batch: int) -> dict[str, Any]:
+  """Returns one side's numbers; `times` are seconds a step."""
+  median = statistics.median(times)
+  return {
+    'ms_per_step': 1000 * median,
+    'images_per_second': batch / median,
+    'ms_by_round': [1000 * t for t in times],
+  }
+
+
+def ratio(
+  ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, float]:
+  """Our images/s to theirs: of the medians, and the extremes over rounds."""
+  rounds = [b / a for a, b in zip(ours, theirs, strict=True)]
+  return {
+    'ratio': statistics.median(theirs) / statistics.median(ours),
+    'ratio_min': min(rounds),
+    'ratio_max': max(rounds),
+  }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+  """Returns the results as text, a line each."""
+  lines = [
+    (
+      'row', 'batch', 'gen_jax ms', 'images/s', 'PyTorch ms', 'images/s',
+      'ratio', 'min-max', 'target',
+    )
+  ]  # fmt: skip
+  for row in rows:
+    line = [row['row'], str(row['batch_size']), *_cells(row['gen_jax'])]
+    line += _cells(row.get('pytorch'))
+    if 'ratio' in row:
+      line += [
+        f'{row["ratio"]:.2f}',
+        f'{row["ratio_min"]:.2f}-{row["ratio_max"]:.2f}',
+      ]
+    else:
+      line += ['-', '-']
+    lines.append((*line, f'{row["target"]:.2f}'))
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  return '\n'.join(
+    '  '.join(
+      cell.rjust(width) if i else cell.ljust(width)
+      for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+    )
+    for line in lines
+  )
+
+
+def _cells(side):
+  if side is None:
+    return ['-', '-']
+  return [f'{side["ms_per_step"]:.2f}', f'{side["images_per_second"]:,.0f}']
+
+
+def environment() -> dict[str, Any]:
+  """Returns the machine, the versions and the settings of this process."""
+  versions = {'python': platform.python_version()}
+  for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'torch'):
+    try:
+      versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+      versions[name] = None
+  variables = ('XLA_FLAGS', 'GLIBC_TUNABLES', 'OMP_NUM_THREADS', 'LD_PRELOAD')
+  return {
+    'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+    'machine': {
+      'processor': _processor(),
+      'cores': cores(),
+      'devices': [str(d.device_kind) for d in jax.devices()],
+      'system': platform.platform(),
+    },
+    'load': os.getloadavg()[0],
+    'versions': versions,
+    'environment': {k: os.environ.get(k) for k in variables},
+  }
+
+
+def cores() -> int:
+  """How many cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def _processor():
+  try:
+    lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
+    names = [x.split(':')[1].strip() for x in lines if 'model name' in x]
+  except OSError:
+    names = []
+  return names[0] if names else platform.processor()

@@ -1,0 +1,185 @@
+"""The PyTorch side: eager, with fused Adam, its best setting here.
+
+Usable without PyTorch up to the point where a twin is made.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from bench import harness
+from gen_jax import optim
+from gen_jax.core import Objective
+
+try:
+  import torch
+except ImportError:  # an extra
+  torch = None
+
+HOW_TO_INSTALL = (
+  "PyTorch is not installed: pip install -e '.[bench]' --extra-index-url "
+  'https://download.pytorch.org/whl/cpu (the build without CUDA)'
+)
+
+
+class Twin(Protocol):
+  """A PyTorch model that is equal to one of ours.
+
+  Attributes:
+    players: the modules, by the names of our players.
+  """
+
+  players: Mapping[str, Any]
+
+  def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
+    """Our parameters, or a gradient by them, under the module's names.
+
+    Nothing but a renaming and a permutation of the numbers, so that it holds
+    for gradients too.
+    """
+
+  def prepare(self, data: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+    """What a data set [N, ...] is kept as, untimed; the rows stay in order."""
+
+  def draw(self, update: str) -> Any:
+    """Draws the noise of an update's loss."""
+
+  def noise(self, update: str, key: jax.Array) -> Any:
+    """The noise that our loss of the update draws from `key`."""
+
+  def loss(self, update: str, batch: Mapping[str, Any], noise: Any) -> Any:
+    """The loss of an update, a scalar tensor, from rows of the data."""
+
+
+class Theirs:
+  """Trains a twin as `gen_jax.step` trains our model."""
+
+  def __init__(
+    self, make: Callable[..., Twin], ours: 'harness.Ours', device: str = 'cpu'
+  ):
+    torch.set_num_threads(harness.cores())
+    self.device = device
+    objective: Objective = ours.experiment.objective
+    self.twin = make(objective, ours.config.batch_size, device)
+    self.updates = objective.updates()
+    self.data = self.twin.prepare(ours.batches.data)
+    self.step = 0
+    self._batch_size = ours.config.batch_size
+    self._optimizers, self._rates, self._counts = {}, {}, {}
+    for name, module in self.twin.players.items():
+      spec = ours.config.optim[name]
+      self._optimizers[name] = _adam(module.parameters(), spec)
+      self._rates[name] = _rates(spec, ours.config.steps)
+      self._counts[name] = 0
+    self.load(ours.players)
+
+  def load(self, players: Mapping[str, Any]) -> None:
+    """Copies our parameters."""
+    for name, module in self.twin.players.items():
+      arrays = self.twin.layout(name, players[name]['params'])
+      with torch.no_grad():
+        for key, parameter in module.named_parameters():
+          parameter.copy_(torch.from_numpy(np.array(arrays[key])))
+
+  def rows(self, indices: Any) -> dict[str, Any]:
+    """Gathers a batch."""
+    indices = torch.as_tensor(indices, device=self.device)
+    return {k: x[indices] for k, x in self.data.items()}
+
+  def backward(self, update, batch, noise) -> Any:
+    """Returns the loss; the gradients by `update.wrt` are left in `.grad`."""
+    parameters = []
+    for name in update.wrt:
+      self._optimizers[name].zero_grad()
+      parameters += self.twin.players[name].parameters()
+    loss = self.twin.loss(update.name, batch, noise)
+    loss.backward(inputs=parameters)
+    return loss
+
+  def train_step(self, indices: Any, noise: Callable[[str, int], Any]) -> list:
+    """Does every update that is due; returns their losses."""
+    batch, losses = self.rows(indices), []
+    for index, update in enumerate(self.updates):
+      if (self.step + 1) % update.every:
+        continue
+      losses.append(self.backward(update, batch, noise(update.name, index)))
+      for name in update.wrt:
+        optimizer, rates = self._optimizers[name], self._rates[name]
+        rate = rates[min(self._counts[name], len(rates) - 1)]
+        optimizer.param_groups[0]['lr'] = rate
+        optimizer.step()
+        self._counts[name] += 1
+    self.step += 1
+    return losses
+
+  def run(self, steps: int) -> None:
+    """Trains on random batches, and returns when all is computed."""
+    size, batch_size = len(next(iter(self.data.values()))), self._batch_size
+    order = torch.randperm(size, device=self.device).split(batch_size)
+    for step in range(steps):
+      at = step % (size // batch_size)
+      if not at and step:
+        order = torch.randperm(size, device=self.device).split(batch_size)
+      losses = self.train_step(order[at], lambda name, _: self.twin.draw(name))
+    losses[-1].item()
+
+
+def _adam(parameters, spec):
+  known = {'name', 'learning_rate', 'schedule', 'warmup', 'clip_norm'}
+  known |= {'b1', 'b2', 'eps'}
+  if spec.name != 'adam' or spec.clip_norm or set(spec) - known:
+    raise NotImplementedError(f'the benchmark has no such optimizer: {spec}')
+  return torch.optim.Adam(
+    parameters,
+    lr=spec.learning_rate,
+    betas=(spec.get('b1', 0.9), spec.get('b2', 0.999)),
+    eps=spec.get('eps', 1e-8),
+    fused=True,
+  )
+
+
+def _rates(spec, steps: int) -> list[float]:
+  """The learning rate of each update, made beforehand to cost nothing."""
+  rates = optim.schedule(
+    spec.schedule, spec.learning_rate, steps, spec.warmup
+  )(np.arange(steps))
+  return np.broadcast_to(rates, steps).tolist()
+
+
+# Our layers in PyTorch's layouts.
+
+
+def dense(name: str, layer: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """`nn.Dense` as `torch.nn.Linear`: [in, out] -> [out, in]."""
+  return _named(name, np.asarray(layer['kernel']).T, layer)
+
+
+def conv(name: str, layer: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """`Conv` as `torch.nn.Conv2d`: [kh, kw, C, K] -> [K, C, kh, kw]."""
+  return _named(name, np.asarray(layer['kernel']).transpose(3, 2, 0, 1), layer)
+
+
+def conv_transpose(
+  name: str, layer: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """`ConvTranspose` as `ConvTranspose2d`: [kh, kw, C, K] -> [C, K, kh, kw].
+
+  PyTorch's is the transpose of a correlation, ours a correlation: the kernels
+  are each other's mirror images.
+  """
+  kernel = mirror(np.asarray(layer['kernel']), 0)
+  return _named(name, kernel.transpose(2, 3, 0, 1), layer)
+
+
+def mirror(x: np.ndarray, axis: int) -> np.ndarray:
+  """Turns images by 180 degrees: flips `axis` and the one after it."""
+  return np.flip(x, (axis, axis + 1))
+
+
+def _named(name, weight, layer):
+  arrays = {f'{name}.weight': weight}
+  if 'bias' in layer:
+    arrays[f'{name}.bias'] = np.asarray(layer['bias'])
+  return arrays

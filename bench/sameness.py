@@ -1,0 +1,112 @@
+"""Do both sides do the same work? Asked before anything is timed."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from bench.harness import Ours
+from bench.peer import Theirs
+
+_LOSS, _GRADIENT, _STEPS = 1e-4, 1e-3, 3
+
+
+class DifferentWork(Exception):
+  """The two sides are not the same model, data or optimizer."""
+
+
+def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:
+  """Compares both sides, each as made; they are some steps on afterwards.
+
+  From the same parameters, images and noise: the number and the shapes of the
+  parameters, the losses, the gradients by each parameter, and then the losses
+  of a few training steps by the very programs that are timed, which is where
+  another optimizer or another learning rate shows.
+
+  Returns:
+    The number of parameters and the largest relative errors.
+
+  Raises:
+    DifferentWork: says where they differ, and by how much.
+  """
+  count = _compare_parameters(ours, theirs)
+  gradient = max(
+    _compare_gradients(ours, theirs, index, update)
+    for index, update in enumerate(theirs.updates)
+  )
+  return {
+    'parameters': count,
+    'gradient_error': gradient,
+    'loss_error': _compare_steps(ours, theirs),
+  }
+
+
+def _compare_parameters(ours, theirs):
+  count = 0
+  for name, module in theirs.twin.players.items():
+    want = theirs.twin.layout(name, ours.players[name]['params'])
+    want = {k: x.shape for k, x in want.items()}
+    have = {k: tuple(x.shape) for k, x in module.named_parameters()}
+    if have != want:
+      raise DifferentWork(f'parameters of {name}: {have}, ours {want}')
+    count += sum(x.numel() for x in module.parameters())
+  total = sum(
+    x.size for v in ours.players.values() for x in jax.tree.leaves(v['params'])
+  )
+  if count != total:
+    raise DifferentWork(f'{count} parameters, ours {total}')
+  return count
+
+
+def _compare_gradients(ours, theirs, index, update):
+  rows, key = ours.batches.rows(0), ours.key(0, index)
+  players = ours.players
+
+  def loss_fn(params):
+    raw = {k: x[rows] for k, x in ours.batches.data.items()}
+    batch = ours.experiment.preprocess(raw, key)
+    moved = {k: {**players[k], 'params': p} for k, p in params.items()}
+    return update.loss({**players, **moved}, batch, key=key, step=0)[0]
+
+  params = {name: players[name]['params'] for name in update.wrt}
+  loss, grads = jax.jit(jax.value_and_grad(loss_fn))(params)
+  noise = theirs.twin.noise(update.name, key)
+  have = theirs.backward(update, theirs.rows(rows), noise)
+  _require(f'loss of {update.name}', have.item(), loss, _LOSS)
+  errors = []
+  for name in update.wrt:
+    want = theirs.twin.layout(name, grads[name])
+    for key, parameter in theirs.twin.players[name].named_parameters():
+      where = f'gradient of {update.name} by {name}.{key}'
+      have = parameter.grad.cpu().numpy()
+      errors.append(_require(where, have, want[key], _GRADIENT))
+  return max(errors)
+
+
+def _compare_steps(ours, theirs):
+  first = ours.step
+  metrics = ours.run(_STEPS)
+  errors = []
+  for t in range(_STEPS):
+
+    def noise(name, index, step=first + t):
+      return theirs.twin.noise(name, ours.key(step, index))
+
+    due = [u for u in theirs.updates if (theirs.step + 1) % u.every == 0]
+    losses = theirs.train_step(ours.batches.rows(first + t), noise)
+    for update, loss in zip(due, losses, strict=True):
+      where = f'loss of {update.name} at step {first + t}'
+      want = metrics[f'{update.name}/loss'][t]
+      errors.append(_require(where, loss.item(), want, _LOSS))
+  return max(errors)
+
+
+def _require(where, have, want, tolerance) -> float:
+  """Returns the relative error; raises beyond the tolerance."""
+  have, want = np.asarray(have, np.float64), np.asarray(want, np.float64)
+  error = np.linalg.norm(have - want) / max(np.linalg.norm(want), 1e-12)
+  if not error <= tolerance:  # which NaN is not either
+    raise DifferentWork(
+      f'{where} differs by {error:.1e} of its size; {tolerance:.0e} is allowed'
+    )
+  return float(error)

@@ -1,0 +1,181 @@
+"""The variational autoencoders of `configs/vae.py`, and their twins."""
+
+import jax
+import numpy as np
+
+from bench import peer
+from bench.harness import Row
+from bench.peer import torch
+
+
+def rows() -> list[Row]:
+  return [
+    Row('vae_dense', 'configs/vae.py:dense', Dense, target=1.2),
+    Row('vae_conv', 'configs/vae.py', Conv, target=0.85),
+  ]
+
+
+class _VAE:
+  """The bound of `gen_jax.objectives.vae`, for binary pixels."""
+
+  def __init__(self, objective, batch_size: int, device: str):
+    self._objective = objective
+    self._device = device
+    self._noise_shape = (batch_size, objective.encoder.features // 2)
+    self.players = {'model': self.make().to(device)}
+
+  def draw(self, update):
+    return torch.randn(self._noise_shape, device=self._device)
+
+  def noise(self, update, key):
+    noise = jax.random.normal(key, (1, *self._noise_shape))[0]
+    return torch.from_numpy(np.array(noise)).to(self._device)
+
+  def loss(self, update, batch, noise):
+    x = (batch['image'] >= 128).to(torch.float32)
+    mean, log_variance = self.encode(x).chunk(2, dim=1)  # [B, Z]
+    logits = self.decode(mean + torch.exp(log_variance / 2) * noise)
+    reconstruction = torch.nn.functional.binary_cross_entropy_with_logits(
+      logits, x, reduction='sum'
+    )
+    kl = (mean.square() + log_variance.exp() - log_variance - 1).sum() / 2
+    return (reconstruction + kl) / len(x)
+
+
+class Dense(_VAE):
+  """Fully connected layers on flat images."""
+
+  def make(self):
+    encoder, decoder = self._objective.encoder, self._objective.decoder
+    pixels, codes = int(np.prod(decoder.shape)), encoder.features // 2
+    return torch.nn.ModuleDict(
+      {
+        'encoder': _mlp(pixels, *encoder.hidden, encoder.features),
+        'decoder': _mlp(codes, *decoder.hidden, pixels),
+      }
+    )
+
+  def prepare(self, data):
+    images = np.array(data['image']).reshape(len(data['image']), -1)
+    return {'image': torch.from_numpy(images).to(self._device)}
+
+  def encode(self, x):
+    return self.players['model']['encoder'](x)
+
+  def decode(self, codes):
+    return self.players['model']['decoder'](codes)
+
+  def layout(self, player, params):
+    arrays = {}
+    for part, layers in params.items():
+      for i in range(len(layers)):  # a ReLU stands between two layers
+        arrays |= peer.dense(f'{part}.{2 * i}', layers[f'Dense_{i}'])
+    return arrays
+
+
+class Conv(_VAE):
+  """Convolutions of stride 2, and transposed ones.
+
+  At stride 2 JAX's SAME puts the odd pixel of padding behind the image, and
+  PyTorch, with symmetric `padding`, before it. So the twin is the mirror image
+  of our network: it sees the images turned by 180 degrees, through kernels
+  turned likewise. Then both pad the same pixels, and PyTorch gets by with its
+  own `padding` and `output_padding`, without a copy to pad or to crop.
+  """
+
+  def make(self):
+    encoder, decoder = self._objective.encoder, self._objective.decoder
+    nn, (height, width, depth) = torch.nn, decoder.shape
+
+    def convs(kind, channels, kernel, **more):
+      pairs = zip(channels, channels[1:], strict=False)
+      pad = (kernel - 1) // 2
+      layers = [kind(a, b, kernel, 2, pad, **more) for a, b in pairs]
+      return nn.ModuleList(layers)
+
+    scale = 2 ** len(encoder.channels)
+    features = height * width // scale**2 * encoder.channels[-1]
+    scale = 2 ** len(decoder.channels)
+    self._map = (height // scale, width // scale, decoder.base)
+    model = nn.ModuleDict(
+      {
+        'convs': convs(
+          nn.Conv2d, (depth, *encoder.channels), encoder.kernel
+        ),
+        'code': nn.Linear(features, encoder.features),
+        'map': nn.Linear(encoder.features // 2, int(np.prod(self._map))),
+        'transposed': convs(
+          nn.ConvTranspose2d,
+          (decoder.base, *decoder.channels),
+          decoder.kernel,
+          output_padding=decoder.kernel % 2,
+        ),
+        'pixels': nn.ConvTranspose2d(
+          decoder.channels[-1],
+          depth,
+          decoder.kernel,
+          padding=(decoder.kernel - 1) // 2,
+        ),
+      }
+    )
+    # A few per cent faster than channels first.
+    return model.to(memory_format=torch.channels_last)
+
+  def prepare(self, data):
+    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2).copy()
+    return {'image': torch.from_numpy(images).to(self._device)}
+
+  def encode(self, x):
+    model = self.players['model']
+    for layer in model['convs']:
+      x = torch.relu(layer(x))
+    return model['code'](x.permute(0, 2, 3, 1).flatten(1))
+
+  def decode(self, codes):
+    model = self.players['model']
+    x = torch.relu(model['map'](codes)).view(-1, *self._map)
+    x = x.permute(0, 3, 1, 2)
+    for layer in model['transposed']:
+      x = torch.relu(layer(x))
+    return model['pixels'](x)
+
+  def layout(self, player, params):
+    encoder, decoder = params['encoder'], params['decoder']
+    arrays = {}
+    for i in range(len(self._objective.encoder.channels)):
+      arrays |= peer.conv(f'convs.{i}', _turned(encoder[f'Conv_{i}']))
+    code = dict(encoder['Dense_0'])
+    scale = 2 ** len(self._objective.encoder.channels)
+    height, width = (n // scale for n in self._objective.decoder.shape[:2])
+    code['kernel'] = _mirror_flat(code['kernel'], (height, width), 0)
+    arrays |= peer.dense('code', code)
+    first = {
+      k: _mirror_flat(x, self._map[:2], x.ndim - 1)
+      for k, x in decoder['Dense_0'].items()
+    }
+    arrays |= peer.dense('map', first)
+    count = len(self._objective.decoder.channels)
+    for i in range(count + 1):
+      name = f'transposed.{i}' if i < count else 'pixels'
+      layer = _turned(decoder[f'ConvTranspose_{i}'])
+      arrays |= peer.conv_transpose(name, layer)
+    return arrays
+
+
+def _mlp(*widths):
+  layers = []
+  for a, b in zip(widths, widths[1:], strict=False):
+    layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+  return torch.nn.Sequential(*layers[:-1])
+
+
+def _turned(layer):
+  """The layer that maps turned images to turned images."""
+  return {**layer, 'kernel': peer.mirror(np.asarray(layer['kernel']), 0)}
+
+
+def _mirror_flat(x, size, axis):
+  """Turns the pixels of a flat axis, (H, W, C) in this order."""
+  x = np.moveaxis(np.asarray(x), axis, 0)
+  turned = peer.mirror(x.reshape(*size, -1, *x.shape[1:]), 0)
+  return np.moveaxis(turned.reshape(x.shape), 0, axis)

@@ -1,0 +1,25 @@
+"""That the models learn: short trainings of the shipped configs, at length."""
+
+import pathlib
+
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax.train import train
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+pytestmark = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+  'variant,steps,elbo', [('dense', 6000, -100.0), ('', 1000, -95.0)]
+)
+def test_the_vae_reaches_its_bound_on_held_out_digits(
+  variant, steps, elbo, tmp_path
+):
+  config = config_lib.load(f'{ROOT}/configs/vae.py:{variant}')
+  config.steps = steps
+  config.evals = {'elbo': {'name': 'likelihood.ELBO', 'every': 0}}
+  _, metrics = train(config, tmp_path)
+  assert metrics['elbo'] > elbo
