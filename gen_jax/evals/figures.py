@@ -118,6 +118,35 @@ class Manifold:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dictionary:
+  """What each unit of the code adds to an image, scaled to its own range.
+
+  The difference that one unit makes to a code at rest; for a decoder of one
+  layer these are the rows of its weights.
+
+  Attributes:
+    num: units, from the first on.
+  """
+
+  task: Task
+  num: int = 100
+
+  needs = ('encode', 'decode')
+
+  def run(self, players, key):
+    images = self.task.batch('test', 0, 1, key)['image']
+    size = jax.eval_shape(self.task.predict('encode'), players, images).shape[
+      -1
+    ]
+    rest = jnp.zeros((1, size))
+    decode = self.task.predict('decode')
+    atoms = decode(players, jnp.eye(size)[: self.num]) - decode(players, rest)
+    scale = jnp.max(jnp.abs(atoms), axis=(1, 2, 3), keepdims=True)
+    atoms = 0.5 + 0.5 * atoms / jnp.maximum(scale, 1e-12)
+    yield 'dictionary', grid(to_uint8(atoms, 'unit'))
+
+
+@dataclasses.dataclass(frozen=True)
 class Scatter:
   """Codes of held-out images, by class where there are classes.
 

@@ -1,0 +1,67 @@
+"""Autoencoder on MNIST: 32 numbers an image, beside PCA of the same size.
+
+  python -m gen_jax.main --config=configs/autoencoder.py
+
+Variants: `deep`, `conv`, `l1`, `cross_entropy`, `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the dense autoencoder, or the variant that `arg` names."""
+  config = default()
+  shape = (28, 28, 1)
+  config.steps = 20_000
+  config.objective = dict(
+    name='autoencoder.Autoencoder',
+    encoder=dict(name='autoencoder.DenseEncoder', features=32, hidden=(512,)),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(512,)),
+    reconstruction='l2',
+    code='linear',
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.evals = dict(
+    error=dict(name='reconstruction.Error', every=5000, num=0),
+    probe=dict(name='probe.Probe', every=0, num=10_000),
+    reconstructions=dict(
+      name='figures.Reconstructions', every=5000, at_start=True
+    ),
+    interpolation=dict(name='figures.Interpolation', every=0),
+    scatter=dict(name='figures.Scatter', every=0),
+  )
+
+  def deep():  # the layers of Hinton and Salakhutdinov 2006
+    hidden = (1000, 500, 250)
+    config.objective.encoder.hidden = hidden
+    config.objective.decoder.hidden = hidden[::-1]
+
+  def conv():
+    config.steps = 7000
+    config.objective.encoder = dict(
+      name='autoencoder.ConvEncoder', features=32, channels=(32, 64)
+    )
+    config.objective.decoder = dict(
+      name='autoencoder.ConvDecoder', shape=shape, channels=(64, 32), base=32
+    )
+
+  def l1():
+    config.objective.reconstruction = 'l1'
+
+  def cross_entropy():
+    config.objective.reconstruction = 'cross_entropy'
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    config.objective.encoder.update(features=4, hidden=(16,))
+    config.objective.decoder.hidden = (16,)
+
+  variants = (deep, conv, l1, cross_entropy, test)
+  choose(arg, {f.__name__: f for f in variants})
+  return config

@@ -1,0 +1,56 @@
+"""Denoising autoencoder on MNIST: Gaussian noise of deviation one half.
+
+  python -m gen_jax.main --config=configs/denoising_autoencoder.py
+
+Variants: `masking`, `salt_and_pepper`, `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the dense denoiser, or the variant that `arg` names."""
+  config = default()
+  shape = (28, 28, 1)
+  config.steps = 20_000
+  config.objective = dict(
+    name='denoising_autoencoder.DenoisingAutoencoder',
+    encoder=dict(
+      name='autoencoder.DenseEncoder', features=1000, hidden=(1000,)
+    ),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(1000,)),
+    reconstruction='cross_entropy',
+    code='relu',
+    noise='gaussian',
+    amount=0.5,
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.evals = dict(
+    denoising=dict(
+      name='denoising.Denoising', every=5000, at_start=True, num=1000
+    ),
+    probe=dict(name='probe.Probe', every=0, num=10_000),
+  )
+
+  def masking():
+    config.objective.update(noise='masking', amount=0.5)
+
+  def salt_and_pepper():
+    config.objective.update(noise='salt_and_pepper', amount=0.3)
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    config.objective.encoder.update(features=16, hidden=(16,))
+    config.objective.decoder.hidden = (16,)
+
+  choose(
+    arg,
+    dict(masking=masking, salt_and_pepper=salt_and_pepper, test=test),
+  )
+  return config

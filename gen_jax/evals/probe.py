@@ -1,0 +1,73 @@
+"""How much of the class a code makes plain."""
+
+import dataclasses
+import functools
+import warnings
+
+import jax
+import numpy as np
+
+from gen_jax.evals.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+  """Accuracy of simple classifiers on the code, and on PCA of its size.
+
+  A linear one (multinomial logistic regression) and the nearest neighbours, on
+  standardised codes; trained on the first `num` images of the training split.
+
+  Attributes:
+    num: training images.
+    neighbours: of the nearest-neighbour classifier.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: int = 10_000
+  neighbours: int = 5
+  batch_size: int = 500
+
+  needs = ('encode',)
+
+  @functools.cached_property
+  def _encode(self):
+    return jax.jit(self.task.predict('encode'))
+
+  def run(self, players, key):
+    from sklearn.decomposition import PCA
+
+    train, labels, raw_train = self._codes(players, 'train', self.num, key)
+    test, truth, raw_test = self._codes(players, self.split, 0, key)
+    yield from self._score('', train, labels, test, truth)
+    pca = PCA(min(train.shape[1], *raw_train.shape), random_state=0)
+    projected = pca.fit_transform(raw_train)
+    yield from self._score(
+      'pca_', projected, labels, pca.transform(raw_test), truth
+    )
+
+  def _codes(self, players, split, num, key):
+    codes, labels, raw = [], [], []
+    for batch, count in self.task.batches(split, num, self.batch_size, key):
+      codes.append(np.asarray(self._encode(players, batch['image']))[:count])
+      labels.append(np.asarray(batch['label'])[:count])
+      raw.append(np.asarray(batch['image'])[:count].reshape(count, -1))
+    return (np.concatenate(x) for x in (codes, labels, raw))
+
+  def _score(self, prefix, train, labels, test, truth):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for name, classifier in (
+      ('linear_accuracy', LogisticRegression(max_iter=300)),
+      ('knn_accuracy', KNeighborsClassifier(self.neighbours)),
+    ):
+      model = make_pipeline(StandardScaler(), classifier)
+      with warnings.catch_warnings():
+        # 300 iterations are the protocol; the last digits do not matter.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        model.fit(train, labels)
+      yield prefix + name, float(model.score(test, truth))

@@ -1,0 +1,42 @@
+"""Reconstruction errors of images, summed over pixels: [B, H, W, C] -> [B].
+
+Sums and not means, as everywhere in the project, so that the weight of a
+penalty does not depend on the size of the images.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.losses.likelihoods import bernoulli
+
+
+def l2(x: jax.Array, output: jax.Array) -> jax.Array:
+  """Sum of squared errors, [B]."""
+  return jnp.sum(jnp.square(x - output), axis=tuple(range(1, x.ndim)))
+
+
+def l1(x: jax.Array, output: jax.Array) -> jax.Array:
+  """Sum of absolute errors, [B]."""
+  return jnp.sum(jnp.abs(x - output), axis=tuple(range(1, x.ndim)))
+
+
+class Reconstruction(NamedTuple):
+  """What a decoder's output means.
+
+  Attributes:
+    error: `(images, output) -> [B]`.
+    image: `output -> images`.
+  """
+
+  error: Callable[[jax.Array, jax.Array], jax.Array]
+  image: Callable[[jax.Array], jax.Array]
+
+
+RECONSTRUCTIONS = {
+  'l1': Reconstruction(l1, lambda output: output),
+  'l2': Reconstruction(l2, lambda output: output),
+  'cross_entropy': Reconstruction(bernoulli, jax.nn.sigmoid),
+}

@@ -1,0 +1,119 @@
+"""The autoencoder (Hinton and Salakhutdinov 2006)."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.errors import InputError, nearest
+from gen_jax.losses.reconstruction import RECONSTRUCTIONS
+
+ACTIVATIONS = {
+  'linear': lambda x: x,
+  'relu': nn.relu,
+  'sigmoid': nn.sigmoid,
+  'tanh': jnp.tanh,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoder:
+  """One player, `model`: an encoder, a code, a decoder.
+
+  Attributes:
+    encoder: images [B, H, W, C] -> [B, Z].
+    decoder: codes [B, Z] -> [B, H, W, C].
+    reconstruction: 'l2', 'l1' or 'cross_entropy' (of logits).
+    code: activation of the code: 'linear', 'relu', 'sigmoid' or 'tanh'.
+  """
+
+  encoder: nn.Module
+  decoder: nn.Module
+  reconstruction: str = 'l2'
+  code: str = 'linear'
+
+  pixels = 'unit'
+
+  def __post_init__(self):
+    for field, known in (
+      ('reconstruction', RECONSTRUCTIONS),
+      ('code', ACTIVATIONS),
+    ):
+      value = getattr(self, field)
+      if value not in known:
+        raise InputError(
+          f'objective.{field}={value!r} is unknown.{nearest(value, known)}'
+        )
+
+  # Training.
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    key_encoder, key_decoder = jax.random.split(key)
+    images = batch['image'][:1]
+    codes, encoder = self.encoder.init_with_output(key_encoder, images)
+    decoder = self.decoder.init(key_decoder, codes)
+    params = {'encoder': encoder['params'], 'decoder': decoder['params']}
+    return {'model': {'params': params}}
+
+  def updates(self) -> tuple[Update, ...]:
+    return (Update(wrt=('model',), loss=self.loss),)
+
+  def loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    images = batch['image']
+    codes = self.encode(players, self.corrupt(images, key))
+    error = jnp.mean(self._error(images, self._output(players, codes)))
+    penalty, metrics = self.penalty(codes)
+    return error + penalty, Aux({'reconstruction': error, **metrics})
+
+  def corrupt(self, images: jax.Array, key: jax.Array) -> jax.Array:
+    """What the encoder sees in training; here the images themselves."""
+    del key
+    return images
+
+  def penalty(self, codes: jax.Array) -> tuple[jax.Array | float, dict]:
+    """Of the codes [B, Z], with its metrics; here none."""
+    del codes
+    return 0.0, {}
+
+  # What the trained model can do.
+
+  def predict_fns(self):
+    return {
+      'reconstruct': self.reconstruct,
+      'encode': self.encode,
+      'decode': self.decode,
+      'errors': self.errors,
+    }
+
+  def encode(self, players: Players, images) -> jax.Array:
+    """Codes, [B, Z]."""
+    params = players['model']['params']['encoder']
+    return ACTIVATIONS[self.code](
+      self.encoder.apply({'params': params}, images)
+    )
+
+  def decode(self, players: Players, codes) -> jax.Array:
+    """Images of codes [B, Z]."""
+    image = RECONSTRUCTIONS[self.reconstruction].image
+    return image(self._output(players, codes))
+
+  def reconstruct(self, players: Players, images, *, key=None) -> jax.Array:
+    """Images through the code, [B, H, W, C]."""
+    del key
+    return self.decode(players, self.encode(players, images))
+
+  def errors(self, players: Players, images) -> jax.Array:
+    """The reconstruction error of each image, [B]."""
+    return self._error(
+      images, self._output(players, self.encode(players, images))
+    )
+
+  def _output(self, players, codes):
+    params = players['model']['params']['decoder']
+    return self.decoder.apply({'params': params}, codes)
+
+  def _error(self, images, output):
+    return RECONSTRUCTIONS[self.reconstruction].error(images, output)

@@ -1,0 +1,42 @@
+"""The denoising autoencoder (Vincent et al. 2008)."""
+
+import dataclasses
+
+import jax
+
+from gen_jax.errors import InputError, nearest
+from gen_jax.losses.corruption import CORRUPTIONS
+from gen_jax.objectives.autoencoder import Autoencoder
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoisingAutoencoder(Autoencoder):
+  """Sees a corrupted image, and is to give back the clean one.
+
+  Attributes:
+    noise: 'gaussian', 'masking' or 'salt_and_pepper'.
+    amount: standard deviation of the Gaussian, for pixels in [0, 1], or the
+      probability that a pixel is hit.
+  """
+
+  noise: str = 'gaussian'
+  amount: float = 0.5
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.noise not in CORRUPTIONS:
+      raise InputError(
+        f'objective.noise={self.noise!r} is unknown.'
+        + nearest(self.noise, CORRUPTIONS)
+      )
+
+  def corrupt(self, images: jax.Array, key: jax.Array) -> jax.Array:
+    return CORRUPTIONS[self.noise](images, self.amount, key)
+
+  def predict_fns(self):
+    return {**super().predict_fns(), 'corrupt': self._corrupt}
+
+  def _corrupt(self, players, images, *, key) -> jax.Array:
+    """Noisy images, as in training."""
+    del players
+    return self.corrupt(images, key)

@@ -1,0 +1,54 @@
+"""The sparse autoencoder: an overcomplete code of which little is active."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.losses import sparsity
+from gen_jax.objectives.autoencoder import Autoencoder
+from gen_jax.parallel import batch_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseL1(Autoencoder):
+  """Penalises the absolute activations: `weight * sum_j |a_j|`.
+
+  A code of rectified units can then be exactly 0; the activity is the share of
+  units that are not. Without a bound on the decoder the code would shrink and
+  the decoder grow; `weight_decay` of AdamW is that bound.
+
+  Attributes:
+    weight: lambda, in units of the reconstruction error.
+  """
+
+  code: str = 'relu'
+  weight: float = 0.1
+
+  def penalty(self, codes: jax.Array):
+    size = jnp.mean(sparsity.l1(codes))
+    activity = jnp.mean(codes > 0)
+    return self.weight * size, {'l1': size, 'activity': activity}
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseKL(Autoencoder):
+  """Draws each unit's mean activation to a target (Ng 2011, section 2).
+
+  The activity is the mean activation over the units and the batch of all
+  devices, sigmoids in (0, 1).
+
+  Attributes:
+    weight: beta, in units of the reconstruction error.
+    target: rho, the activation that a unit should have on average.
+  """
+
+  code: str = 'sigmoid'
+  weight: float = 1.0
+  target: float = 0.1
+
+  def penalty(self, codes: jax.Array):
+    rho = batch_mean(codes)  # [Z]
+    divergence = sparsity.kl_bernoulli(rho, self.target)
+    metrics = {'sparsity': divergence, 'activity': jnp.mean(rho)}
+    return self.weight * divergence, metrics

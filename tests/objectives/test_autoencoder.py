@@ -1,0 +1,117 @@
+"""Autoencoders: PCA is their linear form; sparsity; noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from sklearn.decomposition import PCA
+
+from gen_jax import parallel
+from gen_jax.errors import InputError
+from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
+from gen_jax.objectives.autoencoder import Autoencoder
+from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
+from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
+from gen_jax.step import init_state, make_train_chunk, make_train_step
+
+KEY = jax.random.key(0)
+SHAPE = (4, 2, 1)
+NETWORKS = dict(
+  encoder=DenseEncoder(features=3, hidden=()),
+  decoder=DenseDecoder(shape=SHAPE, hidden=()),
+)
+
+
+def images(num=64):
+  rng = np.random.default_rng(0)
+  mixed = rng.normal(size=(num, 5)) @ rng.normal(size=(5, 8))
+  return (mixed / 10 + 0.5).reshape(num, *SHAPE).astype(np.float32)
+
+
+def fit(objective, steps, rate=0.02, form='jit'):
+  """Trains on all images at once; returns the players and metrics."""
+  x, layout = images(), parallel.make(form, 64)
+  optimizers = {'model': optax.adam(optax.cosine_decay_schedule(rate, steps))}
+  players = objective.init(KEY, {'image': jnp.asarray(x)})
+  step = make_train_step(objective, optimizers, key=KEY)
+  chunk = layout.compile(make_train_chunk(step, steps))
+  state = layout.replicate(init_state(players, optimizers, {}))
+  inputs = {
+    'image': np.broadcast_to(np.arange(64, dtype=np.int32), (steps, 64))
+  }
+  data = layout.replicate({'image': x})
+  state, metrics = chunk(state, data, layout.shard(inputs), np.int32(steps))
+  return jax.device_get(layout.unreplicate(state).players), metrics
+
+
+def test_the_linear_autoencoder_is_pca():
+  objective = Autoencoder(**NETWORKS)
+  players, _ = fit(objective, 3000)
+  x = images().reshape(64, -1)
+  pca = PCA(3).fit(x)
+  least = np.square(pca.inverse_transform(pca.transform(x)) - x).sum(1).mean()
+  errors = objective.errors(players, jnp.asarray(images()))
+  assert errors.shape == (64,)
+  assert float(errors.mean()) == pytest.approx(least, rel=0.02)
+
+
+def test_the_kl_penalty_reaches_its_target():
+  objective = SparseKL(**NETWORKS, weight=1.0, target=0.1)
+  _, metrics = fit(objective, 600)
+  assert float(metrics['model/activity'][-1]) == pytest.approx(0.1, rel=0.2)
+
+
+def test_the_l1_penalty_puts_units_to_rest():
+  wide = {**NETWORKS, 'encoder': DenseEncoder(features=32, hidden=())}
+  activity, size = {}, {}
+  for weight in (0.0, 0.1):
+    _, metrics = fit(SparseL1(**wide, weight=weight), 300, rate=0.003)
+    activity[weight] = float(metrics['model/activity'][-1])
+    size[weight] = float(metrics['model/l1'][-1])
+  assert activity[0.0] > 0.3
+  assert activity[0.1] < 0.7 * activity[0.0]
+  assert size[0.1] < 0.5 * size[0.0]
+
+
+@pytest.mark.parametrize('form', ['jit', 'pmap'])
+def test_mean_activations_are_those_of_the_whole_batch(form):
+  objective = SparseKL(**NETWORKS)
+  many, metrics = fit(objective, 5, form=form)
+  x = jnp.asarray(images())
+  players = objective.init(KEY, {'image': x})
+  codes = objective.encode(players, x)
+  expected, _ = objective.penalty(codes)
+  assert float(metrics['model/sparsity'][0]) == pytest.approx(
+    float(expected / objective.weight), rel=1e-5
+  )
+  alone = fit(objective, 5)[0]
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    many,
+    alone,
+  )
+
+
+def test_the_denoiser_sees_noise_and_is_judged_by_the_clean_image():
+  objective = DenoisingAutoencoder(**NETWORKS, amount=0.2)
+  x = jnp.asarray(images())
+  players = objective.init(KEY, {'image': x})
+  loss, _ = objective.loss(players, {'image': x}, key=KEY, step=0)
+  noisy = objective.predict_fns()['corrupt'](players, x, key=KEY)
+  out = objective.reconstruct(players, noisy)
+  expected = np.square(out - x).sum((1, 2, 3)).mean()
+  assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  'make,match',
+  [
+    (lambda: Autoencoder(**NETWORKS, reconstruction='l2_'), '"l2"'),
+    (lambda: Autoencoder(**NETWORKS, code='rellu'), '"relu"'),
+    (lambda: DenoisingAutoencoder(**NETWORKS, noise='mask'), '"masking"'),
+  ],
+)
+def test_unknown_choices_are_named(make, match):
+  with pytest.raises(InputError, match=match):
+    make()
