@@ -19,8 +19,8 @@ except ImportError:  # an extra
   torch = None
 
 HOW_TO_INSTALL = (
-  "PyTorch is not installed: pip install -e '.[bench]' --extra-index-url "
-  'https://download.pytorch.org/whl/cpu (the build without CUDA)'
+  "PyTorch is not installed, so only our own numbers are shown: pip install -e "
+  "'.[bench]' brings it (with CUDA; a CPU build of it serves as well)."
 )
 
 
