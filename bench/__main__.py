@@ -33,13 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--seconds', type=float, default=2.0, help='of a block')
   parser.add_argument('--steps', type=int, help='of a block, instead')
   parser.add_argument('--json', type=pathlib.Path, help='write the results')
-  parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
   args = parser.parse_args(argv)
   if args.rounds < 1 or (args.steps is not None and args.steps < 1):
     parser.error('--rounds and --steps are 1 or more')
 
   # Before JAX starts; PyTorch, in the same process, gains as much by it.
-  os.environ['JAX_PLATFORMS'] = args.device
+  os.environ['JAX_PLATFORMS'] = 'cpu'
   from gen_jax import runtime
 
   runtime.configure()
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   if unknown:
     parser.error(f'no row {unknown[0]!r}: {", ".join([*rows, start.NAME])}')
 
-  result = {**harness.environment(), 'device': args.device, 'rows': []}
+  result = {**harness.environment(), 'rows': []}
   if peer.torch is None:
     print(peer.HOW_TO_INSTALL, file=sys.stderr)
   speeds = []
@@ -67,9 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
   result['rows'] += speeds
   if speeds:
     print(harness.table(speeds), flush=True)
+  for row in speeds:
+    if row['busy_elsewhere'] > harness.MOST_ELSEWHERE:
+      print(
+        f'{row["row"]}: other processes took {row["busy_elsewhere"]:.0%} of '
+        'the machine, so its numbers say little: run it again alone'
+      )
   if start.NAME in names:
     _say(f'{start.NAME} ...')
-    result['rows'].append(start.measure(device=args.device))
+    result['rows'].append(start.measure())
     print(start.line(result['rows'][-1]), flush=True)
   if args.json:
     args.json.write_text(json.dumps(result, indent=2) + '\n')
@@ -98,12 +103,13 @@ def _compare(row, args):
   }
   sides = [ours]
   if peer.torch is not None:
-    theirs = peer.Theirs(row.twin, ours, args.device)
+    theirs = peer.Theirs(row.twin, ours)
     result['same'] = sameness.check(ours, theirs)
     result['threads'] = peer.torch.get_num_threads()
     sides.append(theirs)
   result['steps'] = args.steps or harness.block_steps(sides, args.seconds)
-  times = harness.alternate(sides, result['steps'], args.rounds)
+  times, busy = harness.alternate(sides, result['steps'], args.rounds)
+  result['busy_elsewhere'] = busy
   batch = ours.config.batch_size
   result['gen_jax'] = harness.summary(times[0], batch)
   if len(sides) == 2:

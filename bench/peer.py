@@ -54,15 +54,12 @@ class Twin(Protocol):
 
 
 class Theirs:
-  """Trains a twin as `gen_jax.step` trains our model."""
+  """Trains a twin as `gen_jax.step` trains our model; see `load`."""
 
-  def __init__(
-    self, make: Callable[..., Twin], ours: 'harness.Ours', device: str = 'cpu'
-  ):
+  def __init__(self, make: Callable[..., Twin], ours: harness.Ours):
     torch.set_num_threads(harness.cores())
-    self.device = device
     objective: Objective = ours.experiment.objective
-    self.twin = make(objective, ours.config.batch_size, device)
+    self.twin = make(objective, ours.config.batch_size)
     self.updates = objective.updates()
     self.data = self.twin.prepare(ours.batches.data)
     self.step = 0
@@ -73,7 +70,6 @@ class Theirs:
       self._optimizers[name] = _adam(module.parameters(), spec)
       self._rates[name] = _rates(spec, ours.config.steps)
       self._counts[name] = 0
-    self.load(ours.players)
 
   def load(self, players: Mapping[str, Any]) -> None:
     """Copies our parameters."""
@@ -85,7 +81,7 @@ class Theirs:
 
   def rows(self, indices: Any) -> dict[str, Any]:
     """Gathers a batch."""
-    indices = torch.as_tensor(indices, device=self.device)
+    indices = torch.as_tensor(indices)
     return {k: x[indices] for k, x in self.data.items()}
 
   def backward(self, update, batch, noise) -> Any:
@@ -117,11 +113,11 @@ class Theirs:
   def run(self, steps: int) -> None:
     """Trains on random batches, and returns when all is computed."""
     size, batch_size = len(next(iter(self.data.values()))), self._batch_size
-    order = torch.randperm(size, device=self.device).split(batch_size)
+    order = torch.randperm(size).split(batch_size)
     for step in range(steps):
       at = step % (size // batch_size)
       if not at and step:
-        order = torch.randperm(size, device=self.device).split(batch_size)
+        order = torch.randperm(size).split(batch_size)
       losses = self.train_step(order[at], lambda name, _: self.twin.draw(name))
     losses[-1].item()
 

@@ -18,10 +18,10 @@ class DifferentWork(Exception):
 def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:
   """Compares both sides, each as made; they are some steps on afterwards.
 
-  From the same parameters, images and noise: the number and the shapes of the
-  parameters, the losses, the gradients by each parameter, and then the losses
-  of a few training steps by the very programs that are timed, which is where
-  another optimizer or another learning rate shows.
+  That is the number and the shapes of the parameters; then, from our
+  parameters, images and noise, the losses and the gradients by each parameter;
+  and then the losses of a few training steps by the very programs that are
+  timed, where another optimizer or learning rate shows.
 
   Returns:
     The number of parameters and the largest relative errors.
@@ -30,6 +30,7 @@ def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:
     DifferentWork: says where they differ, and by how much.
   """
   count = _compare_parameters(ours, theirs)
+  theirs.load(ours.players)
   gradient = max(
     _compare_gradients(ours, theirs, index, update)
     for index, update in enumerate(theirs.updates)

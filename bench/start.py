@@ -25,7 +25,7 @@ NAME, TARGET, CONFIG = 'start', 6.0, 'configs/vae.py'
 _PATIENCE = 300.0  # seconds
 
 
-def measure(runs: int = 3, device: str = 'cpu') -> dict[str, Any]:
+def measure(runs: int = 3) -> dict[str, Any]:
   """Returns the seconds of a first start, and of `runs` with a warm cache."""
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
@@ -33,10 +33,7 @@ def measure(runs: int = 3, device: str = 'cpu') -> dict[str, Any]:
       k: v for k, v in os.environ.items() if k != 'JAX_COMPILATION_CACHE_DIR'
     }
     # Where runtime.py keeps compiled programs, if it is not told otherwise.
-    environment |= {
-      'XDG_CACHE_HOME': str(folder / 'cache'),
-      'JAX_PLATFORMS': device,
-    }
+    environment |= {'XDG_CACHE_HOME': str(folder / 'cache')}
     cold, *warm = [
       _first_step(folder / f'run{i}', environment) for i in range(runs + 1)
     ]

@@ -18,18 +18,17 @@ def rows() -> list[Row]:
 class _VAE:
   """The bound of `gen_jax.objectives.vae`, for binary pixels."""
 
-  def __init__(self, objective, batch_size: int, device: str):
+  def __init__(self, objective, batch_size: int):
     self._objective = objective
-    self._device = device
     self._noise_shape = (batch_size, objective.encoder.features // 2)
-    self.players = {'model': self.make().to(device)}
+    self.players = {'model': self.make()}
 
   def draw(self, update):
-    return torch.randn(self._noise_shape, device=self._device)
+    return torch.randn(self._noise_shape)
 
   def noise(self, update, key):
     noise = jax.random.normal(key, (1, *self._noise_shape))[0]
-    return torch.from_numpy(np.array(noise)).to(self._device)
+    return torch.from_numpy(np.array(noise))
 
   def loss(self, update, batch, noise):
     x = (batch['image'] >= 128).to(torch.float32)
@@ -57,7 +56,7 @@ class Dense(_VAE):
 
   def prepare(self, data):
     images = np.array(data['image']).reshape(len(data['image']), -1)
-    return {'image': torch.from_numpy(images).to(self._device)}
+    return {'image': torch.from_numpy(images)}
 
   def encode(self, x):
     return self.players['model']['encoder'](x)
@@ -123,7 +122,7 @@ class Conv(_VAE):
 
   def prepare(self, data):
     images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2).copy()
-    return {'image': torch.from_numpy(images).to(self._device)}
+    return {'image': torch.from_numpy(images)}
 
   def encode(self, x):
     model = self.players['model']

@@ -12,7 +12,7 @@ def get_config(arg=None):
   """Returns the dense autoencoder, or the variant that `arg` names."""
   config = default()
   shape = (28, 28, 1)
-  config.steps = 20_000
+  config.steps = 10_000
   config.objective = dict(
     name='autoencoder.Autoencoder',
     encoder=dict(name='autoencoder.DenseEncoder', features=32, hidden=(512,)),
@@ -24,10 +24,10 @@ def get_config(arg=None):
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
   )
   config.evals = dict(
-    error=dict(name='reconstruction.Error', every=5000, num=0),
+    error=dict(name='reconstruction.Error', every=2000, num=0),
     probe=dict(name='probe.Probe', every=0, num=10_000),
     reconstructions=dict(
-      name='figures.Reconstructions', every=5000, at_start=True
+      name='figures.Reconstructions', every=2000, at_start=True
     ),
     interpolation=dict(name='figures.Interpolation', every=0),
     scatter=dict(name='figures.Scatter', every=0),

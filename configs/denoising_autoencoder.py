@@ -12,7 +12,7 @@ def get_config(arg=None):
   """Returns the dense denoiser, or the variant that `arg` names."""
   config = default()
   shape = (28, 28, 1)
-  config.steps = 20_000
+  config.steps = 8000
   config.objective = dict(
     name='denoising_autoencoder.DenoisingAutoencoder',
     encoder=dict(
@@ -29,7 +29,7 @@ def get_config(arg=None):
   )
   config.evals = dict(
     denoising=dict(
-      name='denoising.Denoising', every=5000, at_start=True, num=1000
+      name='denoising.Denoising', every=2000, at_start=True, num=1000
     ),
     probe=dict(name='probe.Probe', every=0, num=10_000),
   )

@@ -14,13 +14,13 @@ def get_config(arg=None):
   """Returns the config with the KL penalty, or the variant `arg`."""
   config = default()
   shape = (28, 28, 1)
-  config.steps = 15_000
+  config.steps = 8000
   config.objective = dict(
     name='sparse_autoencoder.SparseKL',
     encoder=dict(name='autoencoder.DenseEncoder', features=1024, hidden=()),
     decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=()),
     reconstruction='l2',
-    weight=0.1,
+    weight=0.5,
     target=0.1,
   )
   config.optim.model = dict(
@@ -29,14 +29,14 @@ def get_config(arg=None):
     schedule='cosine',
     warmup=0,
     clip_norm=0.0,
-    weight_decay=1e-4,
+    weight_decay=0.3,
   )
   config.evals = dict(
-    error=dict(name='reconstruction.Error', every=5000, num=0),
+    error=dict(name='reconstruction.Error', every=2000, num=0),
     probe=dict(name='probe.Probe', every=0, num=10_000),
-    dictionary=dict(name='figures.Dictionary', every=5000, at_start=True),
+    dictionary=dict(name='figures.Dictionary', every=2000, at_start=True),
     reconstructions=dict(
-      name='figures.Reconstructions', every=5000, at_start=True
+      name='figures.Reconstructions', every=2000, at_start=True
     ),
   )
 
@@ -44,7 +44,6 @@ def get_config(arg=None):
     del config.objective.target
     config.objective.name = 'sparse_autoencoder.SparseL1'
     config.objective.weight = 0.05
-    config.optim.model.weight_decay = 1e-2
 
   def dense():
     for field in ('weight', 'target'):

@@ -12,7 +12,7 @@ def get_config(arg=None):
   """Returns the convolutional VAE, or the variant that `arg` names."""
   config = default()
   shape = (28, 28, 1)
-  config.steps = 7000
+  config.steps = 6000
   config.data.binarize = 'static'
   config.objective = dict(
     name='vae.VAE',

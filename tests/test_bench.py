@@ -1,73 +1,160 @@
-"""The benchmark refuses to time two sides that do not do the same work."""
+"""The benchmark: both sides do the same work, and it notices if not."""
 
 import pathlib
-import subprocess
-import sys
+import statistics
 
+import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='PyTorch is an extra: .[bench]')
+from gen_jax import config as config_lib
 
-from bench import harness, peer, sameness, vae  # noqa: E402
+pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
-ROOT = pathlib.Path(__file__).parents[1]
-ROWS = {row.name: row for row in vae.rows()}
+from bench import harness, peer, sameness, start, vae  # noqa: E402
+from bench.__main__ import find_rows, main  # noqa: E402
 
 
-def small(row):
-  """The row's own config, with few steps and narrow layers."""
-  config = row.load()
-  config.batch_size = 16
-  config.data.train = 'train[:256]'
-  if row.name == 'vae_conv':
-    config.objective.encoder.channels = (4, 8)
-    config.objective.decoder.update(channels=(8, 4), base=4)
-  else:
-    config.objective.encoder.hidden = (16,)
-    config.objective.decoder.hidden = (16,)
+def small(name):
+  """A row's config with little to compute, in one batch for eight devices."""
+  config = config_lib.load(str(harness.ROOT / f'configs/{name}'))
+  config.batch_size = 8
+  config.steps = 6
+  config.data.train = 'train[:64]'
   return config
 
 
-@pytest.mark.parametrize('name', ROWS)
-def test_the_twins_do_the_same_work(name):
-  ours = harness.Ours(small(ROWS[name]))
-  theirs = peer.Theirs(ROWS[name].twin, ours)
-  result = sameness.check(ours, theirs)
-  assert result['parameters'] > 1000
-  assert result['gradient_error'] < 1e-4
+def dense():
+  config = small('vae.py:dense')
+  config.objective.encoder.hidden = (16,)
+  config.objective.decoder.hidden = (24,)
+  return config
 
 
-class NotMirrored(vae.Conv):
-  """Forgets that JAX pads on the other side."""
-
-  def prepare(self, data):
-    mirrored = super().prepare(data)
-    return {'image': mirrored['image'].flip((2, 3))}
+def conv():
+  return small('vae.py:test')
 
 
-class NotDivided(vae.Dense):
-  """Another loss: a sum over the batch."""
-
-  def loss(self, *args):
-    return super().loss(*args) * 1.01
+def check(config, twin):
+  ours = harness.Ours(config)
+  return sameness.check(ours, peer.Theirs(twin, ours))
 
 
 @pytest.mark.parametrize(
-  'name,twin', [('vae_conv', NotMirrored), ('vae_dense', NotDivided)]
+  ('config', 'twin'), [(dense(), vae.Dense), (conv(), vae.Conv)]
 )
-def test_another_network_or_loss_is_found_out(name, twin):
-  ours = harness.Ours(small(ROWS[name]))
-  with pytest.raises(sameness.DifferentWork, match='loss of model'):
-    sameness.check(ours, peer.Theirs(twin, ours))
+def test_both_sides_do_the_same_work(config, twin):
+  same = check(config, twin)
+  assert same['parameters'] > 1000
+  assert same['gradient_error'] < 1e-4
+  assert same['loss_error'] < 1e-5
 
 
-def test_an_unknown_row_is_named():
-  done = subprocess.run(
-    [sys.executable, '-m', 'bench', '--rows', 'vae_dens'],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    timeout=60,
-  )
-  assert done.returncode == 2
-  assert 'vae_dens' in done.stderr
+class Unturned(vae.Conv):
+  """PyTorch's padding on upright images, the easy mistake."""
+
+  def prepare(self, data):
+    return {'image': super().prepare(data)['image'].flip(2, 3)}
+
+
+class Doubled(vae.Dense):
+  """An equal loss at first, with twice the gradient."""
+
+  def loss(self, *args):
+    loss = super().loss(*args)
+    return 2 * loss - loss.detach()
+
+
+class Wider(vae.Dense):
+  """One unit more in the first layer."""
+
+  def make(self):
+    model = super().make()
+    model['encoder'][0] = peer.torch.nn.Linear(784, 17)
+    return model
+
+
+@pytest.mark.parametrize(
+  ('config', 'twin', 'message'),
+  [
+    (conv(), Unturned, 'loss of model'),
+    (dense(), Doubled, 'gradient of model by model.encoder.0.weight'),
+    (dense(), Wider, 'parameters of model'),
+  ],
+)
+def test_another_network_is_noticed(config, twin, message):
+  with pytest.raises(sameness.DifferentWork, match=message):
+    check(config, twin)
+
+
+def test_another_learning_rate_is_noticed():
+  ours = harness.Ours(dense())
+  theirs = peer.Theirs(vae.Dense, ours)
+  theirs._rates['model'] = [2 * rate for rate in theirs._rates['model']]
+  with pytest.raises(sameness.DifferentWork, match='at step 1'):
+    sameness.check(ours, theirs)
+
+
+def test_rows_are_found_and_a_wrong_one_is_refused(capsys):
+  assert {'vae_dense', 'vae_conv'} <= {row.name for row in find_rows()}
+  with pytest.raises(SystemExit):
+    main(['--rows', 'vae_thick'])
+  assert 'vae_thick' in capsys.readouterr().err
+
+
+class Sleeper:
+  """A side that only writes down when it ran."""
+
+  def __init__(self, name, log):
+    self.name, self.log = name, log
+
+  def run(self, steps):
+    self.log.append((self.name, steps))
+
+
+def test_sides_alternate_and_neither_always_begins(monkeypatch):
+  log = []
+  monkeypatch.setattr(harness.Elsewhere, 'share', lambda self: 0.0)
+  sides = [Sleeper('a', log), Sleeper('b', log)]
+  times, _ = harness.alternate(sides, 3, 2)
+  assert [name for name, _ in log] == ['a', 'b', 'b', 'a']
+  assert {steps for _, steps in log} == {3}
+  assert np.shape(times) == (2, 2)
+
+
+def test_ratio_is_of_medians():
+  ours, theirs = [1.0, 2.0, 9.0], [2.0, 3.0, 4.0]
+  out = harness.ratio(ours, theirs)
+  assert out['ratio'] == statistics.median(theirs) / statistics.median(ours)
+  assert (out['ratio_min'], out['ratio_max']) == (4 / 9, 2.0)
+
+
+def test_table_has_a_line_a_row_with_or_without_pytorch():
+  row = dict(row='x', batch_size=8, target=1.0)
+  row['gen_jax'] = harness.summary([0.004, 0.004], 8)
+  both = {**row, 'pytorch': row['gen_jax'], **harness.ratio([1], [1])}
+  head, without, with_it = harness.table([row, both]).splitlines()
+  assert head.split()[0] == 'row'
+  assert without.split()[3:] == ['2,000', '-', '-', '-', '-', '1.00']
+  assert with_it.split()[-3:] == ['1.00', '1.00-1.00', '1.00']
+
+
+def test_disturbed_rounds_are_made_up_for(monkeypatch):
+  shares = iter([0.5, 0.01, 0.2, 0.02, 0.4])
+  monkeypatch.setattr(harness.Elsewhere, 'share', lambda self: next(shares))
+  log = []
+  times, busy = harness.alternate([Sleeper('a', log)], 1, 2)
+  assert (len(log), len(times[0]), busy) == (4, 2, 0.02)
+
+
+def test_what_runs_elsewhere_is_a_share():
+  assert 0 <= harness.Elsewhere().share() <= 1
+
+
+def test_first_step_is_seen_in_the_metrics(tmp_path: pathlib.Path):
+  path = tmp_path / 'metrics.jsonl'
+  assert not start._stepped(path)
+  path.write_text('{"step": 0, "samples/image": "x.png"}\n')
+  assert not start._stepped(path)
+  with path.open('a') as file:
+    file.write('{"step": 1, "model/loss": 3.0}\n')
+  assert start._stepped(path)

@@ -14,6 +14,8 @@ from gen_jax.evals.task import Task
 class Probe:
   """Accuracy of simple classifiers on the code, and on PCA of its size.
 
+  PCA is left out for a code that is larger than the image.
+
   A linear one (multinomial logistic regression) and the nearest neighbours, on
   standardised codes; trained on the first `num` images of the training split.
 
@@ -40,6 +42,8 @@ class Probe:
     train, labels, raw_train = self._codes(players, 'train', self.num, key)
     test, truth, raw_test = self._codes(players, self.split, 0, key)
     yield from self._score('', train, labels, test, truth)
+    if train.shape[1] >= raw_train.shape[1]:
+      return  # an overcomplete PCA is the identity
     pca = PCA(min(train.shape[1], *raw_train.shape), random_state=0)
     projected = pca.fit_transform(raw_train)
     yield from self._score(

@@ -48,6 +48,8 @@ class Error:
       count += errors.size
     yield 'mse', total / count
     size = jax.eval_shape(encode, players, images).shape[-1]
+    if size >= images[0].size:
+      return  # an overcomplete PCA is the identity
     if size not in self._pca:
       self._pca[size] = self._fit_pca(size, key)
     yield 'pca_mse', self._pca[size]
