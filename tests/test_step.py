@@ -196,6 +196,23 @@ def test_pmapped_devices_draw_noise_of_their_own():
   assert np.all(metrics['model/spread'] > 0.1)
 
 
+def test_the_gradient_norm_is_over_all_parameters():
+  @dataclasses.dataclass(frozen=True)
+  class Linear(Regression):
+    def init(self, key, batch):
+      shapes = {'scalar': (), 'vector': (5,), 'kernel': (2, 3, 4)}
+      params = {k: jnp.zeros(v) for k, v in shapes.items()}
+      return {'model': {'params': params}}
+
+    def loss(self, players, batch, *, key, step):
+      leaves = jax.tree.leaves(players['model']['params'])
+      return sum(2 * jnp.sum(leaf) for leaf in leaves), Aux()
+
+  _, metrics = run(Linear(), {'model': optax.sgd(1.0)}, np.zeros((1, 2)))
+  # 30 parameters, each with a gradient of 2.
+  assert metrics['model/grad_norm'][0] == pytest.approx(2 * 30**0.5)
+
+
 def test_the_length_of_a_dispatch_does_not_change_the_outcome():
   xs = np.random.default_rng(2).normal(size=(11, 8, 3))
   optimizers = {'model': optax.adam(0.05)}
