@@ -46,7 +46,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
       )
   folder = pathlib.Path(args.workdir)
   step = int(state.step)
-  writer = Writer(folder / 'evaluate', step)
+  writer = Writer(folder / 'evaluate', resume_step=None)
   for name in names:
     for key, value in suite.run(name, averaged(state), step, writer).items():
       print(f'{key} = {value}', flush=True)

@@ -18,11 +18,12 @@ class Writer:
   Images are `images/<name>/<step>.png`. Both go to TensorBoard too.
   """
 
-  def __init__(self, workdir: pathlib.Path, resume_step: int = 0):
+  def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
     """Opens the files; lines of steps after `resume_step` are dropped.
 
     They were written after the checkpoint from which the run goes on, and
     will be written again. So is half a line, of a process that was killed.
+    With None all whole lines are kept.
     """
     self._workdir = workdir
     self._path = workdir / 'metrics.jsonl'
@@ -30,7 +31,7 @@ class Writer:
     self.latest: dict[str, Any] = {}  # newest value of each name
     kept = []
     for line in read_metrics(self._path):
-      if line['step'] <= resume_step:
+      if resume_step is None or line['step'] <= resume_step:
         kept.append(line)
         self._note(line['step'], line)
     workdir.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,17 @@ def test_lines_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
   assert read_metrics(tmp_path / 'metrics.jsonl')[-1]['a/loss'] == 1
 
 
+def test_evaluating_an_older_checkpoint_drops_nothing(tmp_path):
+  writer = Writer(tmp_path)
+  writer.scalars(30, {'nll': 1.0})
+  writer.close()
+  writer = Writer(tmp_path, resume_step=None)
+  writer.scalars(10, {'nll': 2.0})
+  writer.close()
+  lines = read_metrics(tmp_path / 'metrics.jsonl')
+  assert [line['step'] for line in lines] == [30, 10]
+
+
 def test_numbers_and_pictures_reach_tensorboard(tmp_path):
   from tensorboardX.proto import event_pb2
 
