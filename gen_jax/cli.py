@@ -1,5 +1,6 @@
 """What the commands share: overrides, and errors of one line."""
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -34,6 +35,8 @@ def checkpoint(text: str) -> int | str:
 
 def run(command: Callable[[], None]) -> int:
   """Runs a command and returns its exit code; see `gen_jax.errors`."""
+  # Orbax warns of each checkpoint that is only to be read.
+  logging.getLogger('absl').setLevel(logging.ERROR)
   try:
     command()
   except (InputError, NonFiniteError) as error:
