@@ -2,13 +2,12 @@
 
 Both sides run in one process, turn by turn. So they have the same allocator
 settings and cores, and the programs that are timed are those that were found to
-do the same work; each side's threads sleep while the other computes, and two
-processes gave the same times. Timings drift, so only ratios of medians over
-alternating blocks count.
+do the same work. Timings drift, so only ratios of medians over alternating
+blocks count.
 
-PyTorch's threads wait for each other spinning: on a machine that is busy with
-something else it becomes up to 70 times slower, and we just twice. So what runs
-elsewhere is measured; a round that it spoilt is repeated.
+On a machine that is busy with something else PyTorch was seen to become 70
+times slower, and we only twice, which would flatter us. So what runs elsewhere
+is measured; a round that it spoilt is repeated.
 """
 
 import dataclasses

@@ -117,7 +117,7 @@ class Conv(_VAE):
         ),
       }
     )
-    # A few per cent faster than channels first.
+    # Not slower than channels first in a trial, on a busy machine.
     return model.to(memory_format=torch.channels_last)
 
   def prepare(self, data):

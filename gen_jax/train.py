@@ -1,9 +1,6 @@
 """Training: data -> players -> step -> log -> checkpoint -> evaluation."""
 
-import dataclasses
 import os
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,13 +16,11 @@ from gen_jax.data.pipeline import Batches
 from gen_jax.errors import InputError, NonFiniteError, nearest
 from gen_jax.evals.suite import Suite
 from gen_jax.experiment import Experiment, parameter_table
+from gen_jax.monitor import Best, Log, Pace
 from gen_jax.progress import Progress
-from gen_jax.step import make_train_chunk, ran
+from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
 from gen_jax.writer import Writer, grid, to_uint8
-
-# Longest dispatch, in seconds: how long a signal may wait to be heard.
-_DISPATCH_SECONDS = 2.0
 
 
 def train(
@@ -64,7 +59,7 @@ def train(
   )
   try:
     with Stopper() as stopper:
-      best = _Best(folder, config.checkpoint, writer)
+      best = Best(folder, config.checkpoint, writer)
       for run in runs:
         end = run.stage.end
         if end < first or (end == first and run is not runs[-1]):
@@ -110,12 +105,12 @@ class _Stage:
         f'config.checkpoint.best={best!r}: no evaluator gives it.'
         + nearest(best, self.suite.names())
       )
-    self.log = _Log(self.experiment.objective.updates(), stage.start)
+    self.log = Log(self.experiment.objective.updates(), stage.start)
 
   def attach(
     self,
     checkpoints: Checkpointer,
-    best: '_Best',
+    best: Best,
     writer: Writer,
     progress: Progress,
     stopper: Stopper,
@@ -141,7 +136,7 @@ class _Stage:
     )
     data = self.batches.data and self.parallel.replicate(self.batches.data)
     state = self.parallel.replicate(state)
-    pace = _Pace(step, length)
+    pace = Pace(step, length)
     pending = None  # the dispatch whose metrics are still to be read
     while step < self.stage.end and not self.stopper.requested:
       count = min(pace.count, self._next_event(step) - step)
@@ -209,7 +204,7 @@ class _Stage:
 
   # What happens.
 
-  def _read(self, pending, pace: '_Pace') -> None:
+  def _read(self, pending, pace: Pace) -> None:
     """Waits for a dispatch, checks its metrics and logs them when due."""
     if pending is None:
       return
@@ -245,122 +240,6 @@ class _Stage:
           self.best.consider(state, values)
     except Stopped:
       pass  # done again after the resume, since no line of it was written
-
-
-class _Best:
-  """The checkpoint with the best value of a metric, if the config asks."""
-
-  def __init__(self, folder, spec: ConfigDict, writer: Writer):
-    self._name, self._sign = spec.best, {'min': 1, 'max': -1}[spec.best_mode]
-    self._checkpoints, self._value = None, np.inf
-    if self._name:
-      self._checkpoints = Checkpointer(folder / 'best', keep=1)
-      values = writer.history(self._name)
-      self._value = min((self._sign * v for v in values), default=np.inf)
-
-  def consider(self, state: TrainState, values: Mapping[str, Any]) -> None:
-    """Saves the state when it is better than all before."""
-    if self._checkpoints is None or self._name not in values:
-      return
-    value = self._sign * values[self._name]
-    if value < self._value:
-      self._value = value
-      self._checkpoints.save(state)
-
-  def close(self) -> None:
-    if self._checkpoints is not None:
-      self._checkpoints.close()
-
-
-class _Log:
-  """Collects the metrics of steps between two logs."""
-
-  def __init__(self, updates, start: int):
-    self._updates, self._start = updates, start
-    self._sums: dict[str, float] = {}
-    self._counts: dict[str, int] = {}
-    self.loss = float('nan')  # of the first update, newest
-
-  def add(
-    self, step: int, count: int, metrics: Mapping[str, np.ndarray]
-  ) -> None:
-    """Adds `count` steps from `step` on.
-
-    Raises:
-      NonFiniteError: names the first step, the update and its bad terms.
-    """
-    steps = np.arange(step, step + count)
-    for update in self._updates:
-      mask = ran(update, steps - self._start)
-      mine = {
-        k: v[:count][mask]
-        for k, v in metrics.items()
-        if k.startswith(f'{update.name}/')
-      }
-      _check_finite(update.name, steps[mask], mine)
-      for name, values in mine.items():
-        self._sums[name] = self._sums.get(name, 0.0) + float(
-          values.sum(dtype=np.float64)
-        )
-        self._counts[name] = self._counts.get(name, 0) + len(values)
-    first = metrics[f'{self._updates[0].name}/loss'][:count]
-    self.loss = float(first[-1])
-
-  def means(self) -> dict[str, float]:
-    """Returns the means since the last call, and starts anew."""
-    means = {
-      k: v / self._counts[k] for k, v in self._sums.items() if self._counts[k]
-    }
-    self._sums, self._counts = {}, {}
-    return means
-
-
-def _check_finite(update, steps, metrics):
-  bad = {k: ~np.isfinite(v) for k, v in metrics.items()}
-  where = np.any(list(bad.values()), axis=0)
-  if not np.any(where):
-    return
-  first = int(np.argmax(where))
-  terms = [k.split('/', 1)[1] for k, v in bad.items() if v[first]]
-  raise NonFiniteError(
-    f'step {steps[first]}: update {update!r} is not finite in '
-    f'{", ".join(terms)}; the last good checkpoint is kept'
-  )
-
-
-@dataclasses.dataclass
-class _Pace:
-  """How fast it goes, and how many steps to send at once.
-
-  The number is bounded by time, so that a signal is heard soon; the outcome
-  does not depend on it.
-  """
-
-  step: int
-  length: int
-  count: int = 1  # the first dispatch is one step, and compiles
-  steps_per_second: float = 0.0
-
-  def __post_init__(self):
-    self.restart(self.step)
-    self._warm = False
-
-  def restart(self, step: int) -> None:
-    """Leaves out the time that was spent on something else."""
-    self.step, self._time = step, time.monotonic()
-
-  def finished(self, step: int) -> None:
-    """Takes note that all steps before `step` are done."""
-    now = time.monotonic()
-    if self._warm and step > self.step:
-      rate = (step - self.step) / max(now - self._time, 1e-6)
-      old = self.steps_per_second
-      self.steps_per_second = 0.7 * old + 0.3 * rate if old else rate
-      most = int(self.steps_per_second * _DISPATCH_SECONDS)
-      # Grow gently: the first timings are of few steps.
-      self.count = int(np.clip(most, 1, min(self.length, 4 * self.count)))
-    self._warm = True
-    self.step, self._time = step, now
 
 
 @jax.jit

@@ -237,9 +237,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
 
 def test_the_first_bad_step_and_term_are_named():
   from gen_jax.core import Update
-  from gen_jax.train import _Log
+  from gen_jax.monitor import Log
 
-  log = _Log((Update(('gen',), None), Update(('disc',), None, every=2)), 0)
+  log = Log((Update(('gen',), None), Update(('disc',), None, every=2)), 0)
   good = np.ones(4, np.float32)
   bad = np.array([1, np.nan, np.inf, np.nan], np.float32)
   metrics = {'gen/loss': good, 'gen/kl': good, 'disc/loss': bad, 'disc/r': bad}

@@ -1,7 +1,6 @@
 """How much noise a denoiser takes away."""
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -34,12 +33,8 @@ class Denoising:
 
   needs = ('corrupt', 'reconstruct')
 
-  @functools.cached_property
-  def _fns(self):
-    return tuple(jax.jit(self.task.predict(n)) for n in self.needs)
-
   def run(self, players, key):
-    corrupt, reconstruct = self._fns
+    corrupt, reconstruct = (self.task.predict(name) for name in self.needs)
     clean, noisy, denoised = [], [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):

@@ -23,12 +23,9 @@ class Samples:
 
   needs = ('sample',)
 
-  @functools.cached_property
-  def _sample(self):
-    return jax.jit(self.task.predict('sample'), static_argnames='num')
-
   def run(self, players, key):
-    images = self._sample(players, key=key, num=self.num)
+    sample = self.task.predict('sample')
+    images = sample(players, key=key, num=self.num)
     yield 'samples', grid(to_uint8(images, self.task.objective.pixels))
 
 
@@ -43,13 +40,9 @@ class Reconstructions:
 
   needs = ('reconstruct',)
 
-  @functools.cached_property
-  def _reconstruct(self):
-    return jax.jit(self.task.predict('reconstruct'))
-
   def run(self, players, key):
     images = self.task.batch(self.split, 0, self.num, key)['image']
-    out = self._reconstruct(players, images, key=key)
+    out = self.task.predict('reconstruct')(players, images, key=key)
     pairs = jnp.stack([images, out], axis=1)  # [N, 2, H, W, C]
     pairs = to_uint8(pairs, self.task.objective.pixels)
     pairs = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2)
@@ -96,14 +89,9 @@ class Manifold:
 
   needs = ('encode', 'decode')
 
-  @functools.cached_property
-  def _decode(self):
-    return jax.jit(self.task.predict('decode'))
-
   def run(self, players, key):
-    batch = self.task.batch('test', 0, 1, key)
-    encode = self.task.predict('encode')
-    size = jax.eval_shape(encode, players, batch['image']).shape[-1]
+    del key
+    size = self.task.code_size(players)
     if size != 2:
       raise InputError(
         f'config.evals: figures.Manifold needs a code of 2, not {size}.'
@@ -112,7 +100,7 @@ class Manifold:
     ticks = jax.scipy.stats.norm.ppf(quantiles)
     rows, columns = jnp.meshgrid(-ticks, ticks, indexing='ij')
     codes = jnp.stack([columns.ravel(), rows.ravel()], axis=-1)
-    images = self._decode(players, codes)
+    images = self.task.predict('decode')(players, codes)
     pixels = self.task.objective.pixels
     yield 'manifold', grid(to_uint8(images, pixels), self.size, pad=0)
 
@@ -134,10 +122,8 @@ class Dictionary:
   needs = ('encode', 'decode')
 
   def run(self, players, key):
-    images = self.task.batch('test', 0, 1, key)['image']
-    size = jax.eval_shape(self.task.predict('encode'), players, images).shape[
-      -1
-    ]
+    del key
+    size = self.task.code_size(players)
     rest = jnp.zeros((1, size))
     decode = self.task.predict('decode')
     atoms = decode(players, jnp.eye(size)[: self.num]) - decode(players, rest)
@@ -160,19 +146,10 @@ class Scatter:
 
   needs = ('encode',)
 
-  @functools.cached_property
-  def _encode(self):
-    return jax.jit(self.task.predict('encode'))
-
   def run(self, players, key):
-    codes, labels = [], []
-    for batch, count in self.task.batches(
-      self.split, self.num, self.batch_size, key
-    ):
-      codes.append(np.asarray(self._encode(players, batch['image']))[:count])
-      labels.append(np.asarray(batch.get('label', np.zeros(count)))[:count])
-    codes = np.concatenate(codes)
-    labels = np.concatenate(labels).astype(int)
+    codes, labels, _ = self.task.codes(
+      players, self.split, self.num, self.batch_size, key
+    )
     note = ''
     if codes.shape[-1] > 2:
       centred = codes - codes.mean(axis=0)

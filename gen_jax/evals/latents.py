@@ -1,9 +1,7 @@
 """What the code of a model holds."""
 
 import dataclasses
-import functools
 
-import jax
 import numpy as np
 
 from gen_jax.evals.task import Task
@@ -25,17 +23,10 @@ class ActiveUnits:
 
   needs = ('encode',)
 
-  @functools.cached_property
-  def _encode(self):
-    return jax.jit(self.task.predict('encode'))
-
   def run(self, players, key):
-    codes = [
-      np.asarray(self._encode(players, batch['image']))[:count]
-      for batch, count in self.task.batches(
-        self.split, self.num, self.batch_size, key
-      )
-    ]
-    variance = np.concatenate(codes).var(axis=0)
+    codes, _, _ = self.task.codes(
+      players, self.split, self.num, self.batch_size, key
+    )
+    variance = codes.var(axis=0)
     yield 'active', int(np.sum(variance > self.threshold))
     yield 'units', len(variance)

@@ -27,17 +27,11 @@ class ELBO:
 
   needs = ('elbo',)
 
-  @functools.cached_property
-  def _elbo(self):
-    return jax.jit(self.task.predict('elbo'))
-
   def run(self, players, key):
-    parts = []
+    elbo, parts = self.task.predict('elbo'), []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
-      out = self._elbo(
-        players, batch['image'], key=jax.random.fold_in(key, index)
-      )
+      out = elbo(players, batch['image'], key=jax.random.fold_in(key, index))
       parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
     for name in parts[0]:
       yield (

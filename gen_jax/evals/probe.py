@@ -1,11 +1,7 @@
 """How much of the class a code makes plain."""
 
 import dataclasses
-import functools
 import warnings
-
-import jax
-import numpy as np
 
 from gen_jax.evals.task import Task
 
@@ -32,15 +28,15 @@ class Probe:
 
   needs = ('encode',)
 
-  @functools.cached_property
-  def _encode(self):
-    return jax.jit(self.task.predict('encode'))
-
   def run(self, players, key):
     from sklearn.decomposition import PCA
 
-    train, labels, raw_train = self._codes(players, 'train', self.num, key)
-    test, truth, raw_test = self._codes(players, self.split, 0, key)
+    sets = (('train', self.num), (self.split, 0))
+    (train, labels, raw_train), (test, truth, raw_test) = (
+      self.task.codes(players, split, num, self.batch_size, key)
+      for split, num in sets
+    )
+    raw_train, raw_test = (x.reshape(len(x), -1) for x in (raw_train, raw_test))
     yield from self._score('', train, labels, test, truth)
     if train.shape[1] >= raw_train.shape[1]:
       return  # an overcomplete PCA is the identity
@@ -49,14 +45,6 @@ class Probe:
     yield from self._score(
       'pca_', projected, labels, pca.transform(raw_test), truth
     )
-
-  def _codes(self, players, split, num, key):
-    codes, labels, raw = [], [], []
-    for batch, count in self.task.batches(split, num, self.batch_size, key):
-      codes.append(np.asarray(self._encode(players, batch['image']))[:count])
-      labels.append(np.asarray(batch['label'])[:count])
-      raw.append(np.asarray(batch['image'])[:count].reshape(count, -1))
-    return (np.concatenate(x) for x in (codes, labels, raw))
 
   def _score(self, prefix, train, labels, test, truth):
     from sklearn.exceptions import ConvergenceWarning

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 
 from gen_jax.evals.task import Task
@@ -28,17 +27,11 @@ class Error:
   needs = ('encode', 'reconstruct')
 
   @functools.cached_property
-  def _fns(self):
-    return jax.jit(self.task.predict('reconstruct')), self.task.predict(
-      'encode'
-    )
-
-  @functools.cached_property
   def _pca(self):
     return {}  # error by code size: it does not depend on the players
 
   def run(self, players, key):
-    reconstruct, encode = self._fns
+    reconstruct = self.task.predict('reconstruct')
     total, count = 0.0, 0
     for batch, valid in self._batches(self.split, key):
       images = batch['image']
@@ -47,7 +40,7 @@ class Error:
       total += errors.sum(dtype=np.float64)
       count += errors.size
     yield 'mse', total / count
-    size = jax.eval_shape(encode, players, images).shape[-1]
+    size = self.task.code_size(players)
     if size >= images[0].size:
       return  # an overcomplete PCA is the identity
     if size not in self._pca:

@@ -6,6 +6,8 @@ are its protocol and go beside its numbers. `run(players, key)` yields
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -47,7 +49,7 @@ class Task:
   preprocess: Preprocess
 
   def predict(self, name: str) -> Callable[..., Any]:
-    """Returns one of the objective's predict functions.
+    """Returns one of the objective's predict functions, compiled once.
 
     Raises:
       InputError: when the objective has none of this name.
@@ -58,7 +60,36 @@ class Task:
         f'config.evals: {type(self.objective).__name__} cannot {name!r}.'
         + nearest(name, fns)
       )
-    return fns[name]
+    if name not in self._compiled:
+      static = {'num'} & set(inspect.signature(fns[name]).parameters)
+      self._compiled[name] = jax.jit(fns[name], static_argnames=static)
+    return self._compiled[name]
+
+  @functools.cached_property
+  def _compiled(self):
+    return {}
+
+  def codes(
+    self, players: Players, split: str, num: int, batch_size: int, key: Any
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns codes [N, Z], labels [N] and images [N, H, W, C] of a split.
+
+    The labels are 0 where the data has none.
+    """
+    encode, parts = self.predict('encode'), []
+    for batch, count in self.batches(split, num, batch_size, key):
+      images = batch['image']
+      codes = encode(players, images)
+      labels = batch.get('label', np.zeros(len(images), np.int32))
+      parts.append([np.asarray(x)[:count] for x in (codes, labels, images)])
+    codes, labels, images = map(np.concatenate, zip(*parts, strict=True))
+    return codes, labels, images
+
+  def code_size(self, players: Players) -> int:
+    """Returns Z, the size of a code."""
+    batch = self.batch('test', 0, 1, jax.random.key(0))
+    encode = self.predict('encode')
+    return jax.eval_shape(encode, players, batch['image']).shape[-1]
 
   def batch(self, split: str, start: int, stop: int, key: jax.Array) -> Any:
     """Returns examples start to stop of a split, as the networks see them.

@@ -1,0 +1,135 @@
+"""What the loop keeps an eye on: metrics, the best state, its own pace."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax.checkpoint import Checkpointer
+from gen_jax.core import TrainState, Update
+from gen_jax.errors import NonFiniteError
+from gen_jax.step import ran
+from gen_jax.writer import Writer
+
+# Longest dispatch, in seconds: how long a signal may wait to be heard.
+_DISPATCH_SECONDS = 2.0
+
+
+class Best:
+  """The checkpoint with the best value of a metric, if the config asks."""
+
+  def __init__(self, folder: pathlib.Path, spec: ConfigDict, writer: Writer):
+    self._name, self._sign = spec.best, {'min': 1, 'max': -1}[spec.best_mode]
+    self._checkpoints, self._value = None, np.inf
+    if self._name:
+      self._checkpoints = Checkpointer(folder / 'best', keep=1)
+      values = writer.history(self._name)
+      self._value = min((self._sign * v for v in values), default=np.inf)
+
+  def consider(self, state: TrainState, values: Mapping[str, Any]) -> None:
+    """Saves the state when it is better than all before."""
+    if self._checkpoints is None or self._name not in values:
+      return
+    value = self._sign * values[self._name]
+    if value < self._value:
+      self._value = value
+      self._checkpoints.save(state)
+
+  def close(self) -> None:
+    if self._checkpoints is not None:
+      self._checkpoints.close()
+
+
+class Log:
+  """Collects the metrics of steps between two logs."""
+
+  def __init__(self, updates: Sequence[Update], start: int):
+    self._updates, self._start = updates, start
+    self._sums: dict[str, float] = {}
+    self._counts: dict[str, int] = {}
+    self.loss = float('nan')  # of the first update, newest
+
+  def add(
+    self, step: int, count: int, metrics: Mapping[str, np.ndarray]
+  ) -> None:
+    """Adds `count` steps from `step` on.
+
+    Raises:
+      NonFiniteError: names the first step, the update and its bad terms.
+    """
+    steps = np.arange(step, step + count)
+    for update in self._updates:
+      mask = ran(update, steps - self._start)
+      mine = {
+        k: v[:count][mask]
+        for k, v in metrics.items()
+        if k.startswith(f'{update.name}/')
+      }
+      _check_finite(update.name, steps[mask], mine)
+      for name, values in mine.items():
+        self._sums[name] = self._sums.get(name, 0.0) + float(
+          values.sum(dtype=np.float64)
+        )
+        self._counts[name] = self._counts.get(name, 0) + len(values)
+    first = metrics[f'{self._updates[0].name}/loss'][:count]
+    self.loss = float(first[-1])
+
+  def means(self) -> dict[str, float]:
+    """Returns the means since the last call, and starts anew."""
+    means = {
+      k: v / self._counts[k] for k, v in self._sums.items() if self._counts[k]
+    }
+    self._sums, self._counts = {}, {}
+    return means
+
+
+def _check_finite(update, steps, metrics):
+  bad = {k: ~np.isfinite(v) for k, v in metrics.items()}
+  where = np.any(list(bad.values()), axis=0)
+  if not np.any(where):
+    return
+  first = int(np.argmax(where))
+  terms = [k.split('/', 1)[1] for k, v in bad.items() if v[first]]
+  raise NonFiniteError(
+    f'step {steps[first]}: update {update!r} is not finite in '
+    f'{", ".join(terms)}; the last good checkpoint is kept'
+  )
+
+
+@dataclasses.dataclass
+class Pace:
+  """How fast it goes, and how many steps to send at once.
+
+  The number is bounded by time, so that a signal is heard soon; the outcome
+  does not depend on it.
+  """
+
+  step: int
+  length: int
+  count: int = 1  # the first dispatch is one step, and compiles
+  steps_per_second: float = 0.0
+
+  def __post_init__(self):
+    self.restart(self.step)
+    self._warm = False
+
+  def restart(self, step: int) -> None:
+    """Leaves out the time that was spent on something else."""
+    self.step, self._time = step, time.monotonic()
+
+  def finished(self, step: int) -> None:
+    """Takes note that all steps before `step` are done."""
+    now = time.monotonic()
+    if self._warm and step > self.step:
+      rate = (step - self.step) / max(now - self._time, 1e-6)
+      old = self.steps_per_second
+      self.steps_per_second = 0.7 * old + 0.3 * rate if old else rate
+      most = int(self.steps_per_second * _DISPATCH_SECONDS)
+      # Grow gently: the first timings are of few steps.
+      self.count = int(np.clip(most, 1, min(self.length, 4 * self.count)))
+    self._warm = True
+    self.step, self._time = step, now
