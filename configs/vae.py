@@ -17,10 +17,17 @@ def get_config(arg=None):
   config.objective = dict(
     name='vae.VAE',
     encoder=dict(
-      name='autoencoder.ConvEncoder', features=2 * 20, channels=(32, 64)
+      name='autoencoder.ConvEncoder',
+      features=2 * 20,
+      channels=(32, 64),
+      dtype='float32',
     ),
     decoder=dict(
-      name='autoencoder.ConvDecoder', shape=shape, channels=(64, 32), base=32
+      name='autoencoder.ConvDecoder',
+      shape=shape,
+      channels=(64, 32),
+      base=32,
+      dtype='float32',
     ),
     likelihood='bernoulli',
     learn_variance=False,
@@ -54,10 +61,16 @@ def get_config(arg=None):
   def dense():
     config.steps = 30_000
     config.objective.encoder = dict(
-      name='autoencoder.DenseEncoder', features=2 * 20, hidden=(400,)
+      name='autoencoder.DenseEncoder',
+      features=2 * 20,
+      hidden=(400,),
+      dtype='float32',
     )
     config.objective.decoder = dict(
-      name='autoencoder.DenseDecoder', shape=shape, hidden=(400,)
+      name='autoencoder.DenseDecoder',
+      shape=shape,
+      hidden=(400,),
+      dtype='float32',
     )
     config.optim.model.learning_rate = 1e-3
 

@@ -30,6 +30,19 @@ def test_the_test_form_trains_and_draws(path, form, tmp_path):
     assert np.asarray(Image.open(file)).std() > 0, file
 
 
+def test_bfloat16_computes_and_keeps_float32_parameters(tmp_path):
+  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+  config.evals = {'elbo': {'name': 'likelihood.ELBO'}}
+  _, exact = train(config, tmp_path / 'float32')
+  for part in ('encoder', 'decoder'):
+    config_lib.override(config, f'objective.{part}.dtype', 'bfloat16')
+  state, metrics = train(config, tmp_path / 'bfloat16')
+  assert metrics['elbo'] == pytest.approx(exact['elbo'], rel=0.02)
+  assert metrics['elbo'] != exact['elbo']
+  for leaf in jax.tree.leaves(state.players):
+    assert leaf.dtype == np.float32
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 def test_the_docstring_gives_the_command(path):
   assert f'--config=configs/{path.name}' in path.read_text()
