@@ -1,6 +1,5 @@
 """Checkpoints: asynchronous, verified, and never in place of a better one."""
 
-import json
 import pathlib
 import zlib
 from collections.abc import Sequence
@@ -134,11 +133,3 @@ def _checksums(state: TrainState) -> dict[str, int]:
     )
     for path, leaf in jax.tree_util.tree_leaves_with_path(state)
   }
-
-
-def read_json(path: pathlib.Path) -> Any:
-  """Reads a JSON file of a workdir, or raises InputError naming it."""
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise InputError(f'{path}: cannot be read: {error}') from error

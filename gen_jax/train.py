@@ -51,6 +51,7 @@ def train(
   state = found and found[0]
   first = int(state.step) if found else 0
   writer = Writer(folder, first)
+  best = Best(folder, config.checkpoint, writer)
   progress = Progress(first, plan[-1].end)
   progress.note(
     f'{"resumes at" if found else "starts at"} step {first} of '
@@ -59,7 +60,6 @@ def train(
   )
   try:
     with Stopper() as stopper:
-      best = Best(folder, config.checkpoint, writer)
       for run in runs:
         end = run.stage.end
         if end < first or (end == first and run is not runs[-1]):
@@ -71,8 +71,8 @@ def train(
             f'stopped at step {int(state.step)}; the same command goes on'
           )
           break
-    best.close()
   finally:
+    best.close()
     checkpoints.close()
     writer.close()
     progress.close()
@@ -148,7 +148,7 @@ class _Stage:
       self._read(pending, pace)
       pending = (step, count, metrics)
       step += count
-      if self._is_event(step):
+      if self._is_stop(step):
         self._read(pending, pace)
         pending = None
         one = self.parallel.unreplicate(state)
@@ -186,21 +186,17 @@ class _Stage:
   def _due(self, step: int, every: int) -> bool:
     return step == self.stage.end or (every > 0 and step % every == 0)
 
-  def _cadences(self):
-    return [
-      self.config.log_every,
-      self.config.checkpoint.every,
-      *self.suite.cadences(),
-    ]
+  def _stops(self) -> list[int]:
+    # Logs need no stop: they are read one dispatch late.
+    return [self.config.checkpoint.every, *self.suite.cadences()]
 
   def _next_event(self, step: int) -> int:
-    nexts = [(step // n + 1) * n for n in self._cadences() if n > 0]
+    cadences = [self.config.log_every, *self._stops()]
+    nexts = [(step // n + 1) * n for n in cadences if n > 0]
     return min([*nexts, self.stage.end])
 
-  def _is_event(self, step: int) -> bool:
-    # Logs need no stop: they are read one dispatch late.
-    every = [self.config.checkpoint.every, *self.suite.cadences()]
-    return any(self._due(step, n) for n in every)
+  def _is_stop(self, step: int) -> bool:
+    return any(self._due(step, n) for n in self._stops())
 
   # What happens.
 

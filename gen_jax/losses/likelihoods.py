@@ -18,7 +18,7 @@ def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   -x log s(l) - (1 - x) log(1 - s(l)) = softplus(l) - x l, which is exact at any
   logit. For binary x it is a likelihood.
   """
-  return _sum(jax.nn.softplus(logits) - x * logits)
+  return sum_pixels(jax.nn.softplus(logits) - x * logits)
 
 
 def gaussian(
@@ -26,7 +26,7 @@ def gaussian(
 ) -> jax.Array:
   """-log N(x; mean, exp(log_variance)), [B], with its constant."""
   squares = jnp.square(x - mean) * jnp.exp(-log_variance)
-  return 0.5 * _sum(squares + log_variance + math.log(2 * math.pi))
+  return 0.5 * sum_pixels(squares + log_variance + math.log(2 * math.pi))
 
 
 def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
@@ -35,7 +35,7 @@ def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   The Bernoulli's cross-entropy less the log of the normaliser
   2 artanh(1 - 2 s(l)) / (1 - 2 s(l)), which in logits is l / tanh(l / 2).
   """
-  return bernoulli(x, logits) - _sum(log_normaliser(logits))
+  return bernoulli(x, logits) - sum_pixels(log_normaliser(logits))
 
 
 def log_normaliser(logits: jax.Array) -> jax.Array:
@@ -82,7 +82,8 @@ LIKELIHOODS = {
 }
 
 
-def _sum(x):  # [B, ...] -> [B]
+def sum_pixels(x: jax.Array) -> jax.Array:
+  """Sums over all axes but the first, [B, ...] -> [B]."""
   # As a product with ones: XLA:CPU would join the sums over pixels and over the
   # batch to one of a whole array, in one thread, a sixth of a dense VAE's step.
   x = x.reshape(len(x), -1)

@@ -10,17 +10,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax.losses.likelihoods import bernoulli
+from gen_jax.losses.likelihoods import bernoulli, sum_pixels
 
 
 def l2(x: jax.Array, output: jax.Array) -> jax.Array:
   """Sum of squared errors, [B]."""
-  return jnp.sum(jnp.square(x - output), axis=tuple(range(1, x.ndim)))
+  return sum_pixels(jnp.square(x - output))
 
 
 def l1(x: jax.Array, output: jax.Array) -> jax.Array:
   """Sum of absolute errors, [B]."""
-  return jnp.sum(jnp.abs(x - output), axis=tuple(range(1, x.ndim)))
+  return sum_pixels(jnp.abs(x - output))
 
 
 class Reconstruction(NamedTuple):
