@@ -18,13 +18,17 @@ import optax
 Batch = Mapping[str, jax.Array]  # {'image': [B, H, W, C], 'label': [B], ...}
 # {'gen': {'params': ..., 'batch_stats': ...}, 'disc': {...}}
 Players = Mapping[str, Mapping[str, Any]]
-# What a trained model can do, by name. The first argument is the players.
+# What a trained model can do, by name. The first argument is the players; like
+# a loss it takes the whole batch, for a model may look at more than the image.
 #   'sample':       (players, *, key, num) -> images [num, H, W, C]
-#   'reconstruct':  (players, images, *, key) -> images [B, H, W, C]
-#   'encode':       (players, images) -> codes [B, Z]
+#   'reconstruct':  (players, batch, *, key) -> images [B, H, W, C]
+#   'encode':       (players, batch) -> codes [B, Z]
 #   'decode':       (players, codes [B, Z]) -> images [B, H, W, C]
-#   'elbo':         (players, images, *, key) -> {'elbo': [B], ...}, nats
-#   'log_weights':  (players, images, *, key, num) -> [num, B], nats
+#   'corrupt':      (players, batch, *, key) -> images [B, H, W, C]
+#   'scores':       (players, batch, *, key) -> {'error': [B], ...}; the larger,
+#                   the less an image is like those of training
+#   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats
+#   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
 PredictFn = Callable[..., Any]
 
 

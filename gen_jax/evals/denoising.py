@@ -38,12 +38,12 @@ class Denoising:
     clean, noisy, denoised = [], [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
-      images = batch['image']
       key_batch = jax.random.fold_in(key, index)
-      corrupted = corrupt(players, images, key=key_batch)
-      restored = reconstruct(players, corrupted, key=key_batch)
+      corrupted = corrupt(players, batch, key=key_batch)
+      seen = {**batch, 'image': corrupted}
+      restored = reconstruct(players, seen, key=key_batch)
       for into, values in (
-        (clean, images),
+        (clean, batch['image']),
         (noisy, corrupted),
         (denoised, restored),
       ):

@@ -41,9 +41,9 @@ class Reconstructions:
   needs = ('reconstruct',)
 
   def run(self, players, key):
-    images = self.task.batch(self.split, 0, self.num, key)['image']
-    out = self.task.predict('reconstruct')(players, images, key=key)
-    pairs = jnp.stack([images, out], axis=1)  # [N, 2, H, W, C]
+    batch = self.task.batch(self.split, 0, self.num, key)
+    out = self.task.predict('reconstruct')(players, batch, key=key)
+    pairs = jnp.stack([batch['image'], out], axis=1)  # [N, 2, H, W, C]
     pairs = to_uint8(pairs, self.task.objective.pixels)
     pairs = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2)
     yield 'reconstructions', grid(pairs, self.columns)
@@ -64,8 +64,8 @@ class Interpolation:
   def _run(self):
     encode, decode = self.task.predict('encode'), self.task.predict('decode')
 
-    def interpolate(players, images):
-      start, end = jnp.split(encode(players, images), 2)  # [R, Z]
+    def interpolate(players, batch):
+      start, end = jnp.split(encode(players, batch), 2)  # [R, Z]
       t = jnp.linspace(0, 1, self.columns)[:, None]
       codes = (1 - t) * start[:, None] + t * end[:, None]  # [R, T, Z]
       return decode(players, codes.reshape(-1, codes.shape[-1]))
@@ -73,9 +73,9 @@ class Interpolation:
     return jax.jit(interpolate)
 
   def run(self, players, key):
-    images = self.task.batch(self.split, 0, 2 * self.rows, key)['image']
-    images = images[: len(images) // 2 * 2]
-    out = self._run(players, images)
+    batch = self.task.batch(self.split, 0, 2 * self.rows, key)
+    even = len(batch['image']) // 2 * 2
+    out = self._run(players, {k: x[:even] for k, x in batch.items()})
     pixels = self.task.objective.pixels
     yield 'interpolation', grid(to_uint8(out, pixels), self.columns)
 

@@ -31,7 +31,7 @@ class ELBO:
     elbo, parts = self.task.predict('elbo'), []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
-      out = elbo(players, batch['image'], key=jax.random.fold_in(key, index))
+      out = elbo(players, batch, key=jax.random.fold_in(key, index))
       parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
     for name in parts[0]:
       yield (
@@ -76,14 +76,14 @@ class NLL:
     log_weights = self.task.predict('log_weights')
     chunks = self.samples // self.chunk
 
-    def estimate(players, images, key):
+    def estimate(players, batch, key):
       def add(index, total):
         weights = log_weights(
-          players, images, key=jax.random.fold_in(key, index), num=self.chunk
+          players, batch, key=jax.random.fold_in(key, index), num=self.chunk
         )
         return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
 
-      start = jnp.full(len(images), -jnp.inf)
+      start = jnp.full(len(batch['image']), -jnp.inf)
       total = jax.lax.fori_loop(0, chunks, add, start)
       return total - jnp.log(self.samples)
 
@@ -99,9 +99,7 @@ class NLL:
     for index, (batch, count) in enumerate(
       tqdm(batches, 'NLL', total, unit='batch', leave=False, disable=None)
     ):
-      out = self._log_likelihood(
-        players, batch['image'], jax.random.fold_in(key, index)
-      )
+      out = self._log_likelihood(players, batch, jax.random.fold_in(key, index))
       values.append(np.asarray(out)[:count])
     values = -np.concatenate(values).astype(np.float64)
     yield 'nll', values.mean()

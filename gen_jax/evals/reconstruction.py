@@ -34,8 +34,7 @@ class Error:
     reconstruct = self.task.predict('reconstruct')
     total, count = 0.0, 0
     for batch, valid in self._batches(self.split, key):
-      images = batch['image']
-      out = reconstruct(players, images, key=key)
+      out, images = reconstruct(players, batch, key=key), batch['image']
       errors = np.square(np.asarray(out - images))[:valid]
       total += errors.sum(dtype=np.float64)
       count += errors.size

@@ -78,8 +78,7 @@ class Task:
     """
     encode, parts = self.predict('encode'), []
     for batch, count in self.batches(split, num, batch_size, key):
-      images = batch['image']
-      codes = encode(players, images)
+      codes, images = encode(players, batch), batch['image']
       labels = batch.get('label', np.zeros(len(images), np.int32))
       parts.append([np.asarray(x)[:count] for x in (codes, labels, images)])
     codes, labels, images = map(np.concatenate, zip(*parts, strict=True))
@@ -89,7 +88,7 @@ class Task:
     """Returns Z, the size of a code."""
     batch = self.batch('test', 0, 1, jax.random.key(0))
     encode = self.predict('encode')
-    return jax.eval_shape(encode, players, batch['image']).shape[-1]
+    return jax.eval_shape(encode, players, batch).shape[-1]
 
   def batch(self, split: str, start: int, stop: int, key: jax.Array) -> Any:
     """Returns examples start to stop of a split, as the networks see them.

@@ -62,9 +62,9 @@ class Autoencoder:
 
   def loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    images = batch['image']
-    codes = self.encode(players, self.corrupt(images, key))
-    error = jnp.mean(self._error(images, self._output(players, codes)))
+    seen = {**batch, 'image': self.corrupt(batch['image'], key)}
+    codes = self.encode(players, seen)
+    error = jnp.mean(self._error(batch, self._output(players, codes)))
     penalty, metrics = self.penalty(codes)
     return error + penalty, Aux({'reconstruction': error, **metrics})
 
@@ -85,14 +85,14 @@ class Autoencoder:
       'reconstruct': self.reconstruct,
       'encode': self.encode,
       'decode': self.decode,
-      'errors': self.errors,
+      'scores': self.scores,
     }
 
-  def encode(self, players: Players, images) -> jax.Array:
+  def encode(self, players: Players, batch: Batch) -> jax.Array:
     """Codes, [B, Z]."""
     params = players['model']['params']['encoder']
     return ACTIVATIONS[self.code](
-      self.encoder.apply({'params': params}, images)
+      self.encoder.apply({'params': params}, batch['image'])
     )
 
   def decode(self, players: Players, codes) -> jax.Array:
@@ -100,20 +100,21 @@ class Autoencoder:
     image = RECONSTRUCTIONS[self.reconstruction].image
     return image(self._output(players, codes))
 
-  def reconstruct(self, players: Players, images, *, key=None) -> jax.Array:
+  def reconstruct(self, players: Players, batch: Batch, *, key=None):
     """Images through the code, [B, H, W, C]."""
     del key
-    return self.decode(players, self.encode(players, images))
+    return self.decode(players, self.encode(players, batch))
 
-  def errors(self, players: Players, images) -> jax.Array:
-    """The reconstruction error of each image, [B]."""
-    return self._error(
-      images, self._output(players, self.encode(players, images))
-    )
+  def scores(self, players: Players, batch: Batch, *, key=None):
+    """The reconstruction error of each image, {'error': [B]}."""
+    del key
+    output = self._output(players, self.encode(players, batch))
+    return {'error': self._error(batch, output)}
 
   def _output(self, players, codes):
     params = players['model']['params']['decoder']
     return self.decoder.apply({'params': params}, codes)
 
-  def _error(self, images, output):
-    return RECONSTRUCTIONS[self.reconstruction].error(images, output)
+  def _error(self, batch, output):
+    error = RECONSTRUCTIONS[self.reconstruction].error
+    return error(batch['image'], output)

@@ -36,7 +36,7 @@ class DenoisingAutoencoder(Autoencoder):
   def predict_fns(self):
     return {**super().predict_fns(), 'corrupt': self._corrupt}
 
-  def _corrupt(self, players, images, *, key) -> jax.Array:
+  def _corrupt(self, players, batch, *, key) -> jax.Array:
     """Noisy images, as in training."""
     del players
-    return self.corrupt(images, key)
+    return self.corrupt(batch['image'], key)

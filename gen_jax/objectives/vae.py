@@ -61,9 +61,9 @@ class VAE:
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     key_encoder, key_decoder = jax.random.split(key)
-    images = batch['image'][:1]
-    encoder = self.encoder.init(key_encoder, images)['params']
-    mean, _ = self._posterior({'encoder': encoder}, images)
+    batch = {'image': batch['image'][:1]}
+    encoder = self.encoder.init(key_encoder, batch['image'])['params']
+    mean, _ = self._posterior({'encoder': encoder}, batch)
     params = {
       'encoder': encoder,
       'decoder': self.decoder.init(key_decoder, mean)['params'],
@@ -76,10 +76,10 @@ class VAE:
     return (Update(wrt=('model',), loss=self.loss),)
 
   def loss(self, players: Players, batch: Batch, *, key, step):
-    params, images = players['model']['params'], batch['image']
-    mean, log_variance = self._posterior(params, images)  # [B, Z]
+    params = players['model']['params']
+    mean, log_variance = self._posterior(params, batch)  # [B, Z]
     codes = reparameterise(key, mean, log_variance, self.samples)  # [L, B, Z]
-    reconstruction = jnp.mean(self._nll(params, images, codes))
+    reconstruction = jnp.mean(self._nll(params, batch, codes))
     kl = batch_mean(divergences.kl_standard_normal(mean, log_variance))  # [Z]
     weight = self.beta
     if self.kl_warmup:
@@ -100,6 +100,7 @@ class VAE:
       'reconstruct': self.reconstruct,
       'encode': self.encode,
       'decode': self.decode,
+      'scores': self.scores,
       'elbo': self.elbo,
       'log_weights': self.log_weights,
     }
@@ -109,14 +110,14 @@ class VAE:
     codes = jax.random.normal(key, (num, self._code_size(players)))
     return self.decode(players, codes)
 
-  def reconstruct(self, players: Players, images, *, key) -> jax.Array:
+  def reconstruct(self, players: Players, batch: Batch, *, key) -> jax.Array:
     """Mean images of a code drawn for each image, [B, H, W, C]."""
-    posterior = self._posterior(players['model']['params'], images)
+    posterior = self._posterior(players['model']['params'], batch)
     return self.decode(players, reparameterise(key, *posterior)[0])
 
-  def encode(self, players: Players, images) -> jax.Array:
+  def encode(self, players: Players, batch: Batch) -> jax.Array:
     """Means of the posteriors, [B, Z]."""
-    return self._posterior(players['model']['params'], images)[0]
+    return self._posterior(players['model']['params'], batch)[0]
 
   def decode(self, players: Players, codes) -> jax.Array:
     """Mean images of codes [B, Z], in [0, 1]."""
@@ -124,12 +125,21 @@ class VAE:
     output = self.decoder.apply({'params': params['decoder']}, codes)
     return LIKELIHOODS[self.likelihood].mean(output)
 
-  def elbo(self, players: Players, images, *, key) -> dict[str, jax.Array]:
+  def scores(self, players: Players, batch: Batch, *, key):
+    """Minus the bound of each image, and its parts, [B], in nats."""
+    parts = self.elbo(players, batch, key=key)
+    return {
+      'negative_elbo': -parts['elbo'],
+      'error': parts['reconstruction'],
+      'kl': parts['kl'],
+    }
+
+  def elbo(self, players: Players, batch: Batch, *, key):
     """The bound of each image with one code, and its parts, [B], in nats."""
     params = players['model']['params']
-    mean, log_variance = self._posterior(params, images)
+    mean, log_variance = self._posterior(params, batch)
     codes = reparameterise(key, mean, log_variance)
-    reconstruction = self._nll(params, images, codes)[0]
+    reconstruction = self._nll(params, batch, codes)[0]
     kl = jnp.sum(divergences.kl_standard_normal(mean, log_variance), axis=-1)
     return {
       'elbo': -reconstruction - kl,
@@ -137,23 +147,24 @@ class VAE:
       'kl': kl,
     }
 
-  def log_weights(self, players: Players, images, *, key, num: int):
+  def log_weights(self, players: Players, batch: Batch, *, key, num: int):
     """log p(x|z) p(z) / q(z|x) of `num` codes per image, [num, B], in nats."""
     params = players['model']['params']
-    mean, log_variance = self._posterior(params, images)
+    mean, log_variance = self._posterior(params, batch)
     codes = reparameterise(key, mean, log_variance, num)  # [num, B, Z]
     return (
-      -self._nll(params, images, codes)
+      -self._nll(params, batch, codes)
       + divergences.log_normal(codes)
       - divergences.log_normal(codes, mean, log_variance)
     )
 
-  def _posterior(self, params, images):
+  def _posterior(self, params, batch):
     """Mean and log-variance of q(z|x), [B, Z] each."""
-    output = self.encoder.apply({'params': params['encoder']}, images)
+    output = self.encoder.apply({'params': params['encoder']}, batch['image'])
     return jnp.split(output, 2, axis=-1)
 
-  def _nll(self, params, images, codes):  # [L, B, Z] -> [L, B]
+  def _nll(self, params, batch, codes):  # [L, B, Z] -> [L, B]
+    images = batch['image']
     num, batch, size = codes.shape
     output = self.decoder.apply(
       {'params': params['decoder']}, codes.reshape(num * batch, size)
@@ -164,8 +175,8 @@ class VAE:
     return jax.vmap(lambda out: nll(images, out, log_variance))(output)
 
   def _code_size(self, players):
-    images = jax.ShapeDtypeStruct((1, *self.decoder.shape), jnp.float32)
-    return jax.eval_shape(self.encode, players, images).shape[-1]
+    image = jax.ShapeDtypeStruct((1, *self.decoder.shape), jnp.float32)
+    return jax.eval_shape(self.encode, players, {'image': image}).shape[-1]
 
 
 def reparameterise(key, mean, log_variance, num: int = 1) -> jax.Array:

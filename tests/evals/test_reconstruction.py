@@ -23,9 +23,11 @@ class Fake:
 
   def predict_fns(self):
     return {
-      'encode': lambda players, x: x[:, :4].reshape(len(x), -1),
-      'reconstruct': lambda players, x, key: x.at[:, 4:].set(0),
-      'corrupt': lambda players, x, key: x + 0.1,
+      'encode': lambda _, batch: batch['image'][:, :4].reshape(
+        len(batch['image']), -1
+      ),
+      'reconstruct': lambda _, batch, key: batch['image'].at[:, 4:].set(0),
+      'corrupt': lambda _, batch, key: batch['image'] + 0.1,
     }
 
 

@@ -51,7 +51,7 @@ def test_the_linear_autoencoder_is_pca():
   x = images().reshape(64, -1)
   pca = PCA(3).fit(x)
   least = np.square(pca.inverse_transform(pca.transform(x)) - x).sum(1).mean()
-  errors = objective.errors(players, jnp.asarray(images()))
+  errors = objective.scores(players, {'image': jnp.asarray(images())})['error']
   assert errors.shape == (64,)
   assert float(errors.mean()) == pytest.approx(least, rel=0.02)
 
@@ -80,7 +80,7 @@ def test_mean_activations_are_those_of_the_whole_batch(form):
   many, metrics = fit(objective, 5, form=form)
   x = jnp.asarray(images())
   players = objective.init(KEY, {'image': x})
-  codes = objective.encode(players, x)
+  codes = objective.encode(players, {'image': x})
   expected, _ = objective.penalty(codes)
   assert float(metrics['model/sparsity'][0]) == pytest.approx(
     float(expected / objective.weight), rel=1e-5
@@ -98,8 +98,8 @@ def test_the_denoiser_sees_noise_and_is_judged_by_the_clean_image():
   x = jnp.asarray(images())
   players = objective.init(KEY, {'image': x})
   loss, _ = objective.loss(players, {'image': x}, key=KEY, step=0)
-  noisy = objective.predict_fns()['corrupt'](players, x, key=KEY)
-  out = objective.reconstruct(players, noisy)
+  noisy = objective.predict_fns()['corrupt'](players, {'image': x}, key=KEY)
+  out = objective.reconstruct(players, {'image': noisy})
   expected = np.square(out - x).sum((1, 2, 3)).mean()
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 

@@ -63,7 +63,7 @@ def pca():
 def test_with_the_exact_posterior_every_weight_is_the_likelihood(pca):
   players, images, exact = pca
   log_weights = linear_vae().log_weights(
-    players, jnp.asarray(images / 255, jnp.float32), key=KEY, num=5
+    players, {'image': jnp.asarray(images / 255, jnp.float32)}, key=KEY, num=5
   )
   assert log_weights.shape == (5, 7)
   np.testing.assert_allclose(
@@ -98,7 +98,7 @@ def test_the_loss_is_minus_the_bound(pca):
   x = jnp.asarray(images / 255, jnp.float32)
   objective = linear_vae()
   loss, aux = objective.loss(players, {'image': x}, key=KEY, step=0)
-  parts = objective.elbo(players, x, key=KEY)
+  parts = objective.elbo(players, {'image': x}, key=KEY)
   assert float(loss) == pytest.approx(-float(parts['elbo'].mean()), rel=1e-5)
   for name in ('elbo', 'kl', 'reconstruction'):
     assert float(aux.metrics[name]) == pytest.approx(
@@ -166,8 +166,9 @@ def test_predictions_have_their_shapes_and_stay_in_range(likelihood):
   images = jax.random.uniform(KEY, (5, *SHAPE))
   players = objective.init(KEY, {'image': images})
   assert objective.sample(players, key=KEY, num=3).shape == (3, *SHAPE)
-  assert objective.reconstruct(players, images, key=KEY).shape == images.shape
-  assert objective.encode(players, images).shape == (5, 2)
+  batch = {'image': images}
+  assert objective.reconstruct(players, batch, key=KEY).shape == images.shape
+  assert objective.encode(players, batch).shape == (5, 2)
   if likelihood != 'gaussian':
     out = objective.decode(players, 50 * jnp.ones((1, 2)))
     assert np.all((out >= 0) & (out <= 1))
