@@ -40,6 +40,9 @@ def default() -> ConfigDict:
         name='mnist',  # a module of gen_jax.data
         train='train',
         test='test',
+        # Of the training split; see gen_jax/data/selection.py.
+        classes=(),  # only these
+        labels_per_class=(),  # at most so many: one number, or one for each
         binarize='',  # '', 'static' or 'dynamic'
         flip=False,
         resident='auto',  # keep the data on the device: 'auto', 'yes', 'no'

@@ -13,6 +13,7 @@ from gen_jax import config as config_lib
 from gen_jax import optim, step
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.selection import select
 from gen_jax.data.sources import Source, open_split
 from gen_jax.errors import InputError, nearest
 from gen_jax.stages import Stage
@@ -36,7 +37,13 @@ class Experiment:
 
   @functools.cached_property
   def train_source(self) -> Source:
-    return self.source(self.config.data.train)
+    data = self.config.data
+    return select(
+      self.source(data.train),
+      classes=data.classes,
+      labels_per_class=data.labels_per_class,
+      seed=self.config.seed,
+    )
 
   @functools.cached_property
   def test_source(self) -> Source:

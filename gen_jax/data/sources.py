@@ -1,6 +1,7 @@
 """Random access to one split of a data set, and how a config names it."""
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -82,11 +83,15 @@ class ArraySource:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subset:
-  """The examples [start, stop) of a source."""
+  """Some examples of a source.
+
+  Attributes:
+    source: the whole.
+    rows: a slice of it with both bounds, which costs no copy, or indices, [N].
+  """
 
   source: Source
-  start: int
-  stop: int
+  rows: slice | np.ndarray
 
   @property
   def classes(self) -> tuple[str, ...]:
@@ -101,18 +106,26 @@ class Subset:
     arrays = self.source.arrays
     if arrays is None:
       return None
-    return {k: v[self.start : self.stop] for k, v in arrays.items()}
+    return {k: v[self.rows] for k, v in arrays.items()}
 
   def __len__(self) -> int:
-    return self.stop - self.start
+    return len(self._indices)
 
   def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
     indices = check_indices(indices, len(self))
-    return self.source.__getitems__(indices + self.start)
+    return self.source.__getitems__(self._indices[indices])
 
   def summary(self) -> str:
-    whole = self.source.summary()
-    return f'{len(self)} examples, [{self.start}:{self.stop}] of {whole}'
+    what = 'chosen'
+    if isinstance(self.rows, slice):
+      what = f'[{self.rows.start}:{self.rows.stop}]'
+    return f'{len(self)} examples, {what} of {self.source.summary()}'
+
+  @functools.cached_property
+  def _indices(self):
+    if isinstance(self.rows, slice):
+      return np.arange(self.rows.start, self.rows.stop)
+    return self.rows
 
 
 def open_split(name: str, split: str, **fields: Any) -> Source:
@@ -155,7 +168,7 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
   stop = _bound(stop, size, size, split)
   if start >= stop:
     raise InputError(f'data.split: "{split}" is empty; "{base}" has {size}.')
-  return Subset(source, start, stop)
+  return Subset(source, slice(start, stop))
 
 
 def check_split(split: str, known: Iterable[str], what: str) -> None:

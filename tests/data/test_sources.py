@@ -34,11 +34,13 @@ def test_summary(source):
   assert source.summary() == (
     'ten train: 10 images of 1x1x1, 3 classes (a, b, c)\na note'
   )
-  assert Subset(source, 2, 5).summary().startswith('3 examples, [2:5] of ten')
+  assert (
+    Subset(source, slice(2, 5)).summary().startswith('3 examples, [2:5] of ten')
+  )
 
 
 def test_a_subset_is_a_window(source):
-  subset = Subset(source, 2, 5)
+  subset = Subset(source, slice(2, 5))
   assert len(subset) == 3
   assert subset.classes == source.classes
   assert subset.fields == source.fields
@@ -51,7 +53,7 @@ def test_a_subset_is_a_window(source):
 @pytest.mark.parametrize('index', [-1, 3])
 def test_a_subset_does_not_reach_beyond_its_window(source, index):
   with pytest.raises(IndexError):
-    Subset(source, 2, 5).__getitems__([index])
+    Subset(source, slice(2, 5)).__getitems__([index])
 
 
 @pytest.mark.parametrize(

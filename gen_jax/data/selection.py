@@ -1,0 +1,77 @@
+"""Parts of a labelled set: some classes only, or few examples of each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gen_jax.data.pipeline import permutation
+from gen_jax.data.sources import Source, Subset
+from gen_jax.errors import InputError, nearest
+
+
+def select(
+  source: Source,
+  *,
+  classes: Sequence[int | str] = (),
+  labels_per_class: Sequence[int] = (),
+  seed: int = 0,
+) -> Source:
+  """Returns the chosen examples of a source, in their order.
+
+  Args:
+    source: of labelled images, unless everything is chosen.
+    classes: numbers or names of the classes to keep; all if empty.
+    labels_per_class: at most so many examples of a class, drawn by the seed:
+      one number for every class or one for each; all if empty.
+    seed: of the run.
+
+  Raises:
+    InputError: no labels, an unknown class, or a wrong number of numbers.
+  """
+  if not classes and not labels_per_class:
+    return source
+  if 'label' not in source.fields:
+    field = 'classes' if classes else 'labels_per_class'
+    raise InputError(f'data.{field}: this data set has no labels.')
+  labels = _labels(source)
+  count = len(source.classes) or int(labels.max()) + 1
+  keep = {_index(name, source.classes, count) for name in classes}
+  most = _most(labels_per_class, count)
+  order = permutation(seed, 'labels_per_class', 0, len(labels))
+  rows = []
+  for label in sorted(keep or range(count)):
+    here = order[labels[order] == label]
+    rows.append(here[: most[label]] if most else here)
+  chosen = np.sort(np.concatenate(rows))
+  if not len(chosen):
+    raise InputError('data: no example is left of the chosen classes.')
+  return Subset(source, chosen)
+
+
+def _labels(source):
+  if source.arrays is not None:
+    return source.arrays['label']
+  return source.__getitems__(range(len(source)))['label']
+
+
+def _index(name, names, count):
+  if isinstance(name, str) and name in names:
+    return names.index(name)
+  if not isinstance(name, int) or not 0 <= name < count:
+    raise InputError(
+      f'data.classes: there is no class {name!r} among {count}.'
+      + nearest(str(name), names)
+    )
+  return name
+
+
+def _most(numbers, count):
+  numbers = tuple(numbers)
+  if len(numbers) not in (0, 1, count) or any(
+    not isinstance(n, int) or n < 0 for n in numbers
+  ):
+    raise InputError(
+      f'data.labels_per_class={numbers!r}: expected one number, or one for '
+      f'each of the {count} classes.'
+    )
+  return numbers * count if len(numbers) == 1 else numbers
