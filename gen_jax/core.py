@@ -29,6 +29,8 @@ Players = Mapping[str, Mapping[str, Any]]
 #                   the less an image is like those of training
 #   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats
 #   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
+#   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
+#   'log_sampling_weights': (players, batch) -> [B], how often it is drawn
 PredictFn = Callable[..., Any]
 
 

@@ -1,4 +1,7 @@
-"""Encoders and decoders: images [B, H, W, C] to codes [B, Z] and back."""
+"""Encoders and decoders: images [B, H, W, C] to codes [B, Z] and back.
+
+Each may be given a condition [B, K], such as classes one-hot, to look at too.
+"""
 
 import math
 from collections.abc import Callable
@@ -29,8 +32,10 @@ class DenseEncoder(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    x = images.reshape(len(images), -1)  # [B, H * W * C]
+  def __call__(
+    self, images: jax.Array, condition: jax.Array | None = None
+  ) -> jax.Array:
+    x = _join(images.reshape(len(images), -1), condition)  # [B, H W C + K]
     for width in self.hidden:
       x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
     x = nn.Dense(self.features, dtype=self.dtype)(x)
@@ -51,8 +56,10 @@ class DenseDecoder(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
-    x = codes  # [B, Z]
+  def __call__(
+    self, codes: jax.Array, condition: jax.Array | None = None
+  ) -> jax.Array:
+    x = _join(codes, condition)  # [B, Z + K]
     for width in self.hidden:
       x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
     x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
@@ -75,8 +82,14 @@ class ConvEncoder(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
+  def __call__(
+    self, images: jax.Array, condition: jax.Array | None = None
+  ) -> jax.Array:
     x = images
+    if condition is not None:  # as planes of one value, [B, H, W, C + K]
+      planes = condition[:, None, None]
+      planes = jnp.broadcast_to(planes, (*x.shape[:3], condition.shape[-1]))
+      x = _join(x, planes)
     for width in self.channels:  # [B, H / 2, W / 2, width]
       x = conv.Conv(
         width, (self.kernel, self.kernel), strides=2, dtype=self.dtype
@@ -105,7 +118,9 @@ class ConvDecoder(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
+  def __call__(
+    self, codes: jax.Array, condition: jax.Array | None = None
+  ) -> jax.Array:
     height, width, depth = self.shape
     scale = 2 ** len(self.channels)
     if height % scale or width % scale:
@@ -114,7 +129,8 @@ class ConvDecoder(nn.Module):
         f'the scale of {len(self.channels)} layers: take fewer `channels`.'
       )
     height, width = height // scale, width // scale
-    x = nn.Dense(height * width * self.base, dtype=self.dtype)(codes)
+    x = _join(codes, condition)
+    x = nn.Dense(height * width * self.base, dtype=self.dtype)(x)
     x = self.activation(x).reshape(-1, height, width, self.base)
     kernel = (self.kernel, self.kernel)
     for channels in self.channels:
@@ -122,3 +138,10 @@ class ConvDecoder(nn.Module):
       x = self.activation(x)
     x = conv.ConvTranspose(depth, kernel, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
+
+
+def _join(x: jax.Array, condition: jax.Array | None) -> jax.Array:
+  """Puts a condition behind the channels of x."""
+  if condition is None:
+    return x
+  return jnp.concatenate([x, condition.astype(x.dtype)], axis=-1)

@@ -18,7 +18,9 @@ class VAE:
   """One player, `model`: an encoder q(z|x) and a decoder p(x|z).
 
   Minimises the negative evidence lower bound, in nats per image (eq. 7):
-    E_q[-log p(x|z)] + beta KL(q(z|x) || N(0, 1)).
+    E_q[-log p(x|z)] + beta KL(q(z|x) || N(0, 1)),
+  or, with a capacity C (Burgess et al. 2018, eq. 8),
+    E_q[-log p(x|z)] + beta |KL(q(z|x) || N(0, 1)) - C|.
 
   Attributes:
     encoder: images [B, H, W, C] -> [B, 2 Z], mean and log-variance.
@@ -30,6 +32,8 @@ class VAE:
       al. 2017.
     kl_warmup: steps in which the weight grows from 0 to `beta`.
     free_bits: nats a dimension that cost nothing (Kingma et al. 2016).
+    capacity: C, nats of a code at the end of training; 0 for none.
+    capacity_steps: steps in which C grows there from 0.
     samples: of z per image in training, L in the paper.
   """
 
@@ -40,6 +44,8 @@ class VAE:
   beta: float = 1.0
   kl_warmup: int = 0
   free_bits: float = 0.0
+  capacity: float = 0.0
+  capacity_steps: int = 0
   samples: int = 1
 
   pixels = 'unit'
@@ -54,6 +60,8 @@ class VAE:
       raise InputError(
         "objective.learn_variance=True needs likelihood='gaussian'."
       )
+    if self.capacity and self.free_bits:
+      raise InputError('objective.capacity and free_bits exclude each other.')
     if self.samples < 1:
       raise InputError(f'objective.samples={self.samples}: expected 1 or more.')
 
@@ -61,13 +69,13 @@ class VAE:
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     key_encoder, key_decoder = jax.random.split(key)
-    batch = {'image': batch['image'][:1]}
-    encoder = self.encoder.init(key_encoder, batch['image'])['params']
-    mean, _ = self._posterior({'encoder': encoder}, batch)
-    params = {
-      'encoder': encoder,
-      'decoder': self.decoder.init(key_decoder, mean)['params'],
-    }
+    batch = {name: x[:1] for name, x in batch.items()}
+    condition = self.condition(batch)
+    encoder = self.encoder.init(key_encoder, batch['image'], *condition)
+    params = {'encoder': encoder['params']}
+    mean, _ = self._posterior(params, batch)
+    decoder = self.decoder.init(key_decoder, mean, *condition)
+    params['decoder'] = decoder['params']
     if self.learn_variance:
       params['log_variance'] = jnp.zeros(())
     return {'model': {'params': params}}
@@ -81,16 +89,27 @@ class VAE:
     codes = reparameterise(key, mean, log_variance, self.samples)  # [L, B, Z]
     reconstruction = jnp.mean(self._nll(params, batch, codes))
     kl = batch_mean(divergences.kl_standard_normal(mean, log_variance))  # [Z]
-    weight = self.beta
-    if self.kl_warmup:
-      weight *= jnp.minimum(1.0, (step + 1) / self.kl_warmup)
-    cost = divergences.free_bits(kl, self.free_bits)
     metrics = {
       'elbo': -reconstruction - jnp.sum(kl),
       'reconstruction': reconstruction,
       'kl': jnp.sum(kl),
     }
-    return reconstruction + weight * cost, Aux(metrics)
+    return reconstruction + self._cost(kl, step), Aux(metrics)
+
+  def _cost(self, kl, step):
+    """What the divergence [Z] costs at a step, in nats."""
+    weight = self.beta
+    if self.kl_warmup:
+      weight *= jnp.minimum(1.0, (step + 1) / self.kl_warmup)
+    if self.capacity:
+      grown = jnp.minimum(1.0, (step + 1) / max(self.capacity_steps, 1))
+      return weight * jnp.abs(jnp.sum(kl) - self.capacity * grown)
+    return weight * divergences.free_bits(kl, self.free_bits)
+
+  def condition(self, batch: Batch) -> tuple[jax.Array, ...]:
+    """What encoder and decoder see beside image and code, [B, K]; nothing."""
+    del batch
+    return ()
 
   # What the trained model can do.
 
@@ -107,22 +126,25 @@ class VAE:
 
   def sample(self, players: Players, *, key, num: int) -> jax.Array:
     """Mean images of `num` codes from the prior, [num, H, W, C]."""
-    codes = jax.random.normal(key, (num, self._code_size(players)))
-    return self.decode(players, codes)
+    return self.decode(players, jax.random.normal(key, (num, self.code_size)))
 
   def reconstruct(self, players: Players, batch: Batch, *, key) -> jax.Array:
     """Mean images of a code drawn for each image, [B, H, W, C]."""
     posterior = self._posterior(players['model']['params'], batch)
-    return self.decode(players, reparameterise(key, *posterior)[0])
+    return self.decode(players, reparameterise(key, *posterior)[0], batch)
 
   def encode(self, players: Players, batch: Batch) -> jax.Array:
     """Means of the posteriors, [B, Z]."""
     return self._posterior(players['model']['params'], batch)[0]
 
-  def decode(self, players: Players, codes) -> jax.Array:
-    """Mean images of codes [B, Z], in [0, 1]."""
-    params = players['model']['params']
-    output = self.decoder.apply({'params': params['decoder']}, codes)
+  def decode(self, players: Players, codes, batch: Batch | None = None):
+    """Mean images of codes [B, Z], in [0, 1].
+
+    A batch is needed where a condition is.
+    """
+    params = players['model']['params']['decoder']
+    condition = self.condition(batch or {})
+    output = self.decoder.apply({'params': params}, codes, *condition)
     return LIKELIHOODS[self.likelihood].mean(output)
 
   def scores(self, players: Players, batch: Batch, *, key):
@@ -152,6 +174,10 @@ class VAE:
     params = players['model']['params']
     mean, log_variance = self._posterior(params, batch)
     codes = reparameterise(key, mean, log_variance, num)  # [num, B, Z]
+    return self._weigh(params, batch, codes, mean, log_variance)
+
+  def _weigh(self, params, batch, codes, mean, log_variance):
+    """log p(x|z) p(z) / q(z|x) of codes [L, B, Z], [L, B]."""
     return (
       -self._nll(params, batch, codes)
       + divergences.log_normal(codes)
@@ -160,23 +186,29 @@ class VAE:
 
   def _posterior(self, params, batch):
     """Mean and log-variance of q(z|x), [B, Z] each."""
-    output = self.encoder.apply({'params': params['encoder']}, batch['image'])
+    output = self.encoder.apply(
+      {'params': params['encoder']}, batch['image'], *self.condition(batch)
+    )
     return jnp.split(output, 2, axis=-1)
 
   def _nll(self, params, batch, codes):  # [L, B, Z] -> [L, B]
     images = batch['image']
-    num, batch, size = codes.shape
+    num, count, size = codes.shape
+    condition = (jnp.tile(c, (num, 1)) for c in self.condition(batch))
     output = self.decoder.apply(
-      {'params': params['decoder']}, codes.reshape(num * batch, size)
+      {'params': params['decoder']},
+      codes.reshape(num * count, size),
+      *condition,
     )
     output = output.reshape(num, *images.shape)
     nll = LIKELIHOODS[self.likelihood].nll
     log_variance = params.get('log_variance', 0.0)
     return jax.vmap(lambda out: nll(images, out, log_variance))(output)
 
-  def _code_size(self, players):
-    image = jax.ShapeDtypeStruct((1, *self.decoder.shape), jnp.float32)
-    return jax.eval_shape(self.encode, players, {'image': image}).shape[-1]
+  @property
+  def code_size(self) -> int:
+    """Z, the size of a code."""
+    return self.encoder.features // 2
 
 
 def reparameterise(key, mean, log_variance, num: int = 1) -> jax.Array:

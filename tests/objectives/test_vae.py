@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 
 from gen_jax.core import averaged
 from gen_jax.data.pipeline import Preprocess
@@ -22,42 +21,12 @@ SHAPE = (2, 3, 1)
 
 
 def linear_vae(**fields):
-  """A VAE without hidden layers: probabilistic PCA with unit noise."""
+  """A VAE without hidden layers, for `pca` of conftest.py."""
   return VAE(
     encoder=DenseEncoder(features=4, hidden=()),
     decoder=DenseDecoder(shape=SHAPE, hidden=()),
     **{'likelihood': 'gaussian', **fields},
   )
-
-
-@pytest.fixture
-def pca():
-  """Linear-Gaussian players whose encoder is the exact posterior.
-
-  With orthogonal columns w_j of the decoder, x = W z + b + e and e ~ N(0, 1),
-  the posterior factorises: z_j ~ N(w_j . (x - b) s_j, s_j),
-  s_j = 1 / (1 + |w_j|^2).
-  """
-  rng = np.random.default_rng(0)
-  basis, _ = np.linalg.qr(rng.normal(size=(6, 2)))
-  w = basis * [2.0, 0.7]  # [6, 2]
-  b = rng.normal(size=6) * 0.3
-  s = 1 / (1 + np.sum(w**2, axis=0))
-  kernel = np.concatenate([w * s, np.zeros((6, 2))], axis=1)
-  bias = np.concatenate([-(b @ (w * s)), np.log(s)])
-  players = {
-    'model': {
-      'params': {
-        'encoder': {'Dense_0': {'kernel': kernel, 'bias': bias}},
-        'decoder': {'Dense_0': {'kernel': w.T, 'bias': b}},
-      }
-    }
-  }
-  images = rng.integers(0, 256, (7, *SHAPE), np.uint8)
-  x = images.reshape(7, 6) / 255
-  exact = scipy.stats.multivariate_normal(b, w @ w.T + np.eye(6)).logpdf(x)
-  players = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), players)
-  return players, images, exact
 
 
 def test_with_the_exact_posterior_every_weight_is_the_likelihood(pca):
@@ -119,6 +88,17 @@ def test_beta_warmup_and_free_bits_weigh_the_kl(pca):
   assert cost(kl_warmup=10, step=4) == pytest.approx(kl / 2, rel=1e-4)
   assert cost(kl_warmup=10, step=50) == pytest.approx(kl, rel=1e-4)
   assert cost(free_bits=50.0) == pytest.approx(100, rel=1e-4)
+
+
+def test_a_capacity_grows_and_draws_the_kl_to_it(pca):
+  players, images, _ = pca
+  batch = {'image': jnp.asarray(images / 255, jnp.float32)}
+  objective = linear_vae(beta=3.0, capacity=10.0, capacity_steps=100)
+  for step, capacity in ((0, 0.1), (49, 5.0), (500, 10.0)):
+    loss, aux = objective.loss(players, batch, key=KEY, step=step)
+    cost = float(loss - aux.metrics['reconstruction'])
+    kl = float(aux.metrics['kl'])
+    assert cost == pytest.approx(3 * abs(kl - capacity), rel=1e-4)
 
 
 def test_more_samples_estimate_the_same_loss(pca):

@@ -1,0 +1,63 @@
+"""Conditional VAE on MNIST: the class is given, the code is the style.
+
+  python -m gen_jax.main --config=configs/conditional_vae.py
+
+Variants: `conv`, `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the dense conditional VAE, or the variant that `arg` names."""
+  config = default()
+  shape = (28, 28, 1)
+  config.steps = 20_000
+  config.data.binarize = 'static'
+  config.objective = dict(
+    name='conditional_vae.ConditionalVAE',
+    encoder=dict(
+      name='autoencoder.DenseEncoder', features=2 * 20, hidden=(400,)
+    ),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(400,)),
+    classes=10,
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.evals = dict(
+    elbo=dict(name='likelihood.ELBO', every=2000),
+    nll=dict(
+      name='likelihood.NLL',
+      every=0,
+      samples=100,
+      chunk=50,
+      batch_size=20,
+      num=0,
+    ),
+    samples=dict(name='figures.Samples', every=2000, at_start=True, num=100),
+    relabelled=dict(name='conditional.Relabelled', every=2000),
+    probe=dict(name='probe.Probe', every=0, num=10_000),
+  )
+
+  def conv():
+    config.steps = 6000
+    config.objective.encoder = dict(
+      name='autoencoder.ConvEncoder', features=2 * 20, channels=(32, 64)
+    )
+    config.objective.decoder = dict(
+      name='autoencoder.ConvDecoder', shape=shape, channels=(64, 32), base=32
+    )
+    config.optim.model.learning_rate = 2e-3
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    config.objective.encoder.update(features=2 * 3, hidden=(16,))
+    config.objective.decoder.hidden = (16,)
+
+  choose(arg, dict(conv=conv, test=test))
+  return config

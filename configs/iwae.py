@@ -1,0 +1,65 @@
+"""Importance weighted autoencoder on MNIST, binarised anew at each look.
+
+  python -m gen_jax.main --config=configs/iwae.py
+
+One stochastic layer of 50, 200 units a layer, and k = 50 codes, as in Burda et
+al. 2015. Variants: `dreg` (the doubly reparameterised gradient), `vae` (k = 1,
+to compare with), `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the IWAE with 50 codes, or the variant that `arg` names."""
+  config = default()
+  shape = (28, 28, 1)
+  config.steps = 10_000
+  config.data.binarize = 'dynamic'
+  config.objective = dict(
+    name='iwae.IWAE',
+    encoder=dict(
+      name='autoencoder.DenseEncoder', features=2 * 50, hidden=(200, 200)
+    ),
+    decoder=dict(
+      name='autoencoder.DenseDecoder', shape=shape, hidden=(200, 200)
+    ),
+    samples=50,
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.evals = dict(
+    elbo=dict(name='likelihood.ELBO', every=2000),
+    nll=dict(
+      name='likelihood.NLL',
+      every=0,
+      samples=5000,
+      chunk=50,
+      batch_size=20,
+      num=0,
+    ),
+    active_units=dict(name='latents.ActiveUnits', every=0),
+    samples=dict(name='figures.Samples', every=2000, at_start=True),
+  )
+
+  def dreg():
+    config.objective.name = 'iwae.DReG'
+
+  def vae():
+    config.steps = 50_000
+    config.objective.update(name='vae.VAE', samples=1)
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    config.objective.encoder.update(features=2 * 3, hidden=(16,))
+    config.objective.decoder.hidden = (16,)
+    config.objective.samples = 5
+    config.evals.nll.samples = 100
+
+  choose(arg, dict(dreg=dreg, vae=vae, test=test))
+  return config

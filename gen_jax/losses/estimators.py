@@ -1,0 +1,26 @@
+"""What autodiff is told where a better gradient than its own is known."""
+
+import jax
+
+
+@jax.custom_vjp
+def scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
+  """Returns x, and multiplies the gradient that flows back to it by `scale`.
+
+  Args:
+    x: any array.
+    scale: broadcasts to x; it gets no gradient itself.
+  """
+  del scale
+  return x
+
+
+def _forward(x, scale):
+  return x, scale
+
+
+def _backward(scale, gradient):
+  return gradient * scale, None
+
+
+scale_gradient.defvjp(_forward, _backward)

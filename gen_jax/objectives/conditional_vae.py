@@ -1,0 +1,47 @@
+"""The conditional variational autoencoder (Sohn et al. 2015)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Batch, Players
+from gen_jax.objectives.vae import VAE
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionalVAE(VAE):
+  """A VAE of p(x|y): encoder q(z|x, y) and decoder p(x|z, y) see the class.
+
+  Maximises E_q[log p(x|z, y)] - KL(q(z|x, y) || N(0, 1)), in nats. What the
+  class says need not be in the code, which is then a style: a digit can be
+  written again as another.
+
+  Attributes:
+    classes: K; a batch has 'label', int32 [B], in [0, K).
+  """
+
+  classes: int = 10
+
+  def condition(self, batch: Batch):
+    return (jax.nn.one_hot(batch['label'], self.classes),)
+
+  def predict_fns(self):
+    fns = {**super().predict_fns(), 'relabel': self.relabel}
+    del fns['decode']  # a code alone is no image
+    return fns
+
+  def sample(self, players: Players, *, key, num: int, labels=None):
+    """Mean images of codes from the prior, [num, H, W, C].
+
+    The classes are `labels` [num], or all in turn.
+    """
+    if labels is None:
+      labels = jnp.arange(num) % self.classes
+    codes = jax.random.normal(key, (num, self.code_size))
+    return self.decode(players, codes, {'label': labels})
+
+  def relabel(self, players: Players, batch: Batch, labels) -> jax.Array:
+    """The images [B, H, W, C] with the same code and other classes [B]."""
+    codes = self.encode(players, batch)
+    return self.decode(players, codes, {'label': labels})

@@ -1,0 +1,88 @@
+"""The conditional VAE against one Gaussian per class."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from gen_jax.models.autoencoder import (
+  ConvDecoder,
+  ConvEncoder,
+  DenseDecoder,
+  DenseEncoder,
+)
+from gen_jax.objectives.conditional_vae import ConditionalVAE
+
+KEY = jax.random.key(0)
+LABELS = jnp.array([0, 1, 2, 1, 0, 2, 2])
+
+
+def linear():
+  return ConditionalVAE(
+    encoder=DenseEncoder(features=4, hidden=()),
+    decoder=DenseDecoder(shape=(2, 3, 1), hidden=()),
+    likelihood='gaussian',
+    classes=3,
+  )
+
+
+@pytest.fixture
+def conditional(pca):
+  """The known model with a mean of its own for each class."""
+  players, images, _ = pca
+  params = players['model']['params']
+  shift = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
+  encoder = params['encoder']['Dense_0']  # [6, 4]
+  decoder = params['decoder']['Dense_0']  # [2, 6]
+  w, b = np.asarray(decoder['kernel']).T, np.asarray(decoder['bias'])
+  exact = scipy.stats.multivariate_normal(np.zeros(6), w @ w.T + np.eye(6))
+  x = images.reshape(7, 6) / 255
+  encoder['kernel'] = jnp.concatenate(
+    [encoder['kernel'], -shift @ encoder['kernel']]
+  )
+  decoder['kernel'] = jnp.concatenate([decoder['kernel'], shift])
+  batch = {'image': jnp.asarray(images / 255, jnp.float32), 'label': LABELS}
+  return players, batch, exact.logpdf(x - b - shift[LABELS]), shift
+
+
+def test_the_likelihood_is_that_of_the_class(conditional):
+  players, batch, exact, _ = conditional
+  weights = linear().log_weights(players, batch, key=KEY, num=3)
+  np.testing.assert_allclose(weights, np.broadcast_to(exact, (3, 7)), rtol=1e-4)
+
+
+def test_another_label_changes_the_class_and_keeps_the_style(conditional):
+  players, batch, _, shift = conditional
+  objective = linear()
+  same = objective.relabel(players, batch, LABELS)
+  other = objective.relabel(players, batch, (LABELS + 1) % 3)
+  expected = (shift[(LABELS + 1) % 3] - shift[LABELS]).reshape(same.shape)
+  np.testing.assert_allclose(other - same, expected, atol=1e-5)
+
+
+def test_samples_are_of_the_classes_asked_for(conditional):
+  players, _, _, shift = conditional
+  objective = linear()
+  asked = [
+    objective.sample(players, key=KEY, num=4, labels=jnp.full(4, label))
+    for label in (0, 2)
+  ]
+  difference = (asked[1] - asked[0]).reshape(4, 6)
+  np.testing.assert_allclose(
+    difference, np.tile(shift[2] - shift[0], (4, 1)), atol=1e-5
+  )
+  assert objective.sample(players, key=KEY, num=5).shape == (5, 2, 3, 1)
+
+
+def test_convolutions_see_the_class_as_well():
+  objective = ConditionalVAE(
+    encoder=ConvEncoder(features=4, channels=(4,)),
+    decoder=ConvDecoder(shape=(4, 4, 1), channels=(4,), base=4),
+    classes=3,
+  )
+  batch = {'image': jnp.ones((7, 4, 4, 1)), 'label': LABELS}
+  players = objective.init(KEY, batch)
+  codes = objective.encode(players, batch)
+  np.testing.assert_allclose(codes[0], codes[4], atol=1e-6)
+  assert np.abs(codes[0] - codes[1]).max() > 1e-3
