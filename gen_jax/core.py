@@ -30,7 +30,7 @@ Players = Mapping[str, Mapping[str, Any]]
 #   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats
 #   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
 #   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
-#   'log_sampling_weights': (players, batch) -> [B], how often it is drawn
+#   'sampling_probabilities': (players, batch) -> [B], of sum 1
 PredictFn = Callable[..., Any]
 
 

@@ -1,0 +1,40 @@
+"""What a sampler by rarity does to the share of each class."""
+
+import dataclasses
+
+import numpy as np
+
+from gen_jax.evals.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+  """Shares of the classes in a split, as it is and as it is drawn.
+
+  The draw is from batches of `batch_size`, as in training; what is left over of
+  the split is not looked at. The rare classes are those with less than half of
+  an equal share.
+  """
+
+  task: Task
+  split: str = 'train'
+  batch_size: int = 1024
+
+  needs = ('sampling_probabilities',)
+
+  def run(self, players, key):
+    probabilities, parts = self.task.predict(self.needs[0]), []
+    for batch, count in self.task.batches(self.split, 0, self.batch_size, key):
+      if count == self.batch_size or not parts:
+        values = probabilities(players, batch), batch['label']
+        parts.append([np.asarray(x)[:count] for x in values])
+    weights, labels = map(np.concatenate, zip(*parts, strict=True))
+    share = np.bincount(labels) / len(labels)
+    drawn = np.bincount(labels, weights / weights.sum())
+    present = np.flatnonzero(share)
+    rare = share < 0.5 / len(present)
+    yield 'rare_share', share[rare].sum()
+    yield 'rare_drawn', drawn[rare].sum()
+    for label in present:
+      yield f'share_{label}', share[label]
+      yield f'drawn_{label}', drawn[label]

@@ -1,0 +1,102 @@
+"""Deeper convolutional encoders and decoders, of residual blocks."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError
+from gen_jax.models import conv
+
+
+class Block(nn.Module):
+  """x + conv(silu(conv(silu(x)))), [B, H, W, C] -> [B, H, W, C].
+
+  The last convolution starts at 0, so that a deep network starts as a shallow
+  one and needs no normalisation (Zhang et al. 2019), which would make an
+  image's bound depend on the others of its batch.
+  """
+
+  kernel: int = 3
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    width, kernel = x.shape[-1], (self.kernel, self.kernel)
+    y = conv.Conv(width, kernel, dtype=self.dtype)(nn.silu(x))
+    y = conv.Conv(
+      width,
+      kernel,
+      kernel_init=nn.initializers.zeros_init(),
+      dtype=self.dtype,
+    )(nn.silu(y))
+    return x + y
+
+
+class ResidualEncoder(nn.Module):
+  """Levels of residual blocks, each at half the size of the one before.
+
+  Attributes:
+    features: width of the output, [B, features].
+    channels: of each level.
+    blocks: in each level.
+    hidden: width of the layer between the last map and the output.
+  """
+
+  features: int
+  channels: tuple[int, ...] = (32, 64)
+  blocks: int = 2
+  hidden: int = 256
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images
+    for width in self.channels:  # [B, H / 2, W / 2, width]
+      x = conv.Conv(width, (4, 4), strides=2, dtype=self.dtype)(x)
+      for _ in range(self.blocks):
+        x = Block(dtype=self.dtype)(x)
+    x = nn.silu(x).reshape(len(x), -1)
+    x = nn.silu(nn.Dense(self.hidden, dtype=self.dtype)(x))
+    x = nn.Dense(self.features, dtype=self.dtype)(x)
+    return x.astype(jnp.float32)
+
+
+class ResidualDecoder(nn.Module):
+  """The encoder's mirror image.
+
+  Attributes:
+    shape: of an image, (H, W, C); H and W are multiples of 2^len(channels).
+    channels: of each level, from the smallest map on.
+    blocks: in each level.
+    hidden: width of the layer between the code and the first map.
+  """
+
+  shape: tuple[int, int, int]
+  channels: tuple[int, ...] = (64, 32)
+  blocks: int = 2
+  hidden: int = 256
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array) -> jax.Array:
+    height, width, depth = self.shape
+    scale = 2 ** len(self.channels)
+    if height % scale or width % scale:
+      raise InputError(
+        f'ResidualDecoder: {height}x{width} pixels are not a multiple of '
+        f'{scale}, the scale of {len(self.channels)} levels: take fewer '
+        '`channels`.'
+      )
+    height, width = height // scale, width // scale
+    x = nn.silu(nn.Dense(self.hidden, dtype=self.dtype)(codes))
+    x = nn.Dense(height * width * self.channels[0], dtype=self.dtype)(x)
+    x = x.reshape(-1, height, width, self.channels[0])
+    for after in (*self.channels[1:], depth):  # [B, 2 H, 2 W, after]
+      for _ in range(self.blocks):
+        x = Block(dtype=self.dtype)(x)
+      x = conv.ConvTranspose(after, (4, 4), strides=2, dtype=self.dtype)(
+        nn.silu(x)
+      )
+    return x.astype(jnp.float32)

@@ -1,0 +1,66 @@
+"""The debiasing variational autoencoder (Amini et al. 2019)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Batch, Players
+from gen_jax.errors import InputError, nearest
+from gen_jax.losses.densities import DENSITIES
+from gen_jax.objectives.vae import VAE
+
+
+@dataclasses.dataclass(frozen=True)
+class DebiasingVAE(VAE):
+  """A VAE that sees images of rare codes more often.
+
+  Of each batch it draws the images to train on, with the probability
+    W(x) ~ density(z(x))^-strength,  z(x) the mean of q(z|x)
+  (section 3.3), so what is seen at a step stays a function of seed and step.
+  The density is that of the codes in the batch.
+
+  Attributes:
+    candidates: images looked at for one that is trained on.
+    density: 'histogram', the paper's product over dimensions, or 'neighbours',
+      by the distance to the nearest code.
+    strength: 0 leaves the bias, 1 draws evenly over the codes' space.
+  """
+
+  candidates: int = 8
+  density: str = 'neighbours'
+  strength: float = 0.3
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.density not in DENSITIES:
+      raise InputError(
+        f'objective.density={self.density!r} is unknown.'
+        + nearest(self.density, DENSITIES)
+      )
+    if self.candidates < 1:
+      raise InputError(
+        f'objective.candidates={self.candidates}: expected 1 or more.'
+      )
+
+  def loss(self, players: Players, batch: Batch, *, key, step):
+    key_rows, key_loss = jax.random.split(key)
+    probabilities = self.sampling_probabilities(players, batch)  # [B]
+    size = len(probabilities)
+    taken = (max(size // self.candidates, 1),)
+    # As indices, through which no gradient flows.
+    rows = jax.random.categorical(key_rows, jnp.log(probabilities), shape=taken)
+    drawn = {name: jnp.take(x, rows, axis=0) for name, x in batch.items()}
+    loss, aux = super().loss(players, drawn, key=key_loss, step=step)
+    # 1 where all images are as likely, 1 / B where one is drawn alone.
+    evenness = 1 / (size * jnp.sum(jnp.square(probabilities)))
+    return loss, aux._replace(metrics={**aux.metrics, 'evenness': evenness})
+
+  def predict_fns(self):
+    fns = super().predict_fns()
+    return {**fns, 'sampling_probabilities': self.sampling_probabilities}
+
+  def sampling_probabilities(self, players: Players, batch: Batch):
+    """W of each image among those of the batch, [B], of sum 1."""
+    log_density = DENSITIES[self.density](self.encode(players, batch))
+    return jax.nn.softmax(-self.strength * log_density)

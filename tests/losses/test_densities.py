@@ -1,0 +1,41 @@
+"""Densities of codes: what is rare, and closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+
+from gen_jax.losses.densities import DENSITIES, histogram, neighbours
+
+CODES = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+
+
+def test_neighbours_are_those_of_a_tree():
+  for k in (1, 4):
+    distance = KDTree(CODES).query(CODES, k + 1)[0][:, k]
+    np.testing.assert_allclose(
+      neighbours(jnp.asarray(CODES), k), -3 * np.log(distance), atol=1e-3
+    )
+
+
+def test_the_histogram_is_the_product_over_dimensions():
+  expected = np.zeros(200)
+  for j in range(3):
+    counts, edges = np.histogram(CODES[:, j], bins=10)
+    place = np.clip(np.searchsorted(edges, CODES[:, j], 'right') - 1, 0, 9)
+    expected += np.log(counts[place] / 200 + 0.01)
+  out = np.asarray(histogram(jnp.asarray(CODES)))
+  assert np.mean(np.abs(out - expected) < 1e-5) > 0.98  # but for ties at edges
+
+
+@pytest.mark.parametrize('name', DENSITIES)
+def test_a_code_apart_is_rare_and_equal_codes_are_finite(name):
+  codes = jnp.asarray(CODES).at[7].set(9.0).at[8].set(CODES[9])
+  out = DENSITIES[name](codes)
+  assert int(jnp.argmin(out)) == 7
+  assert np.all(np.isfinite(out))
+  order = jax.random.permutation(jax.random.key(0), 200)
+  np.testing.assert_allclose(
+    DENSITIES[name](codes[order]), out[order], atol=1e-3
+  )

@@ -1,0 +1,75 @@
+"""Images of rare codes are drawn more often."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
+from gen_jax.evals.debiasing import Shift
+from gen_jax.evals.task import Task
+from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
+from gen_jax.objectives.debiasing_vae import DebiasingVAE
+from gen_jax.objectives.vae import VAE
+
+KEY = jax.random.key(0)
+NETWORKS = dict(
+  encoder=DenseEncoder(features=4, hidden=()),
+  decoder=DenseDecoder(shape=(2, 1, 1), hidden=()),
+)
+
+
+def unbalanced():
+  """Images of two pixels, the second class rare and elsewhere."""
+  rng = np.random.default_rng(0)
+  labels = (np.arange(400) % 40 == 7).astype(np.int32)
+  image = (
+    rng.integers(0, 60, (400, 2, 1, 1)) + 150 * labels[:, None, None, None]
+  )
+  return {'image': image.astype(np.uint8), 'label': labels}
+
+
+def identity(objective, batch):
+  """Players whose code is the image."""
+  players = objective.init(KEY, batch)
+  encoder = players['model']['params']['encoder']['Dense_0']
+  encoder['kernel'] = jnp.eye(2, 4)
+  return players
+
+
+@pytest.mark.parametrize('density', ['histogram', 'neighbours'])
+def test_the_rare_class_gains(density):
+  objective = DebiasingVAE(**NETWORKS, density=density, strength=0.8)
+  source = ArraySource('toy', 'train', unbalanced())
+  task = Task(objective, lambda split: source, Preprocess('unit'))
+  players = identity(objective, task.batch('train', 0, 8, KEY))
+  values = dict(Shift(task, batch_size=200).run(players, KEY))
+  assert values['rare_share'] == pytest.approx(0.025)
+  assert values['rare_drawn'] > 0.06
+  assert values['drawn_0'] + values['drawn_1'] == pytest.approx(1)
+
+
+def test_without_strength_the_draw_is_even_and_the_loss_the_vaes():
+  objective = DebiasingVAE(**NETWORKS, strength=0.0, candidates=1)
+  batch = Preprocess('unit')(unbalanced(), KEY)
+  players = objective.init(KEY, batch)
+  np.testing.assert_allclose(
+    objective.sampling_probabilities(players, batch), 1 / 400, rtol=1e-5
+  )
+  fields = {f.name: getattr(objective, f.name) for f in dataclasses.fields(VAE)}
+  losses = [
+    jax.vmap(lambda key, o=o: o.loss(players, batch, key=key, step=0)[0])(
+      jax.random.split(KEY, 500)
+    ).mean()
+    for o in (objective, VAE(**fields))
+  ]
+  assert float(losses[0]) == pytest.approx(float(losses[1]), rel=2e-3)
+
+
+def test_an_unknown_density_is_named():
+  with pytest.raises(InputError, match='"neighbours"'):
+    DebiasingVAE(**NETWORKS, density='neighbors')
