@@ -116,10 +116,8 @@ def load(
       cannot be decoded.
   """
   shape = images.check_shape(shape)
-  root = pathlib.Path(path).expanduser()
-  if not path or not root.is_dir():  # "" would be this folder
-    raise InputError(f'data.path: there is no folder "{path}".')
-  files, classes = _find(root, split)
+  root = check_root(path)
+  files, classes = find(root, split)
 
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
@@ -149,7 +147,17 @@ def load(
   return ArraySource(root.name, split, arrays, classes, notes)
 
 
-class _File(NamedTuple):
+def check_root(path: str) -> pathlib.Path:
+  """Returns the folder; raises InputError when there is none."""
+  root = pathlib.Path(path).expanduser()
+  if not path or not root.is_dir():  # "" would be this folder
+    raise InputError(f'data.path: there is no folder "{path}".')
+  return root
+
+
+class File(NamedTuple):
+  """One image of a folder."""
+
   path: pathlib.Path
   label: str  # name of the class, '' without
 
@@ -162,7 +170,7 @@ class _Fact(NamedTuple):
   error: str = ''
 
 
-def _find(root: pathlib.Path, split: str) -> tuple[list[_File], tuple]:
+def find(root: pathlib.Path, split: str) -> tuple[list[File], tuple]:
   """Returns the files of a split and the classes of the whole folder."""
   names = sorted(
     p.name
@@ -191,12 +199,12 @@ def _find(root: pathlib.Path, split: str) -> tuple[list[_File], tuple]:
   return files, tuple(sorted({f.label for f in everything} - {''}))
 
 
-def _list(folder: pathlib.Path) -> list[_File]:
+def _list(folder: pathlib.Path) -> list[File]:
   """Returns the images below a folder, sorted by their relative name."""
   files = []
   for path in _walk(folder):
     name = path.relative_to(folder)
-    files.append(_File(path, name.parts[0] if len(name.parts) > 1 else ''))
+    files.append(File(path, name.parts[0] if len(name.parts) > 1 else ''))
   files.sort(key=lambda f: f.path.as_posix())
   beside = [f for f in files if not f.label]
   if beside and len(beside) < len(files):
@@ -234,7 +242,7 @@ def _no_images(folder: pathlib.Path) -> str:
 
 
 def _check(
-  files: list[_File], shape: images.Shape, out: np.ndarray | None
+  files: list[File], shape: images.Shape, out: np.ndarray | None
 ) -> list[_Fact]:
   """Decodes every file, into `out` [N, H, W, C] if that is given."""
 

@@ -96,6 +96,13 @@ def read_file(path: pathlib.Path, shape: Shape) -> np.ndarray:
     return fit(image, shape)
 
 
+def read_whole(path: pathlib.Path, channels: int) -> np.ndarray:
+  """Decodes one file at its own size, uint8 [H, W, C]."""
+  with open_image(path) as image:
+    width, height = ImageOps.exif_transpose(image).size
+    return fit(image, (height, width, channels))
+
+
 def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:
   """Maps in threads, in order: decoding gives the interpreter lock free."""
   return _pool().map(fn, items)

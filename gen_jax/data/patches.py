@@ -1,0 +1,76 @@
+"""Patches of photographs, cut at random from the images of a folder.
+
+The folder is laid out as `gen_jax/data/folder.py` describes; photos keep their
+resolution. For the statistics of natural images, such as a denoiser needs, a
+few photos then go a long way.
+"""
+
+import numpy as np
+
+from gen_jax.data import folder, images
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
+
+
+def load(
+  split: str,
+  path: str,
+  shape: images.Shape = (32, 32, 1),
+  num: int = 20_000,
+) -> ArraySource:
+  """Returns `num` patches of a split, the same ones each time.
+
+  Every place of every photo is as likely as any other.
+
+  Args:
+    split: 'train' or 'test', or the name of a subfolder.
+    path: of the folder.
+    shape: (H, W, C) of a patch.
+    num: of patches.
+
+  Raises:
+    InputError: as `folder.load`, or no photo is as large as a patch.
+  """
+  height, width, channels = shape = images.check_shape(shape)
+  if num < 1:
+    raise InputError(f'data.num={num}: expected 1 or more.')
+  files, _ = folder.find(folder.check_root(path), split)
+  photos, left_out = [], 0
+  for file in files:
+    try:
+      photo = images.read_whole(file.path, channels)  # [h, w, C]
+    # Pillow's decoders raise errors of many kinds on a damaged file.
+    except Exception as error:
+      raise InputError(f'data.path: {file.path}: {error}') from error
+    if photo.shape[0] < height or photo.shape[1] < width:
+      left_out += 1
+    else:
+      photos.append(photo)
+  if not photos:
+    raise InputError(
+      f'data.shape: none of the {len(files)} photos of {path} has '
+      f'{height}x{width} pixels.'
+    )
+  arrays = {'image': _cut(photos, split, shape, num)}
+  notes = f'cut from {len(photos)} photos'
+  if left_out:
+    notes += f'; {left_out} smaller than a patch were left out'
+  return ArraySource('patches', split, arrays, notes=notes)
+
+
+def _cut(photos, split, shape, num):
+  """Patches at places drawn by the name of the split, uint8 [N, H, W, C]."""
+  height, width, _ = shape
+  spans = [(p.shape[0] - height + 1, p.shape[1] - width + 1) for p in photos]
+  ends = np.cumsum([rows * columns for rows, columns in spans])
+  # Philox, whose output is promised to stay the same.
+  seed = [len(split), *split.encode()]
+  bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(num)
+  places = (bits % np.uint64(ends[-1])).astype(np.int64)
+  out = np.empty((num, *shape), np.uint8)
+  for i, place in enumerate(places):
+    index = int(np.searchsorted(ends, place, side='right'))
+    start = ends[index - 1] if index else 0
+    top, left = divmod(int(place - start), spans[index][1])
+    out[i] = photos[index][top : top + height, left : left + width]
+  return out
