@@ -2,7 +2,11 @@
 
   python -m gen_jax.main --config=configs/denoising_autoencoder.py
 
-Variants: `masking`, `salt_and_pepper`, `test`.
+Variants: `masking`, `salt_and_pepper`, `test`, and `photos`, for patches of
+your photographs in DIR/train and DIR/test, noise of 25 of 255 grey values:
+
+  python -m gen_jax.main --config=configs/denoising_autoencoder.py:photos \\
+    --config.data.path=DIR
 """
 
 from gen_jax.config import choose, default
@@ -40,6 +44,22 @@ def get_config(arg=None):
   def salt_and_pepper():
     config.objective.update(noise='salt_and_pepper', amount=0.3)
 
+  def photos():
+    size = (32, 32, 1)
+    config.steps = 2000
+    config.batch_size = 32
+    config.data.name = 'patches'
+    config.data.update(path='', shape=size, num=20_000)
+    config.data.flip = True
+    config.objective.update(reconstruction='l2', amount=25 / 255)
+    config.objective.encoder = dict(
+      name='autoencoder.MapEncoder', channels=(48, 48), kernel=5
+    )
+    config.objective.decoder = dict(
+      name='autoencoder.MapDecoder', shape=size, channels=(48,), kernel=5
+    )
+    del config.evals.probe
+
   def test():
     config.batch_size = 8
     config.steps = 6
@@ -51,6 +71,11 @@ def get_config(arg=None):
 
   choose(
     arg,
-    dict(masking=masking, salt_and_pepper=salt_and_pepper, test=test),
+    dict(
+      masking=masking,
+      salt_and_pepper=salt_and_pepper,
+      photos=photos,
+      test=test,
+    ),
   )
   return config

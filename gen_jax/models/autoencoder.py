@@ -140,6 +140,53 @@ class ConvDecoder(nn.Module):
     return x.astype(jnp.float32)
 
 
+class MapEncoder(nn.Module):
+  """Convolutions at the images' own size; the code is the last map.
+
+  Attributes:
+    channels: of the convolutions, [B, H * W * channels[-1]] the code.
+    kernel: size of their kernels, in pixels.
+  """
+
+  channels: tuple[int, ...] = (48, 48)
+  kernel: int = 5
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x, kernel = images, (self.kernel, self.kernel)
+    for width in self.channels[:-1]:
+      x = self.activation(conv.Conv(width, kernel, dtype=self.dtype)(x))
+    x = conv.Conv(self.channels[-1], kernel, dtype=self.dtype)(x)
+    return x.reshape(len(x), -1).astype(jnp.float32)
+
+
+class MapDecoder(nn.Module):
+  """Convolutions of the map that a code is, at the images' size.
+
+  Attributes:
+    shape: of an image, (H, W, C).
+    channels: of the convolutions before the last.
+    kernel: size of their kernels, in pixels.
+  """
+
+  shape: tuple[int, int, int]
+  channels: tuple[int, ...] = (48,)
+  kernel: int = 5
+  activation: Activation = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array) -> jax.Array:
+    height, width, depth = self.shape
+    x, kernel = codes.reshape(len(codes), height, width, -1), (self.kernel,) * 2
+    for channels in self.channels:
+      x = self.activation(conv.Conv(channels, kernel, dtype=self.dtype)(x))
+    x = conv.Conv(depth, kernel, dtype=self.dtype)(x)
+    return x.astype(jnp.float32)
+
+
 def _join(x: jax.Array, condition: jax.Array | None) -> jax.Array:
   """Puts a condition behind the channels of x."""
   if condition is None:
