@@ -5,7 +5,7 @@
 Variants: `deep`, `conv`, `l1`, `cross_entropy`, `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -53,15 +53,18 @@ def get_config(arg=None):
   def cross_entropy():
     config.objective.reconstruction = 'cross_entropy'
 
+  def one_class():  # detects the others: --config.data.classes=3
+    config.data.classes = (0,)
+    config.evals = dict(
+      anomaly=dict(name='anomaly.Anomaly', every=0),
+      reconstructions=dict(name='figures.Reconstructions', every=0),
+    )
+
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    tiny(config)
     config.objective.encoder.update(features=4, hidden=(16,))
     config.objective.decoder.hidden = (16,)
 
-  variants = (deep, conv, l1, cross_entropy, test)
+  variants = (deep, conv, l1, cross_entropy, one_class, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

@@ -9,7 +9,7 @@ your photographs in DIR/train and DIR/test, noise of 25 of 255 grey values:
     --config.data.path=DIR
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -61,11 +61,7 @@ def get_config(arg=None):
     del config.evals.probe
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    tiny(config)
     config.objective.encoder.update(features=16, hidden=(16,))
     config.objective.decoder.hidden = (16,)
 

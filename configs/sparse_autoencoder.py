@@ -7,7 +7,7 @@ Variants: `l1` (the penalty on absolute activations), `dense` (no penalty, to
 compare with), `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -51,11 +51,7 @@ def get_config(arg=None):
     config.objective.update(name='autoencoder.Autoencoder', code='sigmoid')
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    tiny(config)
     config.objective.encoder.features = 16
 
   choose(arg, dict(l1=l1, dense=dense, test=test))

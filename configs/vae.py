@@ -5,7 +5,7 @@
 Variants: `dense`, `latent2`, `gaussian`, `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -113,11 +113,7 @@ def get_config(arg=None):
     )
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    tiny(config)
     config.objective.encoder.features = 2 * 2
     config.objective.encoder.channels = (4, 8)
     config.objective.decoder.channels = (8, 4)

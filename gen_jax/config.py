@@ -70,6 +70,15 @@ def choose(arg: str | None, variants: Mapping[str, Callable]) -> None:
   variants[arg]()
 
 
+def tiny(config: ConfigDict) -> None:
+  """Makes it a run of seconds: few steps of few images, for `test` variants."""
+  config.batch_size = 8
+  config.steps = 6
+  config.log_every = 3
+  config.checkpoint.every = 4
+  config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+
+
 def load(name: str) -> ConfigDict:
   """Reads `path.py[:variant]` and returns its config.
 

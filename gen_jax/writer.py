@@ -1,4 +1,4 @@
-"""Where numbers and pictures go: JSON lines, TensorBoard, PNG."""
+"""Where numbers and pictures go: JSON lines, TensorBoard, PNG, GIF."""
 
 import json
 import math
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+_FRAME_MILLISECONDS = 80  # of an animation
+
 
 class Writer:
   """Writes the metrics and images of a run below its workdir.
 
   `metrics.jsonl` has one JSON object a line: the step, then names and values.
-  Images are `images/<name>/<step>.png`. Both go to TensorBoard too.
+  Images are `images/<name>/<step>.png`, animations `<step>.gif`. All go to
+  TensorBoard too.
   """
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
@@ -60,11 +63,19 @@ class Writer:
         self._tensorboard().add_scalar(name, value, step)
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
-    """Writes a picture, uint8 [H, W, C]; returns its name in the workdir."""
-    file = f'images/{name}.png' if step is None else f'images/{name}/{step}.png'
+    """Writes a picture, uint8 [H, W, C], or an animation, uint8 [T, H, W, C].
+
+    Returns its name in the workdir.
+    """
+    suffix = 'gif' if image.ndim == 4 else 'png'
+    file = f'images/{name}' if step is None else f'images/{name}/{step}'
+    file = f'{file}.{suffix}'
     save_image(self._workdir / file, image)
     if step is not None:
-      self._tensorboard().add_image(name, image, step, dataformats='HWC')
+      if suffix == 'png':
+        self._tensorboard().add_image(name, image, step, dataformats='HWC')
+      else:
+        self._add_animation(step, name, image.shape, self._workdir / file)
     return file
 
   def close(self) -> None:
@@ -76,6 +87,20 @@ class Writer:
   def _note(self, step, values):
     self._recorded |= {(step, k.split('/')[0]) for k in values}
     self.latest |= {k: v for k, v in values.items() if k != 'step'}
+
+  def _add_animation(self, step, name, shape, path):
+    # TensorBoard shows a GIF as it is; the library's own way needs a package
+    # that makes videos.
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    image = Summary.Image(
+      height=shape[1],
+      width=shape[2],
+      colorspace=shape[3],
+      encoded_image_string=path.read_bytes(),
+    )
+    summary = Summary(value=[Summary.Value(tag=name, image=image)])
+    self._tensorboard().file_writer.add_summary(summary, step)
 
   def _tensorboard(self):
     if self._board is None:
@@ -103,18 +128,40 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def save_image(path: pathlib.Path, image: np.ndarray) -> None:
-  """Writes uint8 [H, W, C], C of 1, 3 or 4, as PNG or what the name says."""
+  """Writes uint8 [H, W, C], C of 1, 3 or 4, as PNG or what the name says.
+
+  [T, H, W, C] becomes an animation that is repeated for ever; its name is to
+  end in .gif.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   image = np.asarray(image)
-  Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+  frames = image if image.ndim == 4 else image[None]
+  first, *others = (
+    Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in frames
+  )
+  if image.ndim == 3:
+    first.save(path)
+    return
+  first.save(
+    path,
+    save_all=True,
+    append_images=others,
+    duration=_FRAME_MILLISECONDS,
+    loop=0,
+  )
+
+
+def to_unit(images: np.ndarray, pixels: str) -> np.ndarray:
+  """Turns the networks' pixels, 'unit' or 'symmetric', into [0, 1]."""
+  images = np.asarray(images, np.float32)
+  if pixels == 'symmetric':
+    images = (images + 1) / 2
+  return np.clip(images, 0, 1)
 
 
 def to_uint8(images: np.ndarray, pixels: str) -> np.ndarray:
   """Turns the networks' pixels, 'unit' or 'symmetric', into uint8."""
-  images = np.asarray(images, np.float32)
-  if pixels == 'symmetric':
-    images = (images + 1) / 2
-  return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+  return np.round(to_unit(images, pixels) * 255).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int | None = None, pad: int = 2):

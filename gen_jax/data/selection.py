@@ -33,9 +33,11 @@ def select(
   if 'label' not in source.fields:
     field = 'classes' if classes else 'labels_per_class'
     raise InputError(f'data.{field}: this data set has no labels.')
-  labels = _labels(source)
+  labels = read_labels(source)
   count = len(source.classes) or int(labels.max()) + 1
-  keep = {_index(name, source.classes, count) for name in classes}
+  keep = {
+    class_index(name, source.classes, count, 'data.classes') for name in classes
+  }
   most = _most(labels_per_class, count)
   order = permutation(seed, 'labels_per_class', 0, len(labels))
   rows = []
@@ -48,18 +50,32 @@ def select(
   return Subset(source, chosen)
 
 
-def _labels(source):
+def read_labels(source: Source) -> np.ndarray:
+  """Returns the labels of a labelled source, int32 [N]."""
   if source.arrays is not None:
     return source.arrays['label']
   return source.__getitems__(range(len(source)))['label']
 
 
-def _index(name, names, count):
+def class_index(
+  name: int | str, names: Sequence[str], count: int, field: str
+) -> int:
+  """Returns the label of a class that is given by its number or its name.
+
+  Args:
+    name: what was given.
+    names: of the classes, by label; may be empty.
+    count: of the classes.
+    field: where it was given, for the message.
+
+  Raises:
+    InputError: there is no such class.
+  """
   if isinstance(name, str) and name in names:
     return names.index(name)
   if not isinstance(name, int) or not 0 <= name < count:
     raise InputError(
-      f'data.classes: there is no class {name!r} among {count}.'
+      f'{field}: there is no class {name!r} among {count}.'
       + nearest(str(name), names)
     )
   return name

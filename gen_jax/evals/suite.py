@@ -14,6 +14,23 @@ from gen_jax.experiment import Experiment
 from gen_jax.writer import Writer
 
 
+def make_task(experiment: Experiment) -> Task:
+  """Returns what evaluators work on."""
+  objective = experiment.objective
+  sources = {
+    'train': lambda: experiment.train_source,
+    'test': lambda: experiment.test_source,
+  }
+
+  def source(split):
+    if split in sources:
+      return sources[split]()
+    return experiment.source(split)
+
+  preprocess = Preprocess(objective.pixels, experiment.config.data.binarize)
+  return Task(objective, source, preprocess)
+
+
 class Suite:
   """Makes and runs the evaluators of a config.
 
@@ -25,19 +42,7 @@ class Suite:
     """Makes every evaluator, so that a wrong field is found at the start."""
     config = experiment.config
     self._seed = config.seed
-    objective = experiment.objective
-    sources = {
-      'train': lambda: experiment.train_source,
-      'test': lambda: experiment.test_source,
-    }
-
-    def source(split):
-      if split in sources:
-        return sources[split]()
-      return experiment.source(split)
-
-    preprocess = Preprocess(objective.pixels, config.data.binarize)
-    task = Task(objective, source, preprocess)
+    task = make_task(experiment)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     for name, spec in config.evals.items():
       fields = dict(spec)
@@ -79,13 +84,17 @@ class Suite:
     values = {}
     for label, value in evaluator.run(players, key):
       label = name if label == name else f'{name}/{label}'
-      if isinstance(value, np.ndarray) and value.ndim == 3:
+      if isinstance(value, np.ndarray) and value.ndim in (3, 4):
         value = writer.image(step, label, value)
       values[label] = value
-    protocol = {
-      f'{name}/{field}': value
-      for field, value in vars(evaluator).items()
-      if isinstance(value, int | float | str)
-    }
+    protocol = {f'{name}/{k}': v for k, v in self.protocol(name).items()}
     writer.scalars(step, {**values, **protocol, f'{name}/seed': self._seed})
     return values
+
+  def protocol(self, name: str) -> dict[str, int | float | str]:
+    """Returns the fields of an evaluator that go beside its numbers."""
+    return {
+      field: value
+      for field, value in vars(self._evaluators[name]).items()
+      if isinstance(value, int | float | str)
+    }

@@ -2,7 +2,8 @@
 
 An evaluator is a frozen dataclass whose first field is the Task; the others
 are its protocol and go beside its numbers. `run(players, key)` yields
-`(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture.
+`(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
+[T, H, W, C] an animation.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import numpy as np
 
 from gen_jax.core import Objective, Players
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import Source
+from gen_jax.data.sources import Indices, Source
 from gen_jax.errors import InputError, nearest
 
 
@@ -95,10 +96,14 @@ class Task:
 
     There are fewer when the split ends before.
     """
-    source = self.source(split)
-    raw = source.__getitems__(range(start, min(stop, len(source))))
+    stop = min(stop, len(self.source(split)))
+    return self.rows(split, range(start, stop), jax.random.fold_in(key, start))
+
+  def rows(self, split: str, rows: Indices, key: jax.Array) -> Any:
+    """Returns chosen examples of a split, as the networks see them."""
+    raw = self.source(split).__getitems__(rows)
     raw = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
-    return self.preprocess(raw, jax.random.fold_in(key, start))
+    return self.preprocess(raw, key)
 
   def batches(
     self, split: str, num: int, batch_size: int, key: jax.Array
