@@ -1,6 +1,9 @@
 """Draws from a trained model.
 
 python -m gen_jax.sample --workdir=runs/vae --num=64 --out=samples.png
+
+A model that cannot sample but can encode and decode, such as a plain
+autoencoder, draws from a mixture of Gaussians over its training codes.
 """
 
 import argparse
@@ -13,9 +16,13 @@ import numpy as np
 from gen_jax import cli, runtime, workdir
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
+from gen_jax.evals import mixture
+from gen_jax.evals.suite import make_task
 from gen_jax.writer import grid, save_image, to_uint8
 
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
+_COMPONENTS = 50
+_CODES = 10_000  # training images to which a mixture is fitted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   )
   parser.add_argument('--num', type=int, default=64, help='of images')
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument(
+    '--components',
+    type=int,
+    help='draw from a mixture of so many Gaussians over the training codes; '
+    f'{_COMPONENTS} for a model without a sampler of its own',
+  )
   parser.add_argument(
     '--out',
     default='samples.png',
@@ -45,17 +58,14 @@ def sample(args: argparse.Namespace) -> None:
     raise InputError(f'--num={args.num}: expected 1 or more.')
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
-  objective = experiment.objective
-  fns = objective.predict_fns()
-  if 'sample' not in fns:
-    raise InputError(f'{type(objective).__name__} cannot be sampled.')
-  draw = jax.jit(fns['sample'], static_argnames='num')
   players, key = averaged(state), jax.random.key(args.seed)
+  draw = _sampler(experiment, players, args.components)
   parts = [
     draw(players, key=jax.random.fold_in(key, index), num=_BATCH)
     for index in range(-(-args.num // _BATCH))
   ]
-  images = np.concatenate([to_uint8(x, objective.pixels) for x in parts])
+  pixels = experiment.objective.pixels
+  images = np.concatenate([to_uint8(x, pixels) for x in parts])
   images = images[: args.num]
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +78,23 @@ def sample(args: argparse.Namespace) -> None:
   except OSError as error:
     raise InputError(f'--out={out}: {error.strerror}.') from error
   print(f'{out}: {args.num} samples of step {int(state.step)}')
+
+
+def _sampler(experiment, players, components):
+  """Returns `(players, *, key, num) -> images`."""
+  objective = experiment.objective
+  fns = objective.predict_fns()
+  if 'sample' in fns and components is None:
+    return jax.jit(fns['sample'], static_argnames='num')
+  if not {'encode', 'decode'} <= set(fns):
+    raise InputError(
+      f'{type(objective).__name__} cannot '
+      + ('be sampled.' if components is None else 'encode: no --components.')
+    )
+  if components is None:
+    components = _COMPONENTS
+  task = make_task(experiment)
+  return mixture.sampler(task, players, components, _CODES, '--components')
 
 
 if __name__ == '__main__':

@@ -166,6 +166,23 @@ def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
   assert np.any(outs['few'] != outs['early'])
 
 
+def test_a_plain_autoencoder_is_sampled_by_a_mixture_of_its_codes(
+  refused, tmp_path
+):
+  workdir = tmp_path / 'w'
+  args = ['--config=configs/autoencoder.py:test', '--config.evals={}']
+  assert main.main([*args, f'--workdir={workdir}']) == 0
+  outs = {}
+  for num in (3, 70):
+    out = tmp_path / f'{num}.npz'
+    args = [f'--workdir={workdir}', f'--out={out}', f'--num={num}']
+    assert sample.main([*args, '--components=2']) == 0
+    outs[num] = np.load(out)['images']
+  np.testing.assert_array_equal(outs[3], outs[70][:3])
+  error = refused(sample, f'--workdir={workdir}', '--components=65')
+  assert '--components=65: expected 1 to 64' in error
+
+
 def test_evaluate_runs_the_evaluators_again_with_other_fields(trained, capsys):
   args = [
     f'--workdir={trained}',
