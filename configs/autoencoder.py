@@ -29,8 +29,12 @@ def get_config(arg=None):
     reconstructions=dict(
       name='figures.Reconstructions', every=2000, at_start=True
     ),
-    interpolation=dict(name='figures.Interpolation', every=0),
-    scatter=dict(name='figures.Scatter', every=0),
+    interpolation=dict(name='latent_figures.Interpolation', every=0),
+    scatter=dict(name='latent_figures.Scatter', every=0),
+    arithmetic=dict(name='directions.Arithmetic', every=0),
+    traversal=dict(name='directions.Traversal', every=0),
+    compression=dict(name='compression.Compression', every=0),
+    mixture=dict(name='mixture.Samples', every=0, components=50),
   )
 
   def deep():  # the layers of Hinton and Salakhutdinov 2006
@@ -64,6 +68,7 @@ def get_config(arg=None):
     tiny(config)
     config.objective.encoder.update(features=4, hidden=(16,))
     config.objective.decoder.hidden = (16,)
+    config.evals.mixture.components = 2
 
   variants = (deep, conv, l1, cross_entropy, one_class, test)
   choose(arg, {f.__name__: f for f in variants})

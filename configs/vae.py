@@ -54,8 +54,11 @@ def get_config(arg=None):
     reconstructions=dict(
       name='figures.Reconstructions', every=1000, at_start=True
     ),
-    interpolation=dict(name='figures.Interpolation', every=0),
-    scatter=dict(name='figures.Scatter', every=0),
+    interpolation=dict(name='latent_figures.Interpolation', every=0),
+    scatter=dict(name='latent_figures.Scatter', every=0),
+    arithmetic=dict(name='directions.Arithmetic', every=0),
+    traversal=dict(name='directions.Traversal', every=0),
+    compression=dict(name='compression.Compression', every=0),
   )
 
   def dense():
@@ -83,7 +86,7 @@ def get_config(arg=None):
     deep()
     config.objective.encoder.features = 2 * 2
     config.evals.manifold = dict(
-      name='figures.Manifold', every=1000, at_start=True
+      name='latent_figures.Manifold', every=1000, at_start=True
     )
 
   def gaussian():  # grey values, and a learned variance
@@ -118,7 +121,7 @@ def get_config(arg=None):
     config.objective.encoder.channels = (4, 8)
     config.objective.decoder.channels = (8, 4)
     config.evals.nll.samples = 100
-    config.evals.manifold = dict(name='figures.Manifold', size=3)
+    config.evals.manifold = dict(name='latent_figures.Manifold', size=3)
 
   variants = (dense, deep, latent2, gaussian, continuous_bernoulli)
   variants += (fashion_mnist, folder, test)

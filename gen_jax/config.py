@@ -192,6 +192,21 @@ def build(package: str, spec: Any, field: str, *args: Any) -> Any:
   return cls(*args, **values)
 
 
+def defaults(package: str, name: str, field: str) -> dict[str, Any]:
+  """Returns the fields of the class `name`, 'module.Class', and their values.
+
+  Those that have no default are left out.
+
+  Raises:
+    InputError: on an unknown name.
+  """
+  return {
+    p.name: p.default
+    for p in dataclasses.fields(_find(package, name, field))
+    if p.init and p.default is not dataclasses.MISSING
+  }
+
+
 def _plain(value, field):
   """Turns what a config holds into what a frozen dataclass may hold."""
   if isinstance(value, ConfigDict | dict):

@@ -1,10 +1,14 @@
 """Runs the evaluators of a trained workdir.
 
 python -m gen_jax.evaluate --workdir=runs/vae
+
+--add runs an evaluator that the config does not name, and it alone:
+--add=anomaly.Anomaly --config.evals.anomaly.normal=3
 """
 
 import argparse
 import pathlib
+import re
 from collections.abc import Sequence
 
 from gen_jax import cli, runtime, workdir
@@ -25,6 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--only', default='', help='names of evaluators, with commas; all'
   )
+  parser.add_argument(
+    '--add',
+    action='append',
+    default=[],
+    metavar='MODULE.CLASS',
+    help='one of gen_jax.evals, named by its class; may be given again',
+  )
   args, rest = parser.parse_known_args(argv)
   return cli.run(lambda: evaluate(args, cli.overrides(rest)))
 
@@ -33,12 +44,22 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   """Runs the suite; `overrides` give its evaluators other fields."""
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
+  config = experiment.config
   for field, text in overrides:
-    if not field.startswith('evals.'):
-      raise InputError(f'--config.{field}: only --config.evals.* may change.')
-    config_lib.override(experiment.config, field, text)
+    if field != 'evals' and not field.startswith('evals.'):
+      raise InputError(f'--config.{field}: only --config.evals may change.')
+    if field == 'evals':
+      config_lib.override(config, field, text)
+  added = [_add(config.evals, name) for name in args.add]
+  for name, spec in config.evals.items():  # so that any field may be set
+    where = f'config.evals.{name}.name'
+    known = config_lib.defaults('gen_jax.evals', spec.get('name', ''), where)
+    config.evals[name] = {**known, **spec}
+  for field, text in overrides:
+    if field != 'evals':
+      config_lib.override(config, field, text)
   suite = Suite(experiment)
-  names = args.only.split(',') if args.only else suite.names()
+  names = args.only.split(',') if args.only else added or suite.names()
   for name in names:
     if name not in suite.names():
       raise InputError(
@@ -51,6 +72,17 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
     for key, value in suite.run(name, averaged(state), step, writer).items():
       print(f'{key} = {value}', flush=True)
   writer.close()
+
+
+def _add(evals, name):
+  """Names an evaluator after its class, ActiveUnits as active_units."""
+  module, _, last = name.rpartition('.')
+  label = re.sub(r'(?<=[a-z])(?=[A-Z])', '_', last).lower()
+  if label in evals and evals[label].name != name:
+    label = f'{module}_{label}'
+  if label not in evals:
+    evals[label] = {'name': name}
+  return label
 
 
 if __name__ == '__main__':

@@ -195,6 +195,41 @@ def test_evaluate_runs_the_evaluators_again_with_other_fields(trained, capsys):
   assert (trained / 'evaluate' / 'metrics.jsonl').exists()
 
 
+@pytest.mark.parametrize(
+  'args,expected',
+  [
+    (['--add=likelihood.ELBO'], r'^elbo = -\d'),  # as in the config
+    (['--add=reconstruction.Error'], r'^error/mse = 0'),
+    (
+      ['--add=mixture.Samples', '--config.evals.mixture_samples.components=2'],
+      r'^mixture_samples/train_log_likelihood = ',  # `samples` is another
+    ),
+    (
+      [
+        "--config.evals={'a': {'name': 'anomaly.Anomaly'}}",
+        '--config.evals.a.normal=3,4',
+      ],
+      r'^a/normal = 3,4\n',
+    ),
+  ],
+)
+def test_evaluators_that_the_config_does_not_name(
+  trained, capsys, args, expected
+):
+  assert evaluate.main([f'--workdir={trained}', *args]) == 0
+  assert re.search(expected, capsys.readouterr().out)
+
+
+def test_evaluators_that_cannot_run(refused, trained):
+  for args, expected in (
+    (['--add=anomaly.Anomoly'], '"Anomaly"'),
+    (['--add=anomaly.Anomaly'], 'data.classes=3'),
+    (['--add=denoising.Denoising'], "VAE cannot 'corrupt'"),
+    (['--config.steps=3'], 'only --config.evals may change'),
+  ):
+    assert expected in refused(evaluate, f'--workdir={trained}', *args)
+
+
 def test_the_exit_code_of_the_real_command(command):
   done = command('main', '--config=configs/none.py')
   assert done.returncode == 2

@@ -18,26 +18,42 @@ class ELBO:
 
   Attributes:
     num: images of the split; 0 for all.
+    by_class: also the means over each class, `elbo_<class>` and so on.
   """
 
   task: Task
   split: str = 'test'
   num: int = 0
+  by_class: bool = False
   batch_size: int = 500
 
   needs = ('elbo',)
+
+  def __post_init__(self):
+    source = self.task.source(self.split) if self.by_class else None
+    if source is not None and 'label' not in source.fields:
+      raise InputError(
+        'config.evals: likelihood.ELBO: by_class=True needs labelled data.'
+      )
 
   def run(self, players, key):
     elbo, parts = self.task.predict('elbo'), []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
-      out = elbo(players, batch, key=jax.random.fold_in(key, index))
+      out = dict(elbo(players, batch, key=jax.random.fold_in(key, index)))
+      if self.by_class:
+        out['label'] = batch['label']
       parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
-    for name in parts[0]:
-      yield (
-        name,
-        np.concatenate([p[name] for p in parts]).mean(dtype=np.float64),
-      )
+    values = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    labels = values.pop('label', np.zeros(0))
+    names = self.task.source(self.split).classes
+    for name, of_images in values.items():
+      yield name, of_images.mean(dtype=np.float64)
+    for label in np.unique(labels):
+      shown = names[label] if names else label
+      for name, of_images in values.items():
+        mean = of_images[labels == label].mean(dtype=np.float64)
+        yield f'{name}_{shown}', mean
 
 
 @dataclasses.dataclass(frozen=True)
