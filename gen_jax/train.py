@@ -1,5 +1,6 @@
 """Training: data -> players -> step -> log -> checkpoint -> evaluation."""
 
+import contextlib
 import os
 from typing import Any
 
@@ -24,7 +25,9 @@ from gen_jax.writer import Writer, grid, to_uint8
 
 
 def train(
-  config: ConfigDict, path: str | os.PathLike
+  config: ConfigDict,
+  path: str | os.PathLike,
+  stopper: Stopper | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
   """Trains what a config describes, and resumes where a workdir left off.
 
@@ -32,6 +35,7 @@ def train(
     config: as `get_config()` of a file in `configs/` returns it.
     path: the workdir: `config.json`, `metrics.jsonl`, `checkpoints/`,
       `images/` and `tensorboard/`.
+    stopper: of a caller that runs more than this and is to know of a signal.
 
   Returns:
     The last state, on one device, and the last value of each metric.
@@ -42,9 +46,8 @@ def train(
       from before are untouched.
   """
   runtime.configure()
-  config_lib.check(config)
-  plan = stages.plan(config)
-  runs = [_Stage(stage) for stage in plan]  # all that can be wrong is found now
+  runs = prepare(config)
+  plan = tuple(run.stage for run in runs)
   folder = workdir.prepare(path, config)
   checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
   found = workdir.restore(checkpoints, plan, set_aside=True)
@@ -59,7 +62,7 @@ def train(
     f'{jax.default_backend()} device(s), {config.parallel}'
   )
   try:
-    with Stopper() as stopper:
+    with contextlib.nullcontext(stopper) if stopper else Stopper() as stopper:
       for run in runs:
         end = run.stage.end
         if end < first or (end == first and run is not runs[-1]):
@@ -77,6 +80,12 @@ def train(
     writer.close()
     progress.close()
   return state, writer.latest
+
+
+def prepare(config: ConfigDict) -> list['_Stage']:
+  """Makes the stages of a run: all that can be wrong with it is found now."""
+  config_lib.check(config)
+  return [_Stage(stage) for stage in stages.plan(config)]
 
 
 class _Stage:

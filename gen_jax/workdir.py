@@ -14,6 +14,19 @@ from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
 
+def check(path: str | os.PathLike, config: ConfigDict) -> None:
+  """Raises InputError when a workdir was made with another config."""
+  workdir = pathlib.Path(path)
+  if not (workdir / 'config.json').exists():
+    return
+  changes = config_lib.difference(read_config(workdir), config)
+  if changes:
+    raise InputError(
+      f'workdir {workdir} was made with another config '
+      f'({"; ".join(changes)}): give another --workdir, or the old values.'
+    )
+
+
 def prepare(path: str | os.PathLike, config: ConfigDict) -> pathlib.Path:
   """Makes a workdir, or checks that it was made with the same config.
 
@@ -21,20 +34,13 @@ def prepare(path: str | os.PathLike, config: ConfigDict) -> pathlib.Path:
     InputError: when it cannot be written, or was made with another config; it
       is then left as it was.
   """
+  check(path, config)
   workdir = pathlib.Path(path)
-  file = workdir / 'config.json'
-  if file.exists():
-    changes = config_lib.difference(read_config(workdir), config)
-    if changes:
-      raise InputError(
-        f'workdir {workdir} was made with another config '
-        f'({"; ".join(changes)}): give another --workdir, or the old values.'
-      )
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     partial = workdir / 'config.partial'
     partial.write_text(config_lib.to_json(config))
-    os.replace(partial, file)
+    os.replace(partial, workdir / 'config.json')
   except OSError as error:
     raise InputError(
       f'workdir {workdir} cannot be written: {error.strerror}.'

@@ -38,3 +38,21 @@ def command():
     )
 
   return run
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+  """Runs a command in-process; returns its one line of complaint."""
+  monkeypatch.chdir(ROOT)
+
+  def run(module, *args):
+    capsys.readouterr()
+    code = module.main([str(a) for a in args])
+    error = capsys.readouterr().err.strip()
+    assert code == 2, error
+    assert error.startswith('gen_jax: ')
+    assert '\n' not in error
+    assert 'Traceback' not in error
+    return error
+
+  return run

@@ -1,6 +1,5 @@
 """Bad input: one clear line, exit code 2, and nothing saved is lost."""
 
-import os
 import re
 
 import numpy as np
@@ -10,25 +9,6 @@ from PIL import Image
 from gen_jax import evaluate, main, sample
 
 TEST = '--config=configs/vae.py:test'
-
-
-@pytest.fixture
-def refused(capsys, tmp_path, monkeypatch):
-  """Runs a command in-process; returns its one line of complaint."""
-  root = os.path.dirname(os.path.dirname(__file__))
-  monkeypatch.chdir(root)
-
-  def run(module, *args):
-    capsys.readouterr()
-    code = module.main([str(a) for a in args])
-    error = capsys.readouterr().err.strip()
-    assert code == 2, error
-    assert error.startswith('gen_jax: ')
-    assert '\n' not in error
-    assert 'Traceback' not in error
-    return error
-
-  return run
 
 
 @pytest.mark.parametrize(
