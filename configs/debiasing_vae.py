@@ -6,7 +6,7 @@ Variants: `histogram` (the density as Amini et al. 2019 estimate it), `plain`
 (the same VAE on the same data without debiasing, to compare with), `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -32,7 +32,7 @@ def get_config(arg=None):
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
   )
   config.evals = dict(
-    elbo=dict(name='likelihood.ELBO', every=2000),
+    elbo=dict(name='likelihood.ELBO', every=2000, by_class=True),
     shift=dict(name='debiasing.Shift', every=2000),
     samples=dict(name='figures.Samples', every=2000, at_start=True),
   )
@@ -48,11 +48,9 @@ def get_config(arg=None):
     del config.evals.shift
 
   def test():
+    tiny(config)
     config.batch_size = 16
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:640]', 'test[:40]'
+    config.data.train = 'train[:640]'
     config.data.labels_per_class = (20,) * 5 + (5,) * 5
     config.objective.encoder.update(features=2 * 3, hidden=(16,))
     config.objective.decoder.hidden = (16,)

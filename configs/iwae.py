@@ -7,7 +7,7 @@ al. 2015. Variants: `dreg` (the doubly reparameterised gradient), `vae` (k = 1,
 to compare with), `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -51,11 +51,7 @@ def get_config(arg=None):
     config.objective.update(name='vae.VAE', samples=1)
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    tiny(config)
     config.objective.encoder.update(features=2 * 3, hidden=(16,))
     config.objective.decoder.hidden = (16,)
     config.objective.samples = 5

@@ -2,7 +2,8 @@
 
   python -m gen_jax.main --config=configs/vae.py
 
-Variants: `dense`, `latent2`, `gaussian`, `test`.
+Variants: `dense`, `deep`, `residual`, `latent2`, `capacity`, `gaussian`,
+`continuous_bernoulli`, `fashion_mnist`, `folder`, `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -34,6 +35,8 @@ def get_config(arg=None):
     beta=1.0,
     kl_warmup=0,
     free_bits=0.0,
+    capacity=0.0,
+    capacity_steps=0,
     samples=1,
   )
   config.optim.model = dict(
@@ -82,6 +85,29 @@ def get_config(arg=None):
     config.objective.encoder.hidden = (500, 500)
     config.objective.decoder.hidden = (500, 500)
 
+  def residual():  # deeper: residual blocks at each size
+    config.objective.encoder = dict(
+      name='residual.ResidualEncoder',
+      features=2 * 32,
+      channels=(32, 64),
+      blocks=1,
+      hidden=256,
+      dtype='float32',
+    )
+    config.objective.decoder = dict(
+      name='residual.ResidualDecoder',
+      shape=shape,
+      channels=(64, 32),
+      blocks=1,
+      hidden=256,
+      dtype='float32',
+    )
+    config.optim.model.update(learning_rate=1e-3, clip_norm=100.0)
+
+  def capacity():  # Burgess et al. 2018: the code may hold more and more
+    dense()
+    config.objective.update(beta=100.0, capacity=25.0, capacity_steps=20_000)
+
   def latent2():  # two latent dimensions, so that the manifold can be drawn
     deep()
     config.objective.encoder.features = 2 * 2
@@ -123,7 +149,7 @@ def get_config(arg=None):
     config.evals.nll.samples = 100
     config.evals.manifold = dict(name='latent_figures.Manifold', size=3)
 
-  variants = (dense, deep, latent2, gaussian, continuous_bernoulli)
-  variants += (fashion_mnist, folder, test)
+  variants = (dense, deep, residual, capacity, latent2, gaussian)
+  variants += (continuous_bernoulli, fashion_mnist, folder, test)
   choose(arg, {f.__name__: f for f in variants})
   return config
