@@ -53,10 +53,10 @@ def get_config(arg=None):
     config.data.flip = True
     config.objective.update(reconstruction='l2', amount=25 / 255)
     config.objective.encoder = dict(
-      name='autoencoder.MapEncoder', channels=(48, 48), kernel=5
+      name='autoencoder.MapEncoder', channels=(48, 48), kernel=3
     )
     config.objective.decoder = dict(
-      name='autoencoder.MapDecoder', shape=size, channels=(48,), kernel=5
+      name='autoencoder.MapDecoder', shape=size, channels=(48,), kernel=3
     )
     del config.evals.probe
 
