@@ -1,0 +1,46 @@
+"""Classifiers of images, whose features measure generated ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.models import conv
+
+
+class ConvClassifier(nn.Module):
+  """Convolutions of stride 2, a layer of features, a linear one to logits.
+
+  Attributes:
+    classes: K.
+    channels: of the convolutions; each halves the image.
+    kernel: size of their kernels, in pixels.
+    features: width of the layer before the logits.
+    dropout: share of the map and of the features left out in training.
+  """
+
+  classes: int
+  channels: tuple[int, ...] = (32, 64)
+  kernel: int = 5
+  features: int = 128
+  dropout: float = 0.4
+  activation: Callable[[jax.Array], jax.Array] = nn.relu
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self, images: jax.Array, train: bool = False
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns logits [B, K] and features [B, F] of images [B, H, W, C]."""
+    x, kernel = images, (self.kernel, self.kernel)
+    for width in self.channels:
+      x = conv.Conv(width, kernel, strides=2, dtype=self.dtype)(x)
+      x = self.activation(x)
+    x = x.reshape(len(x), -1)
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    features = self.activation(nn.Dense(self.features, dtype=self.dtype)(x))
+    x = nn.Dropout(self.dropout, deterministic=not train)(features)
+    logits = nn.Dense(self.classes, dtype=self.dtype)(x)
+    return logits.astype(jnp.float32), features.astype(jnp.float32)
