@@ -25,6 +25,7 @@ Players = Mapping[str, Mapping[str, Any]]
 #   'encode':       (players, batch) -> codes [B, Z]
 #   'decode':       (players, codes [B, Z]) -> images [B, H, W, C]
 #   'corrupt':      (players, batch, *, key) -> images [B, H, W, C]
+#   'classify':     (players, batch) -> logits [B, K]
 #   'scores':       (players, batch, *, key) -> {'error': [B], ...}; the larger,
 #                   the less an image is like those of training
 #   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats

@@ -1,0 +1,81 @@
+"""How often a classifier is wrong."""
+
+import dataclasses
+import io
+
+import numpy as np
+from PIL import Image
+
+from gen_jax.errors import InputError
+from gen_jax.evals.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Error:
+  """Images of the wrong class, in percent, and which class they were taken for.
+
+  The standard error is that of a share of so many images,
+  100 sqrt(p (1 - p) / N): it does not hold what another seed would change.
+
+  Attributes:
+    num: images of the split; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: int = 0
+  batch_size: int = 500
+
+  needs = ('classify',)
+
+  def run(self, players, key):
+    classify = self.task.predict('classify')
+    truth, guesses = [], []
+    for batch, count in self.task.batches(
+      self.split, self.num, self.batch_size, key
+    ):
+      if 'label' not in batch:
+        raise InputError(
+          f'config.evals: classification.Error needs labels, and the split '
+          f'{self.split!r} has none.'
+        )
+      guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
+      truth.append(np.asarray(batch['label'])[:count])
+      guesses.append(guess[:count])
+    truth, guesses = np.concatenate(truth), np.concatenate(guesses)
+    share = float(np.mean(truth != guesses))
+    yield 'percent', 100 * share
+    yield 'standard_error', 100 * (share * (1 - share) / len(truth)) ** 0.5
+    yield 'images', len(truth)
+    names = self.task.source(self.split).classes
+    yield 'confusion', _confusion(truth, guesses, names)
+
+
+def _confusion(truth, guesses, names):
+  size = max(len(names), int(max(truth.max(), guesses.max())) + 1)
+  counts = np.zeros((size, size), int)
+  np.add.at(counts, (truth, guesses), 1)
+  wrong = np.where(np.eye(size, dtype=bool), 0, counts)
+  names = [names[i] if i < len(names) else str(i) for i in range(size)]
+
+  # No pyplot: its global state and windows have no place in a training run.
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(7, 6), dpi=100, layout='constrained')
+  FigureCanvasAgg(figure)
+  axes = figure.add_subplot()
+  # Coloured by the mistakes alone, which the diagonal would drown.
+  image = axes.imshow(wrong, cmap='Blues')
+  dark = 0.6 * max(wrong.max(), 1)
+  for row, column in np.argwhere(counts):
+    colour = 'white' if wrong[row, column] > dark else 'black'
+    text = str(counts[row, column])
+    axes.text(column, row, text, ha='center', va='center', color=colour)
+  axes.set(xlabel='taken for', ylabel='class')
+  axes.set_xticks(range(size), names)
+  axes.set_yticks(range(size), names)
+  figure.colorbar(image, label='mistakes')
+  file = io.BytesIO()
+  figure.savefig(file, format='png')
+  return np.asarray(Image.open(file).convert('RGB'))

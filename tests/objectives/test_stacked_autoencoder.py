@@ -1,0 +1,204 @@
+"""The stacked autoencoder: who learns in a stage, and from what it starts."""
+
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax import stages, workdir
+from gen_jax.data import mnist
+from gen_jax.errors import InputError
+from gen_jax.experiment import Experiment
+from gen_jax.objectives.stacked_autoencoder import (
+  Classifier,
+  GreedyLayer,
+  Unrolled,
+)
+from gen_jax.train import train
+
+ROOT = pathlib.Path(__file__).parents[2]
+KEY = jax.random.key(0)
+STACK = dict(shape=(4, 3, 1), widths=(6, 5, 2))
+BATCH = {
+  'image': jax.random.uniform(KEY, (8, 4, 3, 1)),
+  'label': jnp.arange(8) % 3,
+}
+PLAYERS = GreedyLayer(**STACK).init(KEY, BATCH)
+
+
+def test_config():
+  """The smallest run of all stages, every checkpoint kept."""
+  config = config_lib.load(f'{ROOT}/configs/stacked_autoencoder.py:test')
+  config.checkpoint.update(every=4, keep=100)
+  for stage in config.stages:
+    stage['evals'] = {}
+  return config
+
+
+test_config.__test__ = False
+
+
+def equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), b)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  """A workdir of the smallest run, and the states at the ends of stages."""
+  path, config = tmp_path_factory.mktemp('run'), test_config()
+  train(config, path)
+  ends = [stage.end for stage in stages.plan(config)]
+  return path, [workdir.open_trained(path, end)[0] for end in ends]
+
+
+def moved(before, after):
+  """The players that differ."""
+  return {
+    name
+    for name in before
+    if any(
+      np.any(a != b)
+      for a, b in zip(
+        jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True
+      )
+    )
+  }
+
+
+def test_every_objective_has_the_same_players():
+  expected = jax.eval_shape(lambda: PLAYERS)
+  for objective in (Unrolled(**STACK), Classifier(**STACK)):
+    shapes = jax.eval_shape(objective.init, KEY, BATCH)
+    assert jax.tree.map(lambda x: x.shape, shapes) == jax.tree.map(
+      lambda x: x.shape, expected
+    )
+
+
+def test_a_stage_moves_the_players_it_names_and_no_other(run):
+  _, states = run
+  layers = {'layer_0', 'layer_1', 'layer_2'}
+  changes = [
+    moved(a.players, b.players)
+    for a, b in zip(states, states[1:], strict=False)
+  ]
+  assert changes == [{'layer_1'}, {'layer_2'}, layers, layers | {'classifier'}]
+
+
+def test_the_classifier_leaves_the_decoders_alone(run):
+  _, (*_, unrolled, last) = run
+  for index in range(3):
+    before, after = (
+      state.players[f'layer_{index}']['params'] for state in (unrolled, last)
+    )
+    equal(before['decoder'], after['decoder'])
+    assert moved({'e': before['encoder']}, {'e': after['encoder']})
+
+
+def test_a_layer_reconstructs_the_code_of_the_frozen_one_below():
+  objective = GreedyLayer(**STACK, index=1)
+  layers = [PLAYERS[f'layer_{i}']['params'] for i in range(2)]
+
+  def dense(params, x):
+    weights = params['Dense_0']
+    return np.maximum(x @ weights['kernel'] + weights['bias'], 0)
+
+  below = dense(layers[0]['encoder'], BATCH['image'].reshape(8, -1))
+  code = dense(layers[1]['encoder'], below)
+  out = dense(layers[1]['decoder'], code)
+  loss, _ = objective.loss(PLAYERS, BATCH, key=KEY, step=0)
+  expected = np.square(out - below).sum(-1).mean()
+  assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+  np.testing.assert_allclose(
+    objective.encode(PLAYERS, BATCH), code, rtol=1e-5, atol=1e-6
+  )
+
+
+def test_noise_hides_units_of_the_code_and_not_the_target():
+  quiet, noisy = (
+    GreedyLayer(**STACK, index=1, amount=amount) for amount in (0.0, 1.0)
+  )
+  below = quiet._up(PLAYERS, BATCH['image'], 0, 1)
+  # Everything is masked: what is left to say is the same for all images.
+  blank = quiet._up(PLAYERS, jnp.zeros_like(below), 1, 2)
+  out = quiet._down(PLAYERS, blank, 2, 1)
+  expected = jnp.square(out - below).sum(-1).mean()
+  loss, _ = noisy.loss(PLAYERS, BATCH, key=KEY, step=0)
+  assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+  # Each unit on its own.
+  half = GreedyLayer(**STACK, index=1, amount=0.5)
+  hidden = np.asarray(half._corrupt(jnp.ones((50, 6)), KEY)) == 0
+  assert 0.35 < hidden.mean() < 0.65
+  assert 0 < hidden[0].sum() < 6 or 0 < hidden[1].sum() < 6
+
+
+def test_unrolled_begins_as_the_greedy_layers_one_on_another():
+  unrolled, x = Unrolled(**STACK), BATCH['image']
+  codes = x
+  for index in range(3):
+    layer = GreedyLayer(**STACK, index=index)
+    codes = layer._up(PLAYERS, codes, index, index + 1)
+  for index in reversed(range(3)):
+    layer = GreedyLayer(**STACK, index=index)
+    codes = layer._down(PLAYERS, codes, index + 1, index)
+  np.testing.assert_allclose(
+    unrolled.reconstruct(PLAYERS, BATCH), jax.nn.sigmoid(codes), rtol=1e-5
+  )
+  # The highest layer alone decodes through the same ones.
+  highest = GreedyLayer(**STACK, index=2)
+  equal(
+    highest.reconstruct(PLAYERS, BATCH), unrolled.reconstruct(PLAYERS, BATCH)
+  )
+
+
+def test_classification_begins_from_the_pretrained_encoder(run):
+  path, (*_, unrolled, _) = run
+  plan = stages.plan(workdir.read_config(path))
+  before, after = (Experiment(stage) for stage in plan[-2:])
+  players = stages.carry_over(unrolled.players, after.init_players())
+  images = mnist.load('test').arrays['image'][:5] / np.float32(255)
+  batch = {'image': jnp.asarray(images)}
+  codes = after.objective.encode(players, batch)
+  np.testing.assert_array_equal(
+    codes, before.objective.encode(unrolled.players, batch)
+  )
+  weights = players['classifier']['params']['Dense_0']
+  np.testing.assert_allclose(
+    after.objective.classify(players, batch),
+    codes @ weights['kernel'] + weights['bias'],
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+# At the end of a stage, and within the next.
+@pytest.mark.parametrize('cut', [3, 8])
+def test_a_resume_is_exact_within_a_stage_and_at_its_end(run, cut, tmp_path):
+  path, states = run
+  shutil.copytree(path, tmp_path / 'w')
+  for folder in (tmp_path / 'w' / 'checkpoints').iterdir():
+    if folder.name.isdigit() and int(folder.name) > cut:
+      shutil.rmtree(folder)
+  again, _ = train(test_config(), tmp_path / 'w')
+  equal(again, jax.device_get(states[-1]))
+
+
+@pytest.mark.parametrize(
+  'make,match',
+  [
+    (lambda: GreedyLayer(**STACK, index=3), 'layers 0 to 2'),
+    (lambda: GreedyLayer(shape=(4, 3, 1), widths=()), 'objective.widths'),
+    (lambda: Unrolled(**STACK, noise='mask'), '"masking"'),
+    (lambda: Classifier(**STACK, hidden='rellu'), '"relu"'),
+    (
+      lambda: Classifier(**STACK).init(KEY, {'image': BATCH['image']}),
+      'labels',
+    ),
+  ],
+)
+def test_bad_input_names_the_field(make, match):
+  with pytest.raises(InputError, match=match):
+    make()
