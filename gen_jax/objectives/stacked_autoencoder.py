@@ -34,8 +34,8 @@ class _Stack:
     reconstruction: of images; 'l2', 'l1' or 'cross_entropy' (of logits).
     hidden: activation of every code but the highest; 'relu', 'sigmoid', ...
     code: activation of the highest code.
-    noise: 'gaussian', 'masking' or 'salt_and_pepper', on what the trained
-      layers see in training.
+    noise: 'gaussian', 'masking', 'salt_and_pepper' or, for images,
+      'deformation': on what the layers that learn see in training.
     amount: of the noise, as in `losses/corruption.py`.
   """
 
@@ -211,6 +211,11 @@ class GreedyLayer(_Autoencoder):
       raise InputError(
         f'objective.index={self.index}: there are layers 0 to '
         f'{len(self.widths) - 1}.'
+      )
+    if self.index and self.noise == 'deformation':
+      raise InputError(
+        f'objective.noise={self.noise!r} is for images: layer {self.index} '
+        'sees a code.' + nearest('masking', CORRUPTIONS)
       )
 
   @property

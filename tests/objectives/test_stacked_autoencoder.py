@@ -192,6 +192,7 @@ def test_a_resume_is_exact_within_a_stage_and_at_its_end(run, cut, tmp_path):
     (lambda: GreedyLayer(**STACK, index=3), 'layers 0 to 2'),
     (lambda: GreedyLayer(shape=(4, 3, 1), widths=()), 'objective.widths'),
     (lambda: Unrolled(**STACK, noise='mask'), '"masking"'),
+    (lambda: GreedyLayer(**STACK, index=1, noise='deformation'), 'a code'),
     (lambda: Classifier(**STACK, hidden='rellu'), '"relu"'),
     (
       lambda: Classifier(**STACK).init(KEY, {'image': BATCH['image']}),
