@@ -45,7 +45,7 @@ def get_config(arg=None):
     reconstructions=dict(name='figures.Reconstructions'),
   )
   dictionary = dict(dictionary=dict(name='figures.Dictionary'))
-  scatter = dict(scatter=dict(name='figures.Scatter'))
+  scatter = dict(scatter=dict(name='latent_figures.Scatter'))
   greedy = [
     {
       'steps': 500,

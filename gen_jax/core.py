@@ -30,6 +30,7 @@ Players = Mapping[str, Mapping[str, Any]]
 #                   the less an image is like those of training
 #   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats
 #   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
+#   'features':     (players, batch) -> [B, F]
 #   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
 #   'sampling_probabilities': (players, batch) -> [B], of sum 1
 PredictFn = Callable[..., Any]

@@ -27,8 +27,9 @@ def make_task(experiment: Experiment) -> Task:
       return sources[split]()
     return experiment.source(split)
 
-  preprocess = Preprocess(objective.pixels, experiment.config.data.binarize)
-  return Task(objective, source, preprocess)
+  data = experiment.config.data.to_dict()
+  preprocess = Preprocess(objective.pixels, data['binarize'])
+  return Task(objective, source, preprocess, data)
 
 
 class Suite:

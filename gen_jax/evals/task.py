@@ -9,7 +9,7 @@ are its protocol and go beside its numbers. `run(players, key)` yields
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -43,11 +43,13 @@ class Task:
     objective: what was trained.
     source: opens a split, 'train' and 'test' among them.
     preprocess: as in training, without augmentation.
+    data: the group `data` of the config.
   """
 
   objective: Objective
   source: Callable[[str], Source]
   preprocess: Preprocess
+  data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def predict(self, name: str) -> Callable[..., Any]:
     """Returns one of the objective's predict functions, compiled once.

@@ -1,0 +1,121 @@
+"""The classifier with whose eyes generated images are measured.
+
+It is trained on first use, on the training split of the data that it is to
+judge, and kept beside the other caches, named by a hash of its config.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax.core import averaged
+
+_BATCH = 500
+
+
+def make_config(data: Mapping[str, Any], classes: int) -> ConfigDict:
+  """Returns the config of the classifier of a data set.
+
+  Args:
+    data: the group `data` of a config; grey values, no flips, all labels.
+    classes: K.
+  """
+  config = config_lib.default()
+  config.steps = 6000
+  config.log_every = 500
+  config.checkpoint.update(every=0, keep=1)
+  config.data = dict(data)
+  config.data.update(binarize='', flip=False, classes=(), labels_per_class=())
+  config.objective = dict(
+    name='classifier.Classifier',
+    network=dict(
+      name='classifier.ConvClassifier',
+      classes=classes,
+      channels=(32, 64),
+      kernel=5,
+      features=128,
+      dropout=0.4,
+    ),
+    noise='deformation',
+    amount=2.0,
+  )
+  config.optim.model = dict(
+    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
+  )
+  config.ema.model = 0.999
+  config.evals = dict(error=dict(name='classification.Error', every=0))
+  return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Yardstick:
+  """A trained classifier.
+
+  Attributes:
+    hash: of its parameters, 12 hexadecimal digits.
+    error: on the test split, in percent.
+    players: of its objective.
+    predict: its compiled functions.
+  """
+
+  hash: str
+  error: float
+  players: Any
+  predict: Any
+
+  def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns logits [N, K] and features [N, F] of images in [0, 1]."""
+    logits, features = [], []
+    for part, count in _batches(images):
+      batch = {'image': part}
+      for name, into in (('classify', logits), ('features', features)):
+        into.append(np.asarray(self.predict(name)(self.players, batch))[:count])
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def load(data: Mapping[str, Any], classes: int) -> Yardstick:
+  """Returns the classifier of a data set, and trains it if there is none."""
+  return _load(config_lib.to_json(make_config(data, classes)))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(text: str) -> Yardstick:
+  # Late, for the loop imports the evaluators.
+  from gen_jax import workdir
+  from gen_jax.evals.suite import make_task
+  from gen_jax.train import train
+
+  config = config_lib.from_json(text)
+  name = hashlib.sha256(text.encode()).hexdigest()[:12]
+  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  folder = pathlib.Path(home) / 'gen_jax' / 'classifiers'
+  folder = folder / f'{config.data.name}-{name}'
+  print(f'the classifier of {config.data.name} is {folder}', flush=True)
+  _, latest = train(config, folder)
+  state, experiment = workdir.open_trained(folder)
+  players = averaged(state)
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(players):
+    digest.update(np.asarray(leaf).tobytes())
+  return Yardstick(
+    hash=digest.hexdigest()[:12],
+    error=latest['error/percent'],
+    players=players,
+    predict=make_task(experiment).predict,
+  )
+
+
+def _batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+  """Yields parts of one size, the last filled up, and how many count."""
+  for start in range(0, len(images), _BATCH):
+    part = images[start : start + _BATCH]
+    yield np.resize(part, (_BATCH, *part.shape[1:])), len(part)

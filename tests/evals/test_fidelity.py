@@ -1,0 +1,113 @@
+"""Fidelity of samples, and the classifier that it is measured with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import ArraySource
+from gen_jax.evals import yardstick
+from gen_jax.evals.fidelity import Fidelity
+from gen_jax.evals.task import Task
+
+KEY = jax.random.key(0)
+
+
+class Uniform:
+  """Draws images of the same distribution as the data, or brighter ones."""
+
+  pixels = 'symmetric'
+
+  def __init__(self, shift=0.0):
+    self.shift = shift
+
+  def predict_fns(self):
+    def sample(players, *, key, num):
+      return jax.random.uniform(key, (num, 2, 3, 1)) + self.shift - 0.5
+
+    return {'sample': sample}
+
+
+class Pixels:
+  """Eyes that see the pixels themselves."""
+
+  hash, error = 'abc', 1.0
+
+  def look(self, images):
+    flat = images.reshape(len(images), -1)
+    return flat[:, :3], flat
+
+
+def task(shift):
+  """Data uniform in [64, 191], as samples in [-.5, .5] are on that scale."""
+  rng = np.random.default_rng(0)
+  image = rng.integers(64, 192, (2000, 2, 3, 1), np.uint8)
+  source = ArraySource('toy', 'train', {'image': image}, ('a', 'b', 'c'))
+  return Task(Uniform(shift), lambda split: source, Preprocess('symmetric'))
+
+
+def test_samples_of_the_same_distribution_are_at_the_floor(monkeypatch):
+  monkeypatch.setattr(yardstick, 'load', lambda data, classes: Pixels())
+  same, brighter = (
+    dict(Fidelity(task(shift), num=1500).run({}, KEY)) for shift in (0.0, 0.4)
+  )
+  assert same['frechet'] < 0.002
+  assert same['coverage'] > 0.9
+  # Every one of 6 pixels is .2 brighter on the scale of [0, 1].
+  assert brighter['frechet'] == pytest.approx(6 * 0.2**2, rel=0.1)
+  assert brighter['kernel'] > 10 * abs(same['kernel'])
+  assert brighter['coverage'] < 0.5
+  assert same['classifier'] == 'abc'
+
+
+def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  whole = yardstick.make_config
+
+  def small(data, classes):
+    config = whole(data, classes)
+    config_lib.tiny(config)
+    config.objective.network.update(channels=(4,), features=8)
+    return config
+
+  monkeypatch.setattr(yardstick, 'make_config', small)
+  data = config_lib.default().data.to_dict()
+  first = yardstick.load(data, 10)
+  assert 'starts at step 0' in capsys.readouterr().out
+  # Another process finds it, whatever the run that asks did to the images.
+  yardstick._load.cache_clear()
+  again = yardstick.load({**data, 'binarize': 'static', 'flip': True}, 10)
+  assert 'resumes at step 6' in capsys.readouterr().out
+  assert again.hash == first.hash
+  assert again.error == first.error
+  logits, features = again.look(np.zeros((7, 28, 28, 1), np.float32))
+  assert logits.shape == (7, 10)
+  assert features.shape == (7, 8)
+  np.testing.assert_allclose(logits, np.broadcast_to(logits[0], (7, 10)))
+
+
+def test_features_are_what_the_logits_are_linear_in():
+  from gen_jax.models.classifier import ConvClassifier
+  from gen_jax.objectives.classifier import Classifier
+
+  objective = Classifier(ConvClassifier(classes=3, channels=(4,), features=5))
+  batch = {
+    'image': jax.random.uniform(KEY, (6, 8, 8, 1)),
+    'label': jnp.array([0, 1, 2, 0, 1, 2]),
+  }
+  players = objective.init(KEY, batch)
+  dense = players['model']['params']['Dense_1']
+  features = objective.features(players, batch)
+  np.testing.assert_allclose(
+    objective.classify(players, batch),
+    features @ dense['kernel'] + dense['bias'],
+    rtol=1e-5,
+  )
+  # Dropout is for training alone.
+  losses = [
+    float(objective.loss(players, batch, key=jax.random.key(i), step=0)[0])
+    for i in (0, 1)
+  ]
+  assert losses[0] != losses[1]
