@@ -298,6 +298,19 @@ def _tuples(value):
   return value
 
 
+def complete(config: ConfigDict) -> ConfigDict:
+  """Adds the fields that there were none of when a config was written."""
+  whole = default()
+  for key, value in whole.items():
+    if key not in config:
+      config[key] = value
+    elif isinstance(value, ConfigDict):
+      for name, field in value.items():
+        if name not in config[key]:
+          config[key][name] = field
+  return config
+
+
 def difference(old: ConfigDict, new: ConfigDict) -> Sequence[str]:
   """Returns the fields in which two configs would train differently."""
   old, new = (from_json(to_json(c)) for c in (old, new))

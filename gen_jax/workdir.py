@@ -57,7 +57,7 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
       f'python -m gen_jax.main --config=... --workdir={workdir}'
     )
   try:
-    return config_lib.from_json(file.read_text())
+    return config_lib.complete(config_lib.from_json(file.read_text()))
   except (OSError, ValueError) as error:
     raise InputError(f'{file} cannot be read: {error}') from error
 

@@ -1,5 +1,6 @@
 """Where numbers and pictures go: JSON lines, TensorBoard, PNG, GIF."""
 
+import io
 import json
 import math
 import os
@@ -149,6 +150,15 @@ def save_image(path: pathlib.Path, image: np.ndarray) -> None:
     duration=_FRAME_MILLISECONDS,
     loop=0,
   )
+
+
+def encode_png(image: np.ndarray) -> bytes:
+  """Returns uint8 [H, W, C] as the content of a PNG file."""
+  file = io.BytesIO()
+  Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
+    file, format='png'
+  )
+  return file.getvalue()
 
 
 def to_unit(images: np.ndarray, pixels: str) -> np.ndarray:
