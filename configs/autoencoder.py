@@ -57,8 +57,10 @@ def get_config(arg=None):
   def cross_entropy():
     config.objective.reconstruction = 'cross_entropy'
 
-  def one_class():  # detects the others: --config.data.classes=3
+  def one_class():  # tells the others from it: --config.data.classes=3
     config.data.classes = (0,)
+    config.steps = 3000
+    config.objective.encoder.features = 16
     config.evals = dict(
       anomaly=dict(name='anomaly.Anomaly', every=0),
       reconstructions=dict(name='figures.Reconstructions', every=0),

@@ -23,3 +23,11 @@ def test_the_vae_reaches_its_bound_on_held_out_digits(
   config.evals = {'elbo': {'name': 'likelihood.ELBO', 'every': 0}}
   _, metrics = train(config, tmp_path)
   assert metrics['elbo'] > elbo
+
+
+def test_an_autoencoder_of_one_digit_tells_the_others(tmp_path):
+  config = config_lib.load(f'{ROOT}/configs/autoencoder.py:one_class')
+  config.data.classes, config.steps = (3,), 1000
+  _, metrics = train(config, tmp_path)
+  assert metrics['anomaly/error_auroc'] > 0.95
+  assert metrics['anomaly/scaled_error_auroc'] > 0.97

@@ -43,8 +43,13 @@ def test_numbers_and_pictures_reach_tensorboard(tmp_path):
   writer = Writer(tmp_path)
   writer.scalars(5, {'loss': 0.25})
   name = writer.image(5, 'samples', np.zeros((4, 6, 1), np.uint8))
+  frames = np.arange(3 * 4 * 6 * 3, dtype=np.uint8).reshape(3, 4, 6, 3)
+  moving = writer.image(5, 'sweep', frames)
   writer.close()
   assert np.asarray(Image.open(tmp_path / name)).shape == (4, 6)
+  assert moving == 'images/sweep/5.gif'
+  with Image.open(tmp_path / moving) as gif:
+    assert (gif.n_frames, gif.size) == (3, (6, 4))
   (file,) = (tmp_path / 'tensorboard').glob('*tfevents*')
   data, events = file.read_bytes(), []
   while data:  # records: length, its checksum, the event, its checksum
@@ -54,6 +59,7 @@ def test_numbers_and_pictures_reach_tensorboard(tmp_path):
   values = {v.tag: v for e in events for v in e.summary.value}
   assert values['loss'].simple_value == 0.25
   assert values['samples'].image.width == 6
+  assert values['sweep'].image.encoded_image_string.startswith(b'GIF')
 
 
 def test_pixels_become_bytes():

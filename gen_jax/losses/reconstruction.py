@@ -23,6 +23,17 @@ def l1(x: jax.Array, output: jax.Array) -> jax.Array:
   return sum_pixels(jnp.abs(x - output))
 
 
+def scaled_l2(x: jax.Array, output: jax.Array) -> jax.Array:
+  """||x - y||^2 / ||x||, [B]: the squared error on the scale of its image.
+
+  The geometric mean of the squared error and the relative one. Where the
+  background is 0, an image with more on it has more to get wrong: as an anomaly
+  score the squared error mistakes heavy strokes, and misses thin ones.
+  """
+  norm = jnp.sqrt(sum_pixels(jnp.square(x)))
+  return l2(x, output) / jnp.maximum(norm, 1e-6)
+
+
 class Reconstruction(NamedTuple):
   """What a decoder's output means.
 

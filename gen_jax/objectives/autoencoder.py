@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, nearest
-from gen_jax.losses.reconstruction import RECONSTRUCTIONS
+from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
 
 ACTIVATIONS = {
   'linear': lambda x: x,
@@ -106,10 +106,14 @@ class Autoencoder:
     return self.decode(players, self.encode(players, batch))
 
   def scores(self, players: Players, batch: Batch, *, key=None):
-    """The reconstruction error of each image, {'error': [B]}."""
+    """The reconstruction error of each image, and `scaled_l2`, [B]."""
     del key
     output = self._output(players, self.encode(players, batch))
-    return {'error': self._error(batch, output)}
+    image = RECONSTRUCTIONS[self.reconstruction].image(output)
+    return {
+      'error': self._error(batch, output),
+      'scaled_error': scaled_l2(batch['image'], image),
+    }
 
   def _output(self, players, codes):
     params = players['model']['params']['decoder']
