@@ -174,6 +174,7 @@ class Compression:
         axes.annotate(
           f'{label} bits', point, xytext=(5, -12), textcoords='offset points'
         )
+    axes.margins(x=0.1)  # room for the labels
     axes.legend()
     return plot.pixels(figure)
 

@@ -36,10 +36,10 @@ class Arithmetic:
   task: Task
   split: str = 'test'
   classes: tuple[int, ...] = ()
-  reach: float = 1.5
+  reach: float = 1.0
   train: int = 5000
   rows: int = 8
-  columns: int = 11
+  columns: int = 9
   batch_size: int = 500
 
   needs = ('encode', 'decode')

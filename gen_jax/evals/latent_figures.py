@@ -70,7 +70,8 @@ class Interpolation:
     out = self._run(players, {k: x[:even] for k, x in batch.items()})
     halves = np.split(to_uint8(out, self.task.objective.pixels), 2)
     left, right = (grid(half, self.columns) for half in halves)
-    yield 'interpolation', np.concatenate([left, right[:, :1], right], axis=1)
+    gap = np.repeat(left[:, :1], 6, axis=1)  # white, as the frame of a grid
+    yield 'interpolation', np.concatenate([left, gap, right], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
