@@ -67,8 +67,8 @@ def tiles(sheet, rows, columns):
 def test_both_paths_stand_side_by_side_from_0_to_1():
   both = Interpolation(task([[200, 0], [0, 200]]), rows=1, columns=3)
   sheet = dict(both.run({}, KEY))['interpolation']
-  half = sheet.shape[1] // 2
-  left, right = sheet[:, :half], sheet[:, -half:]
+  width = 3 * 4 + 2
+  left, right = sheet[:, :width], sheet[:, -width:]
   np.testing.assert_array_equal(
     tiles(left, 1, 3)[0], [[200, 0], [100, 100], [0, 200]]
   )
