@@ -54,11 +54,13 @@ def test_a_table_has_rows_of_values_and_goes_on_below():
 
 def test_all_values_are_trained_once_and_compared(tmp_path, capsys):
   args = [
-    *TEST,
+    f'--config={ROOT}/configs/autoencoder.py:one_class',
+    *('--config.steps=6', '--config.batch_size=8'),
+    *('--config.data.train=train[:64]', '--config.data.test=test[:40]'),
     f'--workdir={tmp_path}',
     '--over=data.classes=(0,1),2',
     '--over=seed=3',
-    '--plot=error/pca_mse:error/mse',
+    '--plot=anomaly/error_auroc:anomaly/scaled_error_auroc',
   ]
   assert sweep.main(args) == 0
   assert 'run 2/2  data.classes=2  seed=3' in capsys.readouterr().out
@@ -69,9 +71,14 @@ def test_all_values_are_trained_once_and_compared(tmp_path, capsys):
   assert first['values'] == {'data.classes': '(0,1)', 'seed': '3'}
   assert first['step'] == 6
   # What was measured, without the losses and the protocol.
-  assert set(first['metrics']) == {'error/mse', 'error/pca_mse'}
+  assert set(first['metrics']) == {
+    f'anomaly/{score}_{measure}'
+    for score in ('error', 'scaled_error')
+    for measure in ('auroc', 'average_precision')
+  }
   assert first['metrics'] != second['metrics']
-  assert (tmp_path / 'error_pca_mse-error_mse.png').exists()
+  file = tmp_path / 'anomaly_error_auroc-anomaly_scaled_error_auroc.png'
+  assert file.exists()
   assert sweep.main(args) == 0
   assert (folder / 'metrics.jsonl').read_text() == lines
   assert json.loads((tmp_path / 'sweep.json').read_text()) == report
