@@ -53,13 +53,16 @@ def fit(codes: np.ndarray, components: int, field: str) -> Mixture:
   """
   from sklearn.exceptions import ConvergenceWarning
   from sklearn.mixture import GaussianMixture
+  from threadpoolctl import threadpool_limits
 
   if not 1 <= components <= len(codes):
     raise InputError(
       f'{field}={components}: expected 1 to {len(codes)}, the number of codes.'
     )
   model = GaussianMixture(components, random_state=0)
-  with warnings.catch_warnings():
+  # The matrices are small: several threads gain little on an idle machine, and
+  # on a busy one they wait for each other, thirty times longer.
+  with warnings.catch_warnings(), threadpool_limits(1):
     # 100 iterations are the protocol; the last digits do not matter.
     warnings.simplefilter('ignore', ConvergenceWarning)
     model.fit(codes.astype(np.float64))
