@@ -2,7 +2,13 @@
 
   python -m gen_jax.main --config=configs/autoencoder.py
 
-Variants: `deep`, `conv`, `l1`, `cross_entropy`, `test`.
+Variants: `deep`, `conv`, `l1`, `cross_entropy`, `one_class`, `test`.
+
+`one_class` sees one digit alone (--config.data.classes=3), and tells the others
+from it by their error; gen_jax.sweep trains it for each:
+
+  python -m gen_jax.sweep --config=configs/autoencoder.py:one_class
+    --over=data.classes=0,1,2,3,4,5,6,7,8,9 --workdir=runs/one_class
 """
 
 from gen_jax.config import choose, default, tiny

@@ -1,7 +1,7 @@
 """Trains a config once for each value of a field, and compares the results.
 
-python -m gen_jax.sweep --config=configs/vae.py:dense \
-  --over=objective.beta=0.5,1,2,4,8 --workdir=runs/beta \
+python -m gen_jax.sweep --config=configs/vae.py:dense
+  --over=objective.beta=0.5,1,2,4,8 --workdir=runs/beta
   --plot=elbo/kl:elbo/reconstruction
 
 Each run has a folder below the workdir, named by its value; a run that is
