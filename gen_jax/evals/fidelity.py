@@ -3,15 +3,10 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
-from tqdm import tqdm
 
 from gen_jax.evals import distances, yardstick
 from gen_jax.evals.task import Task
-from gen_jax.writer import to_unit
-
-_BATCH = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Fidelity:
     return real, moments, floor
 
   def run(self, players, key):
-    fakes = draw(self.task, players, key, self.num)
+    fakes = self.task.samples(players, self.num, key)
     logits, fake = self._eyes.look(fakes)
     real, moments, floor = self._real
     yield 'frechet', distances.frechet(distances.moments(fake), moments)
@@ -70,13 +65,3 @@ class Fidelity:
     source = self.task.source(split)
     rows = range(min(num or len(source), len(source)))
     return source.__getitems__(rows)['image'].astype(np.float32) / 255
-
-
-def draw(task: Task, players, key: jax.Array, num: int) -> np.ndarray:
-  """Returns `num` samples in [0, 1], [N, H, W, C]."""
-  sample, parts = task.predict('sample'), []
-  starts = range(0, num, _BATCH)
-  for index in tqdm(starts, 'samples', leave=False, disable=None):
-    key_part = jax.random.fold_in(key, index)
-    parts.append(np.asarray(sample(players, key=key_part, num=_BATCH)))
-  return to_unit(np.concatenate(parts)[:num], task.objective.pixels)

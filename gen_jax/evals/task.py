@@ -14,11 +14,15 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
 from gen_jax.core import Objective, Players
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import Indices, Source
 from gen_jax.errors import InputError, nearest
+from gen_jax.writer import to_unit
+
+_SAMPLES = 500  # in one dispatch
 
 
 class Evaluator(Protocol):
@@ -86,6 +90,37 @@ class Task:
       parts.append([np.asarray(x)[:count] for x in (codes, labels, images)])
     codes, labels, images = map(np.concatenate, zip(*parts, strict=True))
     return codes, labels, images
+
+  def samples(
+    self,
+    players: Players,
+    num: int,
+    key: jax.Array,
+    labels: np.ndarray | None = None,
+  ) -> np.ndarray:
+    """Returns samples in [0, 1], [num, H, W, C], of classes [num] if given."""
+    sample, parts = self.predict('sample'), []
+    starts = range(0, num, _SAMPLES)
+    # Silent where nobody watches, and where it is done at once.
+    quiet = True if len(starts) < 5 else None
+    for start in tqdm(starts, 'samples', leave=False, disable=quiet):
+      asked = {}
+      if labels is not None:  # the last part is filled up
+        part = np.resize(labels[start : start + _SAMPLES], min(num, _SAMPLES))
+        asked = {'labels': part.astype(np.int32)}
+      key_part = jax.random.fold_in(key, start)
+      images = sample(players, key=key_part, num=min(num, _SAMPLES), **asked)
+      parts.append(to_unit(images, self.objective.pixels))
+    return np.concatenate(parts)[:num]
+
+  def check_labelled(self) -> None:
+    """Raises InputError unless samples can be asked for by class."""
+    sample = self.objective.predict_fns().get('sample', lambda: None)
+    if 'labels' not in inspect.signature(sample).parameters:
+      raise InputError(
+        f'config.evals: {type(self.objective).__name__} draws no class that '
+        'it is asked for.'
+      )
 
   def code_size(self, players: Players) -> int:
     """Returns Z, the size of a code."""

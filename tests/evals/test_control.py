@@ -1,0 +1,102 @@
+"""Samples by class: as asked, good to learn from, and not remembered."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
+from gen_jax.evals import yardstick
+from gen_jax.evals.control import LabelAccuracy, Neighbours, TrainOnSamples
+from gen_jax.evals.task import Task
+
+KEY = jax.random.key(0)
+
+
+def bars(labels, noise):
+  """Images of 8x8 with a bright row at 3 times the label."""
+  rows = jnp.arange(8)[None, :, None, None] == 3 * labels[:, None, None, None]
+  return 0.8 * rows + 0.2 * noise
+
+
+class Bars:
+  """Draws the class asked for but for one, which it takes for another."""
+
+  pixels = 'unit'
+
+  def __init__(self, wrong=None):
+    self.wrong = wrong
+
+  def predict_fns(self):
+    def sample(players, *, key, num, labels=None):
+      labels = jnp.arange(num) % 3 if labels is None else labels
+      if self.wrong is not None:
+        labels = jnp.where(labels == self.wrong, (labels + 1) % 3, labels)
+      return bars(labels, jax.random.uniform(key, (num, 8, 8, 1)))
+
+    return {'sample': sample}
+
+
+class Rows:
+  hash, error = 'abc', 0.0
+
+  def look(self, images):
+    return images.sum((2, 3))[:, ::3], images
+
+
+def task(objective):
+  labels = np.arange(600, dtype=np.int32) % 3
+  noise = np.random.default_rng(0).uniform(size=(600, 8, 8, 1))
+  image = np.asarray(bars(jnp.asarray(labels), noise) * 255).astype(np.uint8)
+  arrays = {'image': image, 'label': labels}
+  source = ArraySource('toy', 'train', arrays, ('a', 'b', 'c'))
+  return Task(objective, lambda split: source, Preprocess('unit'))
+
+
+def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
+  monkeypatch.setattr(yardstick, 'load', lambda data, classes: Rows())
+  right, wrong = (
+    dict(LabelAccuracy(task(Bars(w)), num=999).run({}, KEY)) for w in (None, 1)
+  )
+  assert right['accuracy'] == 1
+  assert wrong['accuracy'] == pytest.approx(2 / 3)
+  assert (wrong['accuracy_a'], wrong['accuracy_b']) == (1, 0)
+
+
+@pytest.mark.parametrize('wrong,expected', [(None, 1), (1, 2 / 3)])
+def test_a_classifier_learns_what_the_samples_hold(wrong, expected, capsys):
+  evaluator = TrainOnSamples(task(Bars(wrong)), num=600, steps=60)
+  values = dict(evaluator.run({}, KEY))
+  assert values['accuracy'] == pytest.approx(expected, abs=0.12)
+
+
+def test_a_model_without_classes_is_refused():
+  class Plain(Bars):
+    def predict_fns(self):
+      return {'sample': lambda players, *, key, num: jnp.zeros((num, 8, 8, 1))}
+
+  with pytest.raises(InputError, match='Plain draws no class'):
+    LabelAccuracy(task(Plain()))
+
+
+def test_an_image_that_was_remembered_is_its_own_neighbour():
+  toy = task(Bars())
+
+  class Parrot(Bars):
+    def predict_fns(self):
+      images = toy.source('train').arrays['image'][:4] / 255
+
+      def sample(players, *, key, num):
+        return jnp.asarray(images[:num], jnp.float32)
+
+      return {'sample': sample}
+
+  parrot = task(Parrot())
+  values = dict(Neighbours(parrot, rows=4, columns=2).run({}, KEY))
+  assert values['distance'] == pytest.approx(0, abs=1e-3)
+  sheet = values['neighbours']
+  np.testing.assert_array_equal(sheet[2:10, 2:10], sheet[2:10, 12:20])
+  values = dict(Neighbours(toy, rows=4, columns=2).run({}, KEY))
+  assert values['distance'] > 0.1
