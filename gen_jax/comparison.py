@@ -100,7 +100,10 @@ def draw(
     )
   for others, points in lines.items():
     label = ', '.join(f'{k}={v}' for k, v in others)
-    axes.plot(*zip(*points, strict=True), marker='o', label=label or None)
+    points = list(zip(*points, strict=True))
+    (marks,) = axes.plot(*points, 'o', label=label or None)
+    # Faint, for the values need not have an order that means anything.
+    axes.plot(*points, color=marks.get_color(), alpha=0.3)
   if len(lines) > 1:
     axes.legend()
   axes.set_title(f'labels: {list(results[0].values)[-1]}', fontsize=10)
