@@ -3,75 +3,112 @@
   python -m gen_jax.main --config=configs/stacked_autoencoder.py
 
 A stage for each layer, one for all of them unrolled, and one for the classifier
-on ten labels a class, drawn by the seed. Variants: `scratch` (the last stage
-alone: the same network without pretraining), `test`.
+on ten labels a class, drawn by the seed. What the autoencoder learns to undo is
+a deformation. The classifier's noise is masking, which is also what serves a
+network without pretraining best but for deformations.
+
+Variants: `scratch` (the last stage alone: the same network without
+pretraining), `deform` and `deform_scratch` (the two with deformations as the
+classifier's noise too), `masking` (no deformation anywhere), `test`.
 """
 
 from gen_jax.config import choose, default
+
+LAYERS = ('layer_0', 'layer_1', 'layer_2')
 
 
 def get_config(arg=None):
   """Returns the pretrained classifier, or the variant that `arg` names."""
   config = default()
-  config.batch_size = 256
   config.log_every = 250
-  widths = (500, 250, 30)
-  layers = [f'layer_{index}' for index in range(len(widths))]
 
-  def objective(name, **fields):
+  def objective(name, noise, amount, **fields):
     return dict(
       name=f'stacked_autoencoder.{name}',
       shape=(28, 28, 1),
-      widths=widths,
+      widths=(500, 250, 30),
       classes=10,
       reconstruction='cross_entropy',
       hidden='relu',
       code='linear',
-      noise='masking',
+      noise=noise,
+      amount=amount,
       **fields,
     )
 
-  def adam(learning_rate):
+  def adam(rate):
     return dict(
       name='adam',
-      learning_rate=learning_rate,
+      learning_rate=rate,
       schedule='cosine',
       warmup=0,
       clip_norm=0.0,
     )
 
-  unsupervised = dict(
-    error=dict(name='reconstruction.Error', num=0),
-    reconstructions=dict(name='figures.Reconstructions'),
-  )
-  dictionary = dict(dictionary=dict(name='figures.Dictionary'))
-  scatter = dict(scatter=dict(name='latent_figures.Scatter'))
-  greedy = [
-    {
-      'steps': 500,
-      'objective': objective('GreedyLayer', amount=0.5, index=index),
-      'evals': unsupervised if index else unsupervised | dictionary,
+  def unsupervised(**more):
+    return dict(
+      error=dict(name='reconstruction.Error', num=0),
+      reconstructions=dict(name='figures.Reconstructions'),
+      **more,
+    )
+
+  def pretraining(noise, amount):
+    """The stages before the classifier's."""
+    lowest = {
+      'steps': 300,
+      'objective': objective('GreedyLayer', noise, amount, index=0),
+      'evals': unsupervised(dictionary=dict(name='figures.Dictionary')),
     }
-    for index in range(len(widths))
-  ]
-  unrolled = {
-    'steps': 2000,
-    'objective': objective('Unrolled', amount=0.5),
-    'evals': unsupervised | scatter,
-  }
-  classifier = {
-    'steps': 400,
-    'batch_size': 100,
-    'data.labels_per_class': (10,),
-    'objective': objective('Classifier', amount=0.5),
-    'optim': {name: adam(3e-4) for name in layers} | {'classifier': adam(3e-3)},
-    'evals': dict(error=dict(name='classification.Error', num=0)) | scatter,
-  }
-  config.optim = {name: adam(1e-3) for name in layers}
-  config.stages = (*greedy, unrolled, classifier)
+    higher = [
+      {
+        'steps': 300,
+        'objective': objective('GreedyLayer', 'masking', 0.3, index=index),
+        'evals': unsupervised(),
+      }
+      for index in (1, 2)
+    ]
+    unrolled = {
+      'steps': 3000,
+      'objective': objective('Unrolled', noise, amount),
+      'evals': unsupervised(scatter=dict(name='figures.Scatter')),
+    }
+    return lowest, *higher, unrolled
+
+  def classifier(noise, amount, rate, steps):
+    """The last stage; `rate` is the learning rate of the layers."""
+    optim = {name: adam(rate) for name in LAYERS}
+    return {
+      'steps': 400,
+      'batch_size': 100,
+      'data.labels_per_class': (10,),
+      'objective': objective('Classifier', noise, amount),
+      'optim': {**optim, 'classifier': adam(3e-3)},
+      'evals': dict(
+        classification=dict(name='classification.Error', num=0),
+        scatter=dict(name='figures.Scatter'),
+      ),
+    }
+
+  masked, deformed = ('masking', 0.5), ('deformation', 2.5)
+  config.optim = {name: adam(2e-3) for name in LAYERS}
+  # Under noise that it was not pretrained with, the code is best left alone;
+  # without pretraining the layers need their full rate.
+  last = classifier(*masked, rate=1e-5, steps=400)
+  config.stages = (*pretraining(*deformed), last)
 
   def scratch():
-    config.stages = (classifier,)
+    config.stages = (classifier(*masked, rate=1e-3, steps=400),)
+
+  def deform():
+    last = classifier(*deformed, rate=1e-3, steps=1000)
+    config.stages = (*pretraining(*deformed), last)
+
+  def deform_scratch():
+    config.stages = (classifier(*deformed, rate=1e-3, steps=1000),)
+
+  def masking():
+    last = classifier(*masked, rate=3e-4, steps=400)
+    config.stages = (*pretraining(*masked), last)
 
   def test():
     config.log_every = 3
@@ -82,5 +119,6 @@ def get_config(arg=None):
       stage['batch_size'] = 8
       stage['objective']['widths'] = (16, 12, 4)
 
-  choose(arg, dict(scratch=scratch, test=test))
+  variants = (scratch, deform, deform_scratch, masking, test)
+  choose(arg, {f.__name__: f for f in variants})
   return config

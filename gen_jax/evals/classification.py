@@ -44,7 +44,7 @@ class Error:
       guesses.append(guess[:count])
     truth, guesses = np.concatenate(truth), np.concatenate(guesses)
     share = float(np.mean(truth != guesses))
-    yield 'percent', 100 * share
+    yield 'error_percent', 100 * share
     yield 'standard_error', 100 * (share * (1 - share) / len(truth)) ** 0.5
     yield 'images', len(truth)
     names = self.task.source(self.split).classes

@@ -33,30 +33,46 @@ def salt_and_pepper(
 
 
 def deformation(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
-  """Shifts, stretches and slants each image by a draw of its own.
+  """Shifts, stretches, slants and bends each image by a draw of its own.
 
-  Up and down and to each side by at most `amount` pixels; a stretch along each
-  axis that moves the border by at most 2/3 of that; a slant that moves the top
-  and the bottom row by at most twice that, as handwriting is slanted most of
-  all. Each is uniform. Pixels from outside are 0, those between are
-  interpolated linearly.
+  Uniform: shifts by at most `amount` pixels each way, stretches that move the
+  border by at most 2/3 of that, and a slant that moves the top and the bottom
+  row by at most twice that, as handwriting is slanted most of all. To these
+  comes a smooth random field (Simard et al. 2003, section 2), with 0.6 `amount`
+  as the standard deviation of either component and a sixth of the side as its
+  width. Pixels from outside are 0; those between are interpolated linearly.
   """
-  _, height, width, _ = images.shape
-  draw = amount * jax.random.uniform(
-    key, (5, len(images), 1), images.dtype, minval=-1, maxval=1
+  count, height, width, _ = images.shape
+  key_affine, key_field = jax.random.split(key)
+  affine = amount * jax.random.uniform(
+    key_affine, (5, count, 1, 1), minval=-1, maxval=1
   )
-  shift_y, shift_x, stretch_y, stretch_x, slant = draw  # [B, 1] each
-  rows, columns = _centred(height), _centred(width)
-  half_y, half_x = (max((n - 1) / 2, 1) for n in (height, width))
+  shift_y, shift_x, stretch_y, stretch_x, slant = affine  # [B, 1, 1] each
+  knots = jax.random.normal(key_field, (2, count, _KNOTS, _KNOTS))
+  field = jnp.einsum('yg,cbgh,xh->cbyx', _bumps(height), knots, _bumps(width))
+  bend_y, bend_x = 0.6 * amount * field  # [B, H, W] each
 
   # Where each pixel comes from: first its row, then, by row, its column.
-  from_row = rows * (1 + 2 / 3 * stretch_y / half_y) + shift_y  # [B, H]
-  images = jnp.einsum('boi,biwc->bowc', _between(from_row, rows), images)
-  start = shift_x + 2 * slant / half_y * rows  # [B, H]
-  stretched = columns * (1 + 2 / 3 * stretch_x / half_x)  # [B, W]
-  from_column = start[:, :, None] + stretched[:, None]  # [B, H, W]
-  weights = _between(from_column, columns)
-  return jnp.einsum('bhoi,bhic->bhoc', weights, images)
+  rows, columns = _centred(height)[:, None], _centred(width)
+  end_y, end_x = max((height - 1) / 2, 1), max((width - 1) / 2, 1)
+  y = rows * (1 + 2 / 3 * stretch_y / end_y) + shift_y + bend_y
+  weights = _between(y, rows[:, 0])  # [B, H, W, H]
+  images = jnp.einsum('byxi,bixc->byxc', weights, images)
+  x = columns * (1 + 2 / 3 * stretch_x / end_x) + shift_x + bend_x
+  x += 2 * slant / end_y * rows
+  return jnp.einsum('byxi,byic->byxc', _between(x, columns), images)
+
+
+_KNOTS = 6  # of the smooth field, along a side
+
+
+def _bumps(size):
+  """Gaussians at the knots, [size, knots], of squares that sum to 1."""
+  place = jnp.arange(size)[:, None] / max(size - 1, 1)  # in [0, 1]
+  bumps = jnp.exp(
+    -0.5 * jnp.square(_KNOTS * (place - jnp.linspace(0, 1, _KNOTS)))
+  )
+  return bumps / jnp.linalg.norm(bumps, axis=1, keepdims=True)
 
 
 def _centred(size):

@@ -42,7 +42,7 @@ def test_the_error_counts_each_image_once():
   for batch_size in (10, 25):
     evaluator = Error(evaluator.task, batch_size=batch_size)
     values = dict(evaluator.run({}, KEY))
-    assert values['percent'] == pytest.approx(8)
+    assert values['error_percent'] == pytest.approx(8)
     expected = 100 * (0.08 * 0.92) ** 0.5 / 5
     assert values['standard_error'] == pytest.approx(expected)
     assert values['images'] == 25
