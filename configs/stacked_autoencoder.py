@@ -78,7 +78,7 @@ def get_config(arg=None):
     """The last stage; `rate` is the learning rate of the layers."""
     optim = {name: adam(rate) for name in LAYERS}
     return {
-      'steps': 400,
+      'steps': steps,
       'batch_size': 100,
       'data.labels_per_class': (10,),
       'objective': objective('Classifier', noise, amount),
