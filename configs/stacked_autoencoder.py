@@ -4,12 +4,13 @@
 
 A stage for each layer, one for all of them unrolled, and one for the classifier
 on ten labels a class, drawn by the seed. What the autoencoder learns to undo is
-a deformation. The classifier's noise is masking, which is also what serves a
-network without pretraining best but for deformations.
+a deformation; the classifier's noise is masking. On two busy cores: 3 minutes.
 
-Variants: `scratch` (the last stage alone: the same network without
-pretraining), `deform` and `deform_scratch` (the two with deformations as the
-classifier's noise too), `masking` (no deformation anywhere), `test`.
+Test error in percent, median of seeds 0 to 4: 10.65, and 23.76 of `scratch`,
+the last stage alone with its own learning rate. That half is owed to what the
+noise knows: where the classifier's noise is a deformation too (`deform` and
+`deform_scratch`), a network from scratch comes down as well, to within about a
+point of the pretrained one. `masking` has no deformation anywhere. `test`.
 """
 
 from gen_jax.config import choose, default
