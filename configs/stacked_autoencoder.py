@@ -13,7 +13,7 @@ noise knows: where the classifier's noise is a deformation too (`deform` and
 point of the pretrained one. `masking` has no deformation anywhere. `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 LAYERS = ('layer_0', 'layer_1', 'layer_2')
 
@@ -71,7 +71,7 @@ def get_config(arg=None):
     unrolled = {
       'steps': 3000,
       'objective': objective('Unrolled', noise, amount),
-      'evals': unsupervised(scatter=dict(name='figures.Scatter')),
+      'evals': unsupervised(scatter=dict(name='latent_figures.Scatter')),
     }
     return lowest, *higher, unrolled
 
@@ -86,7 +86,7 @@ def get_config(arg=None):
       'optim': {**optim, 'classifier': adam(3e-3)},
       'evals': dict(
         classification=dict(name='classification.Error', num=0),
-        scatter=dict(name='figures.Scatter'),
+        scatter=dict(name='latent_figures.Scatter'),
       ),
     }
 
@@ -112,9 +112,7 @@ def get_config(arg=None):
     config.stages = (*pretraining(*masked), last)
 
   def test():
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+    tiny(config)
     for stage in config.stages:
       stage['steps'] = 3
       stage['batch_size'] = 8

@@ -1,11 +1,10 @@
 """How often a classifier is wrong."""
 
 import dataclasses
-import io
 
 import numpy as np
-from PIL import Image
 
+from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Task
 
@@ -58,13 +57,7 @@ def _confusion(truth, guesses, names):
   wrong = np.where(np.eye(size, dtype=bool), 0, counts)
   names = [names[i] if i < len(names) else str(i) for i in range(size)]
 
-  # No pyplot: its global state and windows have no place in a training run.
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(7, 6), dpi=100, layout='constrained')
-  FigureCanvasAgg(figure)
-  axes = figure.add_subplot()
+  figure, axes = plot.chart(xlabel='taken for', ylabel='class')
   # Coloured by the mistakes alone, which the diagonal would drown.
   image = axes.imshow(wrong, cmap='Blues')
   dark = 0.6 * max(wrong.max(), 1)
@@ -72,10 +65,7 @@ def _confusion(truth, guesses, names):
     colour = 'white' if wrong[row, column] > dark else 'black'
     text = str(counts[row, column])
     axes.text(column, row, text, ha='center', va='center', color=colour)
-  axes.set(xlabel='taken for', ylabel='class')
   axes.set_xticks(range(size), names)
   axes.set_yticks(range(size), names)
   figure.colorbar(image, label='mistakes')
-  file = io.BytesIO()
-  figure.savefig(file, format='png')
-  return np.asarray(Image.open(file).convert('RGB'))
+  return plot.pixels(figure)

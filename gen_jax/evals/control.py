@@ -87,7 +87,7 @@ class TrainOnSamples:
       config = yardstick.make_config(data, classes)
       config.steps = self.steps
       _, latest = train(config, pathlib.Path(folder) / 'classifier')
-    yield 'accuracy', 1 - latest['error/percent'] / 100
+    yield 'accuracy', 1 - latest['classification/error_percent'] / 100
 
 
 @dataclasses.dataclass(frozen=True)

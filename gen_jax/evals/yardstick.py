@@ -52,7 +52,7 @@ def make_config(data: Mapping[str, Any], classes: int) -> ConfigDict:
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
   )
   config.ema.model = 0.999
-  config.evals = dict(error=dict(name='classification.Error', every=0))
+  config.evals = dict(classification=dict(name='classification.Error', every=0))
   return config
 
 
@@ -108,7 +108,7 @@ def _load(text: str) -> Yardstick:
     digest.update(np.asarray(leaf).tobytes())
   return Yardstick(
     hash=digest.hexdigest()[:12],
-    error=latest['error/percent'],
+    error=latest['classification/error_percent'],
     players=players,
     predict=make_task(experiment).predict,
   )

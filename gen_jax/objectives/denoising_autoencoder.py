@@ -14,9 +14,9 @@ class DenoisingAutoencoder(Autoencoder):
   """Sees a corrupted image, and is to give back the clean one.
 
   Attributes:
-    noise: 'gaussian', 'masking' or 'salt_and_pepper'.
-    amount: standard deviation of the Gaussian, for pixels in [0, 1], or the
-      probability that a pixel is hit.
+    noise: 'gaussian', 'masking', 'salt_and_pepper' or 'deformation'.
+    amount: standard deviation of the Gaussian, for pixels in [0, 1], the
+      probability that a pixel is hit, or the reach of a deformation, in pixels.
   """
 
   noise: str = 'gaussian'
