@@ -84,8 +84,7 @@ class TrainOnSamples:
         test_label=real['label'],
       )
       data = {**config_lib.default().data, 'name': 'npz', 'path': str(file)}
-      config = yardstick.make_config(data, classes)
-      config.steps = self.steps
+      config = yardstick.make_config(data, classes, self.steps)
       _, latest = train(config, pathlib.Path(folder) / 'classifier')
     yield 'accuracy', 1 - latest['classification/error_percent'] / 100
 

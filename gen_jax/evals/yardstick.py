@@ -22,15 +22,18 @@ from gen_jax.core import averaged
 _BATCH = 500
 
 
-def make_config(data: Mapping[str, Any], classes: int) -> ConfigDict:
+def make_config(
+  data: Mapping[str, Any], classes: int, steps: int = 6000
+) -> ConfigDict:
   """Returns the config of the classifier of a data set.
 
   Args:
     data: the group `data` of a config; grey values, no flips, all labels.
     classes: K.
+    steps: of training.
   """
   config = config_lib.default()
-  config.steps = 6000
+  config.steps = steps
   config.log_every = 500
   config.checkpoint.update(every=0, keep=1)
   config.data = dict(data)
@@ -51,7 +54,7 @@ def make_config(data: Mapping[str, Any], classes: int) -> ConfigDict:
   config.optim.model = dict(
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
   )
-  config.ema.model = 0.999
+  config.ema.model = max(1 - 10 / steps, 0.0)  # over a tenth of the steps
   config.evals = dict(classification=dict(name='classification.Error', every=0))
   return config
 

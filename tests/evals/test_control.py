@@ -15,13 +15,15 @@ from gen_jax.evals.task import Task
 KEY = jax.random.key(0)
 
 
-def bars(labels, noise):
-  """Images of 8x8 with a bright row at 3 times the label."""
-  rows = jnp.arange(8)[None, :, None, None] == 3 * labels[:, None, None, None]
-  return 0.8 * rows + 0.2 * noise
+def stripes(labels, noise):
+  """Images of 16x16 with lines across, with lines down, or without any."""
+  lines = jnp.arange(16) // 4 % 2
+  across = jnp.broadcast_to(lines[:, None], (16, 16))
+  kinds = jnp.stack([across, across.T, jnp.zeros((16, 16))])
+  return 0.6 * kinds[labels][..., None] + 0.3 * noise
 
 
-class Bars:
+class Stripes:
   """Draws the class asked for but for one, which it takes for another."""
 
   pixels = 'unit'
@@ -34,31 +36,35 @@ class Bars:
       labels = jnp.arange(num) % 3 if labels is None else labels
       if self.wrong is not None:
         labels = jnp.where(labels == self.wrong, (labels + 1) % 3, labels)
-      return bars(labels, jax.random.uniform(key, (num, 8, 8, 1)))
+      return stripes(labels, jax.random.uniform(key, (num, 16, 16, 1)))
 
     return {'sample': sample}
 
 
-class Rows:
+class Edges:
   hash, error = 'abc', 0.0
 
   def look(self, images):
-    return images.sum((2, 3))[:, ::3], images
+    down, right = (
+      np.abs(np.diff(images, axis=axis)).mean((1, 2, 3)) for axis in (1, 2)
+    )
+    return np.stack([down - right, right - down, 0 * down + 0.05], 1), images
 
 
 def task(objective):
   labels = np.arange(600, dtype=np.int32) % 3
-  noise = np.random.default_rng(0).uniform(size=(600, 8, 8, 1))
-  image = np.asarray(bars(jnp.asarray(labels), noise) * 255).astype(np.uint8)
+  noise = np.random.default_rng(0).uniform(size=(600, 16, 16, 1))
+  image = np.asarray(stripes(jnp.asarray(labels), noise) * 255).astype(np.uint8)
   arrays = {'image': image, 'label': labels}
   source = ArraySource('toy', 'train', arrays, ('a', 'b', 'c'))
   return Task(objective, lambda split: source, Preprocess('unit'))
 
 
 def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
-  monkeypatch.setattr(yardstick, 'load', lambda data, classes: Rows())
+  monkeypatch.setattr(yardstick, 'load', lambda data, classes: Edges())
   right, wrong = (
-    dict(LabelAccuracy(task(Bars(w)), num=999).run({}, KEY)) for w in (None, 1)
+    dict(LabelAccuracy(task(Stripes(w)), num=999).run({}, KEY))
+    for w in (None, 1)
   )
   assert right['accuracy'] == 1
   assert wrong['accuracy'] == pytest.approx(2 / 3)
@@ -67,24 +73,24 @@ def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
 
 @pytest.mark.parametrize('wrong,expected', [(None, 1), (1, 2 / 3)])
 def test_a_classifier_learns_what_the_samples_hold(wrong, expected, capsys):
-  evaluator = TrainOnSamples(task(Bars(wrong)), num=600, steps=60)
+  evaluator = TrainOnSamples(task(Stripes(wrong)), num=600, steps=100)
   values = dict(evaluator.run({}, KEY))
   assert values['accuracy'] == pytest.approx(expected, abs=0.12)
 
 
 def test_a_model_without_classes_is_refused():
-  class Plain(Bars):
+  class Plain(Stripes):
     def predict_fns(self):
-      return {'sample': lambda players, *, key, num: jnp.zeros((num, 8, 8, 1))}
+      return {'sample': lambda players, *, key, num: jnp.zeros((num, 16, 16, 1))}
 
   with pytest.raises(InputError, match='Plain draws no class'):
     LabelAccuracy(task(Plain()))
 
 
 def test_an_image_that_was_remembered_is_its_own_neighbour():
-  toy = task(Bars())
+  toy = task(Stripes())
 
-  class Parrot(Bars):
+  class Parrot(Stripes):
     def predict_fns(self):
       images = toy.source('train').arrays['image'][:4] / 255
 
@@ -97,6 +103,6 @@ def test_an_image_that_was_remembered_is_its_own_neighbour():
   values = dict(Neighbours(parrot, rows=4, columns=2).run({}, KEY))
   assert values['distance'] == pytest.approx(0, abs=1e-3)
   sheet = values['neighbours']
-  np.testing.assert_array_equal(sheet[2:10, 2:10], sheet[2:10, 12:20])
+  np.testing.assert_array_equal(sheet[2:18, 2:18], sheet[2:18, 20:36])
   values = dict(Neighbours(toy, rows=4, columns=2).run({}, KEY))
   assert values['distance'] > 0.1
