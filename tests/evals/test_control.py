@@ -71,11 +71,12 @@ def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
   assert (wrong['accuracy_a'], wrong['accuracy_b']) == (1, 0)
 
 
-@pytest.mark.parametrize('wrong,expected', [(None, 1), (1, 2 / 3)])
-def test_a_classifier_learns_what_the_samples_hold(wrong, expected, capsys):
+# Of the class that is drawn as another one nothing can be learned.
+@pytest.mark.parametrize('wrong,low,high', [(None, 0.85, 1), (1, 0, 0.7)])
+def test_a_classifier_learns_what_the_samples_hold(wrong, low, high, capsys):
   evaluator = TrainOnSamples(task(Stripes(wrong)), num=600, steps=100)
   values = dict(evaluator.run({}, KEY))
-  assert values['accuracy'] == pytest.approx(expected, abs=0.12)
+  assert low <= values['accuracy'] <= high
 
 
 def test_a_model_without_classes_is_refused():
