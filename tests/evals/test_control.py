@@ -82,7 +82,9 @@ def test_a_classifier_learns_what_the_samples_hold(wrong, low, high, capsys):
 def test_a_model_without_classes_is_refused():
   class Plain(Stripes):
     def predict_fns(self):
-      return {'sample': lambda players, *, key, num: jnp.zeros((num, 16, 16, 1))}
+      return {
+        'sample': lambda players, *, key, num: jnp.zeros((num, 16, 16, 1))
+      }
 
   with pytest.raises(InputError, match='Plain draws no class'):
     LabelAccuracy(task(Plain()))
