@@ -1,0 +1,69 @@
+"""Penalties on the gradient of a judge's score in its input.
+
+A score function maps `[B, ...] -> [B]`, each score a function of its own
+example alone. That excludes batch normalisation in the judge (Gulrajani et al.
+2017, section 4): with it a penalty would not be of one example.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+ScoreFn = Callable[[jax.Array], jax.Array]
+
+
+def gradient_penalty(
+  score_fn: ScoreFn, x: jax.Array, target: float = 1.0, one_sided: bool = False
+) -> jax.Array:
+  """(|grad D(x)| - target)^2, [B] (Gulrajani et al. 2017, eq. 3).
+
+  Args:
+    score_fn: D, [B, ...] -> [B].
+    x: where the gradient is taken, [B, ...]; `interpolates` in WGAN-GP,
+      `perturbed` in DRAGAN.
+    target: the norm that costs nothing.
+    one_sided: only a larger norm costs, max(0, |grad D| - target)^2.
+  """
+  excess = jnp.sqrt(_positive(squares := _squares(score_fn, x)))
+  # Where the gradient is 0 the norm has none: its subgradient 0 is taken.
+  excess = jnp.where(squares > 0, excess, 0.0) - target
+  return jnp.square(jax.nn.relu(excess) if one_sided else excess)
+
+
+def zero_centred(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
+  """1/2 |grad D(x)|^2, [B] (Mescheder et al. 2018, eq. 9).
+
+  Their R1 takes it on the data and R2 (eq. 10) on the generator's images; both
+  are multiplied by gamma, 10 in the paper.
+  """
+  return 0.5 * _squares(score_fn, x)
+
+
+def interpolates(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
+  """Points e x + (1 - e) x~ of the lines between pairs, [B, ...].
+
+  e is uniform in [0, 1], one for each pair (Gulrajani et al. 2017, algorithm
+  1).
+  """
+  mix = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
+  return mix * real + (1 - mix) * fake
+
+
+def perturbed(key: jax.Array, x: jax.Array, deviation: float) -> jax.Array:
+  """x + d, d from N(0, deviation^2), [B, ...]: the neighbourhood of the data.
+
+  DRAGAN (Kodali et al. 2017) penalises there, with `target` 1.
+  """
+  return x + deviation * jax.random.normal(key, x.shape, x.dtype)
+
+
+def _squares(score_fn, x):
+  """Squared norms of the gradients, [B]."""
+  # The gradient of the sum holds every example's own gradient.
+  gradients = jax.grad(lambda x: jnp.sum(score_fn(x)))(x)
+  return jnp.sum(jnp.square(gradients).reshape(len(x), -1), axis=-1)
+
+
+def _positive(squares):
+  return jnp.where(squares > 0, squares, 1.0)

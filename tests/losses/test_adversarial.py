@@ -1,0 +1,129 @@
+"""Adversarial losses against closed forms in float64 and against PyTorch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_expit
+
+from gen_jax.losses.adversarial import LOSSES
+
+LOGITS = np.array([-30.0, -4.0, -0.3, 0.0, 0.5, 2.0, 30.0])
+
+# (real, fake, gen) of a logit, in terms of D = s(l) or of the output itself.
+CLOSED = {
+  'minimax': (
+    lambda x: -log_expit(x),
+    lambda x: -log_expit(-x),
+    lambda x: log_expit(-x),
+  ),
+  'non_saturating': (
+    lambda x: -log_expit(x),
+    lambda x: -log_expit(-x),
+    lambda x: -log_expit(x),
+  ),
+  'least_squares': (
+    lambda x: (x - 1) ** 2 / 2,
+    lambda x: x**2 / 2,
+    lambda x: (x - 1) ** 2 / 2,
+  ),
+  'wasserstein': (lambda x: -x, lambda x: x, lambda x: -x),
+  'hinge': (
+    lambda x: np.maximum(0, 1 - x),
+    lambda x: np.maximum(0, 1 + x),
+    lambda x: -x,
+  ),
+}
+
+
+def terms(name):
+  loss = LOSSES[name]
+  return {'real': loss.real, 'fake': loss.fake, 'gen': loss.gen}
+
+
+def slope(fn, logit):
+  return float(jax.grad(fn)(jnp.float32(logit)))
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_each_term_is_its_closed_form_and_keeps_the_batch(name):
+  for fn, expected in zip(terms(name).values(), CLOSED[name], strict=True):
+    out = fn(jnp.asarray(LOGITS, jnp.float32))
+    assert out.shape == LOGITS.shape
+    np.testing.assert_allclose(out, expected(LOGITS), rtol=1e-5, atol=1e-30)
+
+
+def test_cross_entropies_and_gradients_are_those_of_pytorch():
+  torch = pytest.importorskip('torch')
+  bce = torch.nn.functional.binary_cross_entropy_with_logits
+  loss = LOSSES['non_saturating']
+  for label, fn in (
+    (1.0, loss.real),
+    (0.9, lambda x: loss.real(x, 0.9)),
+    (0.0, loss.fake),
+    (1.0, loss.gen),
+  ):
+    x = torch.tensor(LOGITS, requires_grad=True)
+    expected = bce(x, torch.full_like(x, label), reduction='none')
+    (grad,) = torch.autograd.grad(expected.sum(), x)
+    ours = jnp.asarray(LOGITS, jnp.float32)
+    np.testing.assert_allclose(
+      fn(ours), expected.detach(), rtol=1e-5, atol=1e-12
+    )
+    np.testing.assert_allclose(
+      jax.grad(lambda x, fn=fn: fn(x).sum())(ours), grad, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_losses_and_gradients_are_finite_at_any_logit(name):
+  far = jnp.array([-1e4, -100.0, 0.0, 100.0, 1e4], jnp.float32)
+  for fn in terms(name).values():
+    value, vjp = jax.vjp(fn, far)
+    assert np.all(np.isfinite(value))
+    assert np.all(np.isfinite(vjp(jnp.ones_like(far))[0]))
+
+
+def test_a_sure_and_wrong_judge_pays_its_logit():
+  loss = LOSSES['minimax']
+  assert float(loss.real(jnp.float32(-1e4))) == 1e4
+  assert float(loss.fake(jnp.float32(1e4))) == 1e4
+
+
+def test_only_the_minimax_generator_is_stuck_where_the_judge_is_sure():
+  assert abs(slope(LOSSES['minimax'].gen, -20)) < 1e-8
+  assert slope(LOSSES['non_saturating'].gen, -20) == pytest.approx(-1)
+  for name in ('least_squares', 'wasserstein', 'hinge'):
+    assert slope(LOSSES[name].gen, -20) <= -1
+
+
+@pytest.mark.parametrize(
+  'name,judge,optimum',
+  [
+    ('minimax', lambda p, q: np.log(p / q), 2 * np.log(2)),
+    ('non_saturating', lambda p, q: np.log(p / q), 2 * np.log(2)),
+    ('least_squares', lambda p, q: p / (p + q), 1 / 4),
+  ],
+)
+def test_the_judge_of_the_docstring_is_the_best(name, judge, optimum):
+  loss = LOSSES[name]
+  for p, q in ((0.5, 0.5), (0.2, 0.7)):
+
+    def cost(x, p=p, q=q):
+      return p * loss.real(x) + q * loss.fake(x)
+
+    assert slope(cost, judge(p, q)) == pytest.approx(0, abs=1e-6)
+  at_rest = jnp.float32(judge(0.5, 0.5))
+  assert float(loss.real(at_rest) + loss.fake(at_rest)) == pytest.approx(
+    optimum
+  )
+  assert float(at_rest) == loss.boundary
+
+
+def test_smoothing_moves_the_best_judge_to_a_finite_logit():
+  real = LOSSES['minimax'].real
+  assert slope(lambda x: real(x, 0.9), np.log(9)) == pytest.approx(0, abs=1e-6)
+  real = LOSSES['least_squares'].real
+  assert slope(lambda x: real(x, 0.9), 0.9) == 0
+  labelled = {name for name, loss in LOSSES.items() if loss.labels}
+  assert labelled == {'minimax', 'non_saturating', 'least_squares'}
