@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from gen_jax import cli, runtime, workdir
+from gen_jax import cli, plot, runtime, workdir
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
 from gen_jax.evals import mixture
 from gen_jax.evals.suite import make_task
-from gen_jax.writer import grid, save_image, to_uint8
+from gen_jax.writer import save_image, to_uint8
 
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
 _COMPONENTS = 50
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--out',
     default='samples.png',
-    help='a grid (.png), or uint8 images [N, H, W, C] (.npz)',
+    help='a picture (.png), or uint8 images [N, H, W, C] (.npz); of points '
+    'float32 [N, 1, 1, 2]',
   )
   args = parser.parse_args(argv)
   return cli.run(lambda: sample(args))
@@ -65,16 +66,17 @@ def sample(args: argparse.Namespace) -> None:
     for index in range(-(-args.num // _BATCH))
   ]
   pixels = experiment.objective.pixels
-  images = np.concatenate([to_uint8(x, pixels) for x in parts])
-  images = images[: args.num]
+  images = np.concatenate([np.asarray(x) for x in parts])[: args.num]
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == '.npz':
+      if not plot.is_points(images):
+        images = to_uint8(images, pixels)
       np.savez_compressed(
         out, images=images, step=int(state.step), seed=args.seed
       )
     else:
-      save_image(out, grid(images))
+      save_image(out, plot.draw(images, pixels))
   except OSError as error:
     raise InputError(f'--out={out}: {error.strerror}.') from error
   print(f'{out}: {args.num} samples of step {int(state.step)}')

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, runtime, stages, workdir
+from gen_jax import parallel, plot, runtime, stages, workdir
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
@@ -21,7 +21,7 @@ from gen_jax.monitor import Best, Log, Pace
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
-from gen_jax.writer import Writer, grid, to_uint8
+from gen_jax.writer import Writer
 
 
 def train(
@@ -187,8 +187,7 @@ class _Stage:
     batch = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
     batch = self.experiment.preprocess(batch, stream(self.config.seed, 'eval'))
     pixels = self.experiment.objective.pixels
-    images = grid(to_uint8(batch['image'], pixels))
-    self.writer.image(None, 'reals', images)
+    self.writer.image(None, 'reals', plot.draw(batch['image'], pixels))
 
   # When something happens: at multiples of its cadence and at the end.
 

@@ -24,7 +24,8 @@ class Source(Protocol):
   """Random access to the examples of one split.
 
   Fields: 'image' uint8 [H, W, C] and, in a labelled set, 'label' int32 [],
-  an index into `classes`.
+  an index into `classes`. A point of the plane is an 'image' float32 [1, 1, 2],
+  which the networks see as it is.
   """
 
   classes: tuple[str, ...]  # names by label; empty without labels
@@ -133,7 +134,7 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
 
   Args:
     name: a module of `gen_jax.data` that defines `load`: 'mnist', 'emoji',
-      'tfds', 'folder'.
+      'tfds', 'folder', 'patches', 'toy'.
     split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
       'train[:90%]'.
     **fields: the arguments of that module's `load`.
@@ -191,7 +192,8 @@ def check_indices(indices: Indices, size: int) -> np.ndarray:
 def describe(source: Source, name: str, split: str) -> str:
   """Returns a line such as 'mnist train: 60000 x 28x28x1, 10 classes'."""
   shape = 'x'.join(map(str, source.fields['image'][0]))
-  line = f'{name} {split}: {len(source)} images of {shape}'
+  what = 'points' if shape == '1x1x2' else f'images of {shape}'
+  line = f'{name} {split}: {len(source)} {what}'
   if source.classes:
     count = len(source.classes)
     shown = ', '.join(source.classes[:10]) + (', ...' if count > 10 else '')

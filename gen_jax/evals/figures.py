@@ -5,13 +5,14 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax import plot
 from gen_jax.evals.task import Task
 from gen_jax.writer import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """A grid of draws from the model."""
+  """Draws from the model: a grid of images, or a scatter of points."""
 
   task: Task
   num: int = 64
@@ -21,7 +22,7 @@ class Samples:
   def run(self, players, key):
     sample = self.task.predict('sample')
     images = sample(players, key=key, num=self.num)
-    yield 'samples', grid(to_uint8(images, self.task.objective.pixels))
+    yield 'samples', plot.draw(images, self.task.objective.pixels)
 
 
 @dataclasses.dataclass(frozen=True)

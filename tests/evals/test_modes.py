@@ -1,0 +1,57 @@
+"""Coverage of modes, for samplers whose scores are known."""
+
+import numpy as np
+import pytest
+
+from gen_jax import plot
+from gen_jax.data import toy
+from gen_jax.evals.modes import measure
+
+GRID = toy.find('grid')
+
+
+def draw(num, modes=range(25), scale=1.0, seed=0):
+  rng = np.random.default_rng(seed)
+  mode = rng.choice(list(modes), num)
+  noise = scale * GRID.deviation * rng.normal(size=(num, 2))
+  return np.array(GRID.centres)[mode] + noise
+
+
+def test_exact_samples():
+  values = measure(draw(100_000), GRID)
+  assert values['covered'] == 25
+  assert values['high_quality'] == pytest.approx(1 - np.exp(-4.5), abs=0.002)
+  assert values['reverse_kl'] == pytest.approx(0, abs=0.001)
+  assert values['spread'] == pytest.approx(1, abs=0.01)
+  values = measure(draw(2500), GRID)
+  assert values['reverse_kl'] == pytest.approx(24 / 5000, abs=0.004)
+
+
+def test_modes_that_are_missing():
+  values = measure(draw(20_000, modes=range(5)), GRID)
+  assert values['covered'] == 5
+  assert values['reverse_kl'] == pytest.approx(np.log(5), abs=0.01)
+
+
+def test_samples_that_are_too_wide_or_too_narrow():
+  wide, narrow = (measure(draw(20_000, scale=s), GRID) for s in (2.0, 0.5))
+  assert wide['high_quality'] == pytest.approx(1 - np.exp(-4.5 / 4), abs=0.01)
+  assert narrow['high_quality'] == pytest.approx(1, abs=1e-3)
+  assert narrow['spread'] == pytest.approx(0.25 / 0.9494, rel=0.02)
+  assert wide['spread'] > 1.3
+
+
+def test_samples_of_no_mode_count_for_nothing():
+  values = measure(np.full((100, 2), 1.0), GRID)
+  assert values == {
+    'covered': 0,
+    'high_quality': 0,
+    'reverse_kl': pytest.approx(np.log(25)),
+  }
+
+
+def test_the_figure_shows_samples_on_data():
+  data = draw(200).reshape(-1, 1, 1, 2)
+  picture = plot.scatter(data[:100], behind=data)
+  assert picture.ndim == 3 and picture.dtype == np.uint8
+  assert plot.draw(data, 'unit').shape == picture.shape
