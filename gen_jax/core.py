@@ -32,6 +32,8 @@ Players = Mapping[str, Mapping[str, Any]]
 #   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
 #   'features':     (players, batch) -> [B, F]
 #   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
+#   'discriminate': (players, batch) -> logits [B], or scores; the larger, the
+#                   more an image looks like data to the judge
 #   'sampling_probabilities': (players, batch) -> [B], of sum 1
 PredictFn = Callable[..., Any]
 

@@ -1,0 +1,166 @@
+"""Convolutional generators and judges (Radford et al. 2015).
+
+A generator maps codes [B, Z] to images [B, H, W, C] in [-1, 1], a judge images
+to logits [B]; both take `train`, which says whether statistics are those of the
+batch.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError
+from gen_jax.models.conv import Conv, ConvTranspose
+from gen_jax.models.normalisation import Normalised
+
+# N(0, .02) for all weights (section 4); the authors' program has it for the
+# scales too, around 1.
+_STD = 0.02
+_INIT = nn.initializers.normal(_STD)
+
+
+class Generator(nn.Module):
+  """A small map from the code, then transposed convolutions of stride 2.
+
+  Batch normalisation and rectifiers after each layer but the last, tanh after
+  that (section 3). The paper's, for 64 pixels, has maps of 1024, 512, 256 and
+  128 channels from 4x4 on; 32 pixels take one level fewer, and 28 two levels
+  from 7x7 on.
+
+  Attributes:
+    shape: of an image, (H, W, C).
+    channels: of each map before the image; H and W are multiples of
+      2^len(channels).
+    kernel: size of the kernels, in pixels.
+    normalise: 'batch', or '' for none.
+  """
+
+  shape: tuple[int, int, int]
+  channels: tuple[int, ...] = (1024, 512, 256, 128)
+  kernel: int = 5
+  normalise: str = 'batch'
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
+    height, width, depth = self.shape
+    scale = 2 ** len(self.channels)
+    if height % scale or width % scale:
+      raise InputError(
+        f'dcgan.Generator: {height}x{width} pixels are not a multiple of '
+        f'{scale}, the scale of {len(self.channels)} levels: take fewer '
+        '`channels`.'
+      )
+    first, *others = self.channels
+    size = height // scale, width // scale, first
+    kernel = (self.kernel, self.kernel)
+    common = dict(kernel_init=_INIT, dtype=self.dtype)
+    hidden = dict(use_bias=self.normalise != 'batch', **common)
+    layers = [
+      # Made a map before it is normalised: the statistics are of channels.
+      nn.Sequential(
+        [
+          nn.Dense(size[0] * size[1] * first, **hidden),
+          lambda x: x.reshape(-1, *size),
+        ]
+      ),
+      *(ConvTranspose(c, kernel, strides=2, **hidden) for c in others),
+    ]
+    x = codes
+    for layer in layers:
+      normalised = Normalised(
+        layer, self.normalise, scale_std=_STD, dtype=self.dtype
+      )
+      x = nn.relu(normalised(x, train))
+    x = ConvTranspose(depth, kernel, strides=2, **common)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+  """Convolutions of stride 2 and leaky rectifiers, then one logit.
+
+  Attributes:
+    channels: of each map; a level halves its size.
+    kernel: size of the kernels, in pixels.
+    normalise: 'batch', of each convolution but the first (section 3);
+      'spectral', of every layer (Miyato et al. 2018); or '' for none, as a
+      gradient penalty needs it.
+    slope: of the rectifiers below 0.
+  """
+
+  channels: tuple[int, ...] = (64, 128, 256, 512)
+  kernel: int = 5
+  normalise: str = 'batch'
+  slope: float = 0.2
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    x, kernel = images, (self.kernel, self.kernel)
+    outer = self.normalise if self.normalise != 'batch' else ''
+    for index, width in enumerate(self.channels):
+      kind = self.normalise if index else outer
+      layer = Conv(
+        width,
+        kernel,
+        strides=2,
+        use_bias=kind != 'batch',
+        kernel_init=_INIT,
+        dtype=self.dtype,
+      )
+      layer = Normalised(layer, kind, scale_std=_STD, dtype=self.dtype)
+      x = nn.leaky_relu(layer(x, train), self.slope)
+    x = x.reshape(len(x), -1)
+    layer = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)
+    x = Normalised(layer, outer, dtype=self.dtype)(x, train)
+    return x[:, 0].astype(jnp.float32)
+
+
+class SmallGenerator(nn.Module):
+  """For MNIST, as in TensorFlow's tutorial 'Deep Convolutional GAN'.
+
+  2,305,472 parameters for codes of 100. Its first statistics are of each unit,
+  its rectifiers leaky, its initialisation Glorot's.
+  """
+
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
+    # What Keras takes where nothing is said.
+    init = nn.initializers.glorot_uniform()
+    common = dict(use_bias=False, kernel_init=init, dtype=self.dtype)
+
+    def normalised(layer, x):
+      norm = Normalised(layer, 'batch', 0.99, 1e-3, dtype=self.dtype)
+      return nn.leaky_relu(norm(x, train), 0.3)
+
+    x = normalised(nn.Dense(7 * 7 * 256, **common), codes)
+    x = x.reshape(-1, 7, 7, 256)
+    x = normalised(ConvTranspose(128, (5, 5), **common), x)
+    x = normalised(ConvTranspose(64, (5, 5), strides=2, **common), x)
+    x = ConvTranspose(1, (5, 5), strides=2, **common)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class SmallDiscriminator(nn.Module):
+  """For MNIST, as in TensorFlow's tutorial: 212,865 parameters.
+
+  Attributes:
+    dropout: share of each map that is left out in training.
+  """
+
+  dropout: float = 0.3
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    x, init = images, nn.initializers.glorot_uniform()
+    for width in (64, 128):
+      x = Conv(width, (5, 5), strides=2, kernel_init=init, dtype=self.dtype)(x)
+      x = nn.leaky_relu(x, 0.3)
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    x = nn.Dense(1, kernel_init=init, dtype=self.dtype)(x.reshape(len(x), -1))
+    return x[:, 0].astype(jnp.float32)

@@ -1,0 +1,95 @@
+"""Fully connected generators and judges, for games of two players.
+
+A generator maps codes [B, Z] to images [B, H, W, C], a judge images to logits
+[B]; both take `train`, which says whether statistics are those of the batch.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError, nearest
+from gen_jax.models.normalisation import Normalised
+
+OUTPUTS = {'tanh': jnp.tanh, 'linear': lambda x: x}
+
+
+def find_output(name: str):
+  """Returns an activation of images by its name."""
+  if name not in OUTPUTS:
+    raise InputError(f'output={name!r} is unknown.{nearest(name, OUTPUTS)}')
+  return OUTPUTS[name]
+
+
+class Generator(nn.Module):
+  """Rectified layers, then one of the images' size.
+
+  Attributes:
+    shape: of an image, (H, W, C).
+    hidden: widths of the layers.
+    normalise: their normalisation, '' or 'batch'; see normalisation.py.
+    output: 'tanh', for pixels in [-1, 1], or 'linear', for points.
+  """
+
+  shape: tuple[int, int, int]
+  hidden: tuple[int, ...] = (256, 512, 1024)
+  normalise: str = ''
+  output: str = 'tanh'
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
+    x = codes
+    for width in self.hidden:
+      layer = nn.Dense(
+        width,
+        use_bias=self.normalise != 'batch',
+        kernel_init=nn.initializers.he_normal(),
+        dtype=self.dtype,
+      )
+      x = nn.relu(Normalised(layer, self.normalise, dtype=self.dtype)(x, train))
+    x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+    x = x.reshape(-1, *self.shape).astype(jnp.float32)
+    return find_output(self.output)(x)
+
+
+class Discriminator(nn.Module):
+  """Layers of leaky rectifiers, then one logit.
+
+  Attributes:
+    hidden: widths of the layers.
+    normalise: '' or 'spectral', of every layer.
+    slope: of the rectifiers below 0.
+    pieces: with 2 or more a layer is instead the largest of so many linear maps
+      (Goodfellow et al. 2013).
+    dropout: share of each layer's output that is left out in training.
+  """
+
+  hidden: tuple[int, ...] = (512, 256)
+  normalise: str = ''
+  slope: float = 0.2
+  pieces: int = 1
+  dropout: float = 0.0
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    x = images.reshape(len(images), -1)  # [B, H W C]
+    for width in self.hidden:
+      layer = nn.Dense(
+        width * self.pieces,
+        kernel_init=nn.initializers.he_normal(),
+        dtype=self.dtype,
+      )
+      x = Normalised(layer, self.normalise, dtype=self.dtype)(x, train)
+      if self.pieces > 1:
+        x = jnp.max(x.reshape(len(x), width, self.pieces), axis=-1)
+      else:
+        x = nn.leaky_relu(x, self.slope)
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    layer = nn.Dense(1, dtype=self.dtype)
+    x = Normalised(layer, self.normalise, dtype=self.dtype)(x, train)
+    return x[:, 0].astype(jnp.float32)

@@ -1,0 +1,68 @@
+"""Normalisation by name, for networks that are trained in two ways.
+
+Statistics are collections beside the parameters: `batch_stats`, the running
+averages of batches, and `spectral`, the power iteration's vectors. In training
+(`train=True`) a network is applied with them mutable.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from gen_jax.errors import InputError, nearest
+
+NORMALISATIONS = ('', 'batch', 'spectral')
+
+
+class Normalised(nn.Module):
+  """A layer, and what normalises it.
+
+  Attributes:
+    layer: a convolution or a dense layer.
+    kind: '' for none; 'batch', batch normalisation of its output (Ioffe and
+      Szegedy 2015), after which the layer needs no bias; 'spectral', its kernel
+      over its largest singular value (Miyato et al. 2018, eq. 8), by one step
+      of the power iteration in each application of training.
+    momentum: of the running averages.
+    epsilon: beneath the variance.
+    scale_std: deviation of the initial scales, of mean 1.
+  """
+
+  layer: nn.Module
+  kind: str = ''
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+  scale_std: float = 0.0
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    if self.kind not in NORMALISATIONS:
+      raise InputError(
+        f'normalisation {self.kind!r} is unknown.'
+        + nearest(self.kind, NORMALISATIONS)
+      )
+    if self.kind == 'spectral':
+      return nn.SpectralNorm(self.layer, collection_name='spectral')(
+        x, update_stats=train
+      )
+    x = self.layer(x)
+    if self.kind == 'batch':
+      x = nn.BatchNorm(
+        use_running_average=not train,
+        momentum=self.momentum,
+        epsilon=self.epsilon,
+        scale_init=around_one(self.scale_std),
+        dtype=self.dtype,
+      )(x)
+    return x
+
+
+def around_one(deviation: float) -> nn.initializers.Initializer:
+  """Draws from N(1, deviation^2)."""
+
+  def init(key, shape, dtype):
+    return 1 + deviation * jax.random.normal(key, shape, dtype)
+
+  return init

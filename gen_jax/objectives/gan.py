@@ -1,0 +1,197 @@
+"""Generative adversarial networks (Goodfellow et al. 2014)."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.errors import InputError, nearest
+from gen_jax.losses.adversarial import LOSSES
+
+PRIORS = {
+  'normal': jax.random.normal,
+  'uniform': lambda key, shape: jax.random.uniform(key, shape, minval=-1),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Game:
+  """A generator, and a judge of what it makes: what the family shares.
+
+  In a judge's loss the images of the data and of the generator are two batches,
+  each normalised by its own statistics (Radford et al. 2015, section 3). The
+  statistics and power iterations of a player move in its own update alone.
+
+  Attributes:
+    gen: codes [B, Z], train -> images [B, H, W, C].
+    latent: Z, the size of a code.
+    prior: of the codes, 'normal', N(0, 1), or 'uniform' in [-1, 1].
+    pack: images that the judge sees at a time, along their channels (PacGAN,
+      Lin et al. 2018, section 3); it divides the batch.
+  """
+
+  gen: nn.Module
+  latent: int = 100
+  prior: str = 'normal'
+  pack: int = 1
+
+  pixels: ClassVar[str] = 'symmetric'
+  judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
+
+  def __post_init__(self):
+    if self.prior not in PRIORS:
+      raise InputError(
+        f'objective.prior={self.prior!r} is unknown.'
+        + nearest(self.prior, PRIORS)
+      )
+    for field in ('latent', 'pack'):
+      if getattr(self, field) < 1:
+        raise InputError(
+          f'objective.{field}={getattr(self, field)}: expected 1 or more.'
+        )
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    key_gen, key_judge = jax.random.split(key)
+    image = batch['image'][:1]
+    gen = self.gen.init(key_gen, jnp.zeros((2, self.latent)))
+    made = jax.eval_shape(self.gen.apply, gen, jnp.zeros((1, self.latent)))
+    if made.shape != image.shape:
+      raise InputError(
+        f'objective.gen: it makes images of {made.shape[1:]}, and those of the '
+        f'data are {image.shape[1:]}.'
+      )
+    packed = jnp.concatenate([image] * self.pack, axis=-1)
+    judge = getattr(self, self.judge).init(key_judge, packed)
+    return {'gen': gen, self.judge: judge}
+
+  # What losses are made of.
+
+  def draw(self, key: jax.Array, num: int) -> jax.Array:
+    """Codes from the prior, [num, Z]."""
+    return PRIORS[self.prior](key, (num, self.latent))
+
+  def generate(self, players: Players, batch: Batch, key: jax.Array):
+    """As many images as the batch has, in training, and gen's collections."""
+    key_code, key_gen = jax.random.split(key)
+    codes = self.draw(key_code, len(batch['image']))
+    return apply(self.gen, players['gen'], codes, key_gen)
+
+  def score(self, players: Players, images: jax.Array, key: jax.Array):
+    """Logits [B / pack] in training, and the judge's new collections."""
+    judge = getattr(self, self.judge)
+    return apply(judge, players[self.judge], self.packed(images), key)
+
+  def score_both(self, players: Players, batch: Batch, key: jax.Array):
+    """Scores the data, then new images: both, the logits, and the state."""
+    key_gen, key_real, key_fake = jax.random.split(key, 3)
+    fake, _ = self.generate(players, batch, key_gen)
+    real_logits, state = self.score(players, batch['image'], key_real)
+    players = {**players, self.judge: {**players[self.judge], **state}}
+    fake_logits, state = self.score(players, fake, key_fake)
+    return fake, real_logits, fake_logits, {self.judge: state}
+
+  def packed(self, images: jax.Array) -> jax.Array:
+    """[B, H, W, C] -> [B / pack, H, W, C pack], each with its neighbours."""
+    if self.pack == 1:
+      return images
+    count, height, width, depth = images.shape
+    if count % self.pack:
+      raise InputError(
+        f'objective.pack={self.pack} does not divide a batch of {count}.'
+      )
+    images = images.reshape(-1, self.pack, height, width, depth)
+    images = jnp.moveaxis(images, 1, 3)  # [B / pack, H, W, pack, C]
+    return images.reshape(-1, height, width, self.pack * depth)
+
+  # What the trained model can do.
+
+  def predict_fns(self):
+    return {'sample': self.sample, 'discriminate': self.discriminate}
+
+  def sample(self, players: Players, *, key, num: int) -> jax.Array:
+    """Images of `num` codes from the prior, [num, H, W, C]."""
+    return self.gen.apply(players['gen'], self.draw(key, num))
+
+  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
+    """Logits of the images, [B], or [B / pack] of packs of neighbours."""
+    images = self.packed(batch['image'])
+    return getattr(self, self.judge).apply(players[self.judge], images)
+
+
+def apply(
+  network: nn.Module, variables: Any, x: jax.Array, key: jax.Array
+) -> tuple[jax.Array, dict[str, Any]]:
+  """Applies a network in training; returns its output and new collections."""
+  mutable = [name for name in variables if name != 'params']
+  return network.apply(
+    variables, x, train=True, mutable=mutable, rngs={'dropout': key}
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GAN(Game):
+  """Players `gen` and `disc`, which tells data from what `gen` makes.
+
+  A step is of algorithm 1: the judge ascends E_p[log D(x)] + E_z[log(1 -
+  D(G(z)))] (eq. 1), or descends another loss, and then the generator moves, on
+  new codes, after each `disc_steps` steps.
+
+  Attributes:
+    disc: images [B, H, W, C pack], train -> logits [B].
+    loss: 'minimax', 'non_saturating', 'least_squares' or 'hinge'; see
+      gen_jax/losses/adversarial.py.
+    label: of the data, less than 1 for one-sided smoothing.
+    disc_steps: k in algorithm 1.
+  """
+
+  disc: nn.Module
+  loss: str = 'non_saturating'
+  label: float = 1.0
+  disc_steps: int = 1
+
+  def __post_init__(self):
+    super().__post_init__()
+    known = [name for name in LOSSES if name != 'wasserstein']
+    if self.loss not in known:
+      raise InputError(
+        f'objective.loss={self.loss!r} is unknown.{nearest(self.loss, known)}'
+      )
+    if self.label != 1 and not LOSSES[self.loss].labels:
+      raise InputError(
+        f'objective.label={self.label}: {self.loss!r} has no labels.'
+      )
+    if self.disc_steps < 1:
+      raise InputError(
+        f'objective.disc_steps={self.disc_steps}: expected 1 or more.'
+      )
+
+  def updates(self) -> tuple[Update, ...]:
+    return (
+      Update(wrt=('disc',), loss=self.disc_loss),
+      Update(wrt=('gen',), loss=self.gen_loss, every=self.disc_steps),
+    )
+
+  def disc_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
+    _, real, fake, state = self.score_both(players, batch, key)
+    labels = (self.label,) if loss.labels else ()
+    total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
+    metrics = {
+      'real_logits': jnp.mean(real),
+      'fake_logits': jnp.mean(fake),
+      'real_accuracy': jnp.mean(real > at),
+      'fake_accuracy': jnp.mean(fake <= at),
+    }
+    return total, Aux(metrics, state)
+
+  def gen_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    key_gen, key_score = jax.random.split(key)
+    images, state = self.generate(players, batch, key_gen)
+    logits, _ = self.score(players, images, key_score)
+    total = jnp.mean(LOSSES[self.loss].gen(logits))
+    return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})

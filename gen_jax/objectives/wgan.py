@@ -1,0 +1,79 @@
+"""The Wasserstein GAN (Arjovsky et al. 2017)."""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.errors import InputError
+from gen_jax.losses.adversarial import wasserstein
+from gen_jax.objectives.gan import Game
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WGAN(Game):
+  """Players `gen` and `critic`, whose scores differ by a distance.
+
+  The critic ascends E_p[f(x)] - E_z[f(G(z))] (eq. 3), and the generator
+  descends it after each `n_critic` steps. Where f is K-Lipschitz its optimum is
+  K times the earth mover's distance between data and images. That f is so is
+  the optimizer's part: `clip_weights` in the config (algorithm 1).
+
+  The metric `distance` is the critic's estimate, in the units of K times the
+  data's.
+
+  Attributes:
+    critic: images [B, H, W, C pack], train -> scores [B].
+    n_critic: updates of the critic for one of the generator.
+  """
+
+  critic: nn.Module
+  n_critic: int = 5
+
+  judge: ClassVar[str] = 'critic'
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.n_critic < 1:
+      raise InputError(
+        f'objective.n_critic={self.n_critic}: expected 1 or more.'
+      )
+
+  def updates(self) -> tuple[Update, ...]:
+    return (
+      Update(wrt=('critic',), loss=self.critic_loss),
+      Update(wrt=('gen',), loss=self.gen_loss, every=self.n_critic),
+    )
+
+  def critic_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    key_score, key_penalty = jax.random.split(key)
+    fake, real_scores, fake_scores, state = self.score_both(
+      players, batch, key_score
+    )
+    loss = jnp.mean(wasserstein.real(real_scores))
+    loss += jnp.mean(wasserstein.fake(fake_scores))
+    metrics = {
+      'distance': jnp.mean(real_scores) - jnp.mean(fake_scores),
+      'real_scores': jnp.mean(real_scores),
+      'fake_scores': jnp.mean(fake_scores),
+    }
+    penalty, more = self.penalty(players, batch['image'], fake, key_penalty)
+    return loss + penalty, Aux({**metrics, **more}, state)
+
+  def penalty(
+    self, players: Players, real: jax.Array, fake: jax.Array, key: jax.Array
+  ) -> tuple[jax.Array | float, dict[str, jax.Array]]:
+    """Of the critic, with its metrics; here none."""
+    del players, real, fake, key
+    return 0.0, {}
+
+  def gen_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    key_gen, key_score = jax.random.split(key)
+    images, state = self.generate(players, batch, key_gen)
+    scores, _ = self.score(players, images, key_score)
+    return jnp.mean(wasserstein.gen(scores)), Aux({}, {'gen': state})

@@ -1,0 +1,54 @@
+"""The Wasserstein GAN with a gradient penalty (Gulrajani et al. 2017)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Batch, Players
+from gen_jax.errors import InputError
+from gen_jax.losses import penalties
+from gen_jax.objectives.gan import apply
+from gen_jax.objectives.wgan import WGAN
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WGANGP(WGAN):
+  """A WGAN whose critic is drawn to gradients of norm 1 (eq. 3).
+
+  To the critic's loss comes `weight` E[(|grad f(x)| - 1)^2], x on the lines
+  between data and images. It is a price and not a bound: at a distance d the
+  best slope is about 1 + d / (2 weight), and `distance` larger by so much.
+
+  Attributes:
+    weight: lambda.
+    one_sided: only slopes above 1 cost.
+  """
+
+  weight: float = 10.0
+  one_sided: bool = False
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    players = super().init(key, batch)
+    if 'batch_stats' in players['critic']:
+      raise InputError(
+        'objective.critic: with batch normalisation a score is not of one '
+        "image, and its gradient no penalty of it: take normalise=''."
+      )
+    return players
+
+  def penalty(
+    self, players: Players, real: jax.Array, fake: jax.Array, key: jax.Array
+  ):
+    key_mix, key_score = jax.random.split(key)
+    images = penalties.interpolates(
+      key_mix, self.packed(real), self.packed(fake)
+    )
+
+    def score(x):
+      return apply(self.critic, players['critic'], x, key_score)[0]
+
+    penalty = jnp.mean(
+      penalties.gradient_penalty(score, images, one_sided=self.one_sided)
+    )
+    return self.weight * penalty, {'penalty': penalty}

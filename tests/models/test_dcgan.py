@@ -1,0 +1,153 @@
+"""Generators and judges: shapes, parameter counts, and their statistics."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.errors import InputError
+from gen_jax.models import dcgan, dense
+from gen_jax.models.conv import Conv, ConvTranspose
+from gen_jax.models.normalisation import Normalised
+
+KEY = jax.random.key(0)
+CODES = jax.random.normal(KEY, (6, 100))
+
+
+def count(variables, collection='params'):
+  return sum(x.size for x in jax.tree.leaves(variables.get(collection, {})))
+
+
+@pytest.mark.parametrize(
+  'shape,channels',
+  [
+    ((28, 28, 1), (256, 128)),
+    ((32, 32, 3), (512, 256, 128)),
+    ((64, 64, 3), (1024, 512, 256, 128)),
+  ],
+)
+def test_images_of_each_size_and_back_to_logits(shape, channels):
+  gen = dcgan.Generator(shape, channels)
+  disc = dcgan.Discriminator(tuple(c // 2 for c in channels[::-1]))
+  variables = jax.eval_shape(gen.init, KEY, CODES)
+  images = jax.eval_shape(gen.apply, variables, CODES)
+  assert images.shape == (6, *shape)
+  logits, _ = jax.eval_shape(
+    lambda: disc.init_with_output(KEY, jnp.zeros(images.shape))
+  )
+  assert logits.shape == (6,)
+
+
+def test_the_papers_networks():
+  gen = dcgan.Generator((64, 64, 3))
+  shapes = jax.eval_shape(gen.init, KEY, CODES)['params']
+  kernels = [x.shape for x in jax.tree.leaves(shapes) if len(x.shape) == 4]
+  assert sorted(kernels) == [
+    (5, 5, 128, 3),
+    (5, 5, 256, 128),
+    (5, 5, 512, 256),
+    (5, 5, 1024, 512),
+  ]
+  disc = dcgan.Discriminator()
+  shapes = jax.eval_shape(disc.init, KEY, jnp.zeros((2, 64, 64, 3)))
+  norms = [x.shape for x in jax.tree.leaves(shapes['batch_stats'])]
+  # None at the judge's input.
+  assert sorted(set(norms)) == [(128,), (256,), (512,)]
+  assert shapes['params']['Dense_0']['kernel'].shape == (4 * 4 * 512, 1)
+
+
+def test_the_tutorials_counts():
+  gen, disc = dcgan.SmallGenerator(), dcgan.SmallDiscriminator()
+  images, variables = jax.eval_shape(gen.init_with_output, KEY, CODES)
+  assert images.shape == (6, 28, 28, 1)
+  assert count(variables) == 2_305_472
+  assert count(variables, 'batch_stats') == 25_472
+  shapes = jax.eval_shape(disc.init, KEY, jnp.zeros(images.shape))
+  assert count(shapes) == 212_865
+
+
+def test_weights_start_at_the_papers_deviation():
+  gen = dcgan.Generator((28, 28, 1), (256, 128))
+  variables = jax.jit(gen.init)(KEY, CODES)
+  kernel = variables['params']['ConvTranspose_0']['kernel']
+  assert float(kernel.std()) == pytest.approx(0.02, rel=0.02)
+  scale = variables['params']['Normalised_0']['BatchNorm_0']['scale']
+  assert float(scale.mean()) == pytest.approx(1, abs=0.01)
+  assert float(scale.std()) == pytest.approx(0.02, rel=0.15)
+
+
+def test_training_looks_at_the_batch_and_use_at_the_running_averages():
+  gen = dcgan.Generator((8, 8, 1), (8, 4))
+  variables = gen.init(KEY, CODES)
+  step = jax.jit(lambda v: gen.apply(v, CODES, True, mutable=['batch_stats']))
+  for _ in range(100):
+    variables = {**variables, **step(variables)[1]}
+  trained, _ = gen.apply(variables, CODES, True, mutable=['batch_stats'])
+  np.testing.assert_allclose(gen.apply(variables, CODES), trained, atol=1e-3)
+  one = gen.apply(variables, CODES[:1])
+  np.testing.assert_allclose(one, trained[:1], atol=1e-3)
+
+
+def test_sizes_that_do_not_fit_are_named():
+  with pytest.raises(InputError, match='28x28 pixels .* fewer `channels`'):
+    dcgan.Generator((28, 28, 1), (8, 4, 2)).init(KEY, CODES)
+  with pytest.raises(InputError, match='"spectral"'):
+    dense.Discriminator(normalise='spektral').init(KEY, CODES)
+  with pytest.raises(InputError, match='"tanh"'):
+    dense.Generator((1, 1, 2), output='tan').init(KEY, CODES)
+
+
+@pytest.mark.parametrize(
+  'layer',
+  [
+    nn.Dense(7),
+    Conv(7, (3, 3), strides=2),
+    ConvTranspose(3, (4, 4), strides=2),
+  ],
+  ids=lambda layer: type(layer).__name__,
+)
+def test_spectral_normalisation_leaves_a_largest_singular_value_of_1(layer):
+  """The kernel as a matrix of its outputs, as Miyato et al. reshape it."""
+  x = jax.random.normal(KEY, (5, 8, 8, 6))
+  if isinstance(layer, nn.Dense):
+    x = x.reshape(5, -1)
+
+  class Network(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+      return Normalised(layer.copy(), 'spectral')(x, train)
+
+  network = Network()
+  variables = network.init(KEY, x)
+  (name,) = variables['params']
+  params = variables['params'][name]
+  variables['params'][name] = {
+    'kernel': 3 * params['kernel'],
+    'bias': params['bias'] + 0.5,
+  }
+  step = jax.jit(lambda v: network.apply(v, x, True, mutable=['spectral']))
+  for _ in range(30):
+    variables = {**variables, **step(variables)[1]}
+  kernel = variables['params'][name]['kernel']
+  matrix = np.asarray(kernel).reshape(-1, kernel.shape[-1])
+  sigma = np.linalg.svd(matrix, compute_uv=False)[0]
+  expected = {
+    'params': {'kernel': kernel / sigma, 'bias': params['bias'] + 0.5}
+  }
+  ours = network.apply(variables, x)
+  theirs = layer.apply(expected, x)
+  np.testing.assert_allclose(ours, theirs, atol=0.01 * np.abs(theirs).max())
+
+
+def test_maxout_takes_the_largest_of_its_pieces():
+  network = dense.Discriminator((4,), pieces=3)
+  x = jax.random.normal(KEY, (5, 1, 1, 2))
+  variables = network.init(KEY, x)
+  first, last = (variables['params'][f'Dense_{i}'] for i in range(2))
+  maps = x.reshape(5, 2) @ first['kernel'] + first['bias']
+  hidden = maps.reshape(5, 4, 3).max(axis=-1)
+  expected = (hidden @ last['kernel'] + last['bias'])[:, 0]
+  np.testing.assert_allclose(
+    network.apply(variables, x), expected, rtol=1e-5, atol=1e-6
+  )
