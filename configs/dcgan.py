@@ -1,0 +1,89 @@
+"""Deep convolutional GAN on MNIST.
+
+  python -m gen_jax.main --config=configs/dcgan.py
+
+Variants: `small`, the networks of TensorFlow's tutorial; `spectral`, a judge of
+bounded slope; `fashion_mnist`; `emoji`; `folder`, your own pictures, of 64x64;
+`test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the DCGAN, or the variant that `arg` names."""
+  config = default()
+  config.steps = 10_000
+  config.objective = dict(
+    name='gan.GAN',
+    gen=dict(
+      name='dcgan.Generator',
+      shape=(28, 28, 1),
+      channels=(256, 128),
+      kernel=5,
+      normalise='batch',
+    ),
+    disc=dict(
+      name='dcgan.Discriminator',
+      channels=(64, 128),
+      kernel=5,
+      normalise='batch',
+    ),
+    latent=100,
+    prior='uniform',
+    loss='non_saturating',
+    label=1.0,
+    disc_steps=1,
+    pack=1,
+  )
+  for player in ('gen', 'disc'):
+    config.optim[player] = dict(
+      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+    )
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=1000, at_start=True)
+  )
+
+  def small():
+    config.objective.gen = dict(name='dcgan.SmallGenerator')
+    config.objective.disc = dict(name='dcgan.SmallDiscriminator')
+    config.objective.prior = 'normal'
+    for player in ('gen', 'disc'):
+      config.optim[player].update(learning_rate=1e-4, b1=0.9)
+
+  def spectral():  # Miyato et al. 2018
+    config.objective.disc.normalise = 'spectral'
+    config.objective.loss = 'hinge'
+
+  def fashion_mnist():  # prepared by TFDS at its first use
+    config.data.name = 'tfds'
+    config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
+
+  def pictures(size, gen):
+    config.data.shape = size
+    config.objective.gen.update(shape=size, channels=gen)
+    config.objective.disc.channels = tuple(c // 2 for c in gen[::-1])
+
+  def emoji():
+    config.data.name = 'emoji'
+    pictures((32, 32, 3), (512, 256, 128))
+
+  def folder():  # --config.data.path=DIR
+    config.data.name = 'folder'
+    config.data.update(path='', skip_unreadable=False)
+    config.data.flip = True
+    pictures((64, 64, 3), (1024, 512, 256, 128))
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    config.objective.gen.channels = (8, 4)
+    config.objective.disc.channels = (4, 8)
+    config.ema.gen = 0.9
+
+  variants = (small, spectral, fashion_mnist, emoji, folder, test)
+  choose(arg, {f.__name__: f for f in variants})
+  return config

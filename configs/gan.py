@@ -1,0 +1,87 @@
+"""Generative adversarial network of dense layers on MNIST.
+
+  python -m gen_jax.main --config=configs/gan.py
+
+Variants: `minimax`, the loss that saturates; `ring` and `grid`, mixtures of 8
+and 25 Gaussians in the plane, whose modes are counted; `test`. PacGAN is
+
+  python -m gen_jax.main --config=configs/gan.py:grid --config.objective.pack=2
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the dense GAN, or the variant that `arg` names."""
+  config = default()
+  config.steps = 40_000
+  config.objective = dict(
+    name='gan.GAN',
+    gen=dict(
+      name='dense.Generator',
+      shape=(28, 28, 1),
+      hidden=(256, 512, 1024),
+      normalise='batch',
+      output='tanh',
+    ),
+    disc=dict(
+      name='dense.Discriminator',
+      hidden=(512, 256),
+      normalise='',
+      pieces=1,
+      dropout=0.3,
+    ),
+    latent=100,
+    prior='normal',
+    loss='non_saturating',
+    label=1.0,
+    disc_steps=1,
+    pack=1,
+  )
+  for player in ('gen', 'disc'):
+    config.optim[player] = dict(
+      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+    )
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=5000, at_start=True)
+  )
+
+  def minimax():
+    config.objective.loss = 'minimax'
+
+  def plane(mixture):
+    config.steps = 20_000
+    config.batch_size = 256
+    config.log_every = 1000
+    config.checkpoint.every = 5000
+    config.data.name = 'toy'
+    config.data.mixture = mixture
+    config.objective.gen.update(
+      shape=(1, 1, 2), hidden=(128, 128, 128), output='linear', normalise=''
+    )
+    config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
+    config.objective.latent = 2
+    config.evals.modes = dict(
+      name='modes.Modes', mixture=mixture, every=5000, num=2500
+    )
+
+  def ring():
+    plane('ring')
+
+  def grid():
+    plane('grid')
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    config.objective.gen.hidden = (16,)
+    config.objective.disc.hidden = (16,)
+    config.objective.update(pack=1, label=0.9, disc_steps=2)
+    config.ema.gen = 0.9
+
+  variants = (minimax, ring, grid, test)
+  choose(arg, {f.__name__: f for f in variants})
+  return config

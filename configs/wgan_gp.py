@@ -1,0 +1,78 @@
+"""Wasserstein GAN with a gradient penalty on MNIST.
+
+  python -m gen_jax.main --config=configs/wgan_gp.py
+
+Variants: `ring` and `grid`, mixtures of Gaussians in the plane; `test`.
+"""
+
+from gen_jax.config import choose, default
+
+
+def get_config(arg=None):
+  """Returns the WGAN-GP with DCGAN's networks, or the variant `arg` names."""
+  config = default()
+  config.batch_size = 64
+  config.steps = 20_000  # of the critic
+  config.objective = dict(
+    name='wgan_gp.WGANGP',
+    gen=dict(
+      name='dcgan.Generator',
+      shape=(28, 28, 1),
+      channels=(256, 128),
+      normalise='batch',
+    ),
+    critic=dict(name='dcgan.Discriminator', channels=(64, 128), normalise=''),
+    latent=100,
+    prior='normal',
+    n_critic=5,
+    weight=10.0,
+    one_sided=False,
+    pack=1,
+  )
+  for player in ('gen', 'critic'):
+    config.optim[player] = dict(
+      name='adam', learning_rate=1e-4, b1=0.0, b2=0.9, schedule='constant'
+    )
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=2500, at_start=True)
+  )
+
+  def plane(mixture):
+    config.steps = 50_000
+    config.batch_size = 256
+    config.log_every = 1000
+    config.checkpoint.every = 5000
+    config.data.name = 'toy'
+    config.data.mixture = mixture
+    config.objective.gen = dict(
+      name='dense.Generator',
+      shape=(1, 1, 2),
+      hidden=(128, 128, 128),
+      output='linear',
+    )
+    config.objective.critic = dict(
+      name='dense.Discriminator', hidden=(128, 128, 128)
+    )
+    config.objective.update(latent=2, weight=0.1)  # as the authors' program
+    config.evals.modes = dict(
+      name='modes.Modes', mixture=mixture, every=10_000, num=2500
+    )
+
+  def ring():
+    plane('ring')
+
+  def grid():
+    plane('grid')
+
+  def test():
+    config.batch_size = 8
+    config.steps = 6
+    config.log_every = 3
+    config.checkpoint.every = 4
+    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    config.objective.gen.channels = (8, 4)
+    config.objective.critic.channels = (4, 8)
+    config.objective.n_critic = 2
+
+  choose(arg, dict(ring=ring, grid=grid, test=test))
+  return config
