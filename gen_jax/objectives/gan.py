@@ -55,16 +55,19 @@ class Game:
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     key_gen, key_judge = jax.random.split(key)
-    image = batch['image'][:1]
-    gen = self.gen.init(key_gen, jnp.zeros((2, self.latent)))
-    made = jax.eval_shape(self.gen.apply, gen, jnp.zeros((1, self.latent)))
-    if made.shape != image.shape:
+    # Statistics of a batch need two examples, a judge at least one pack.
+    count = max(self.pack, 2)
+    batch = {k: jnp.resize(x, (count, *x.shape[1:])) for k, x in batch.items()}
+    codes = self.asked(jnp.zeros((count, self.latent)), batch)
+    gen = self.gen.init(key_gen, codes)
+    made = jax.eval_shape(self.gen.apply, gen, codes)
+    if made.shape != batch['image'].shape:
       raise InputError(
         f'objective.gen: it makes images of {made.shape[1:]}, and those of the '
-        f'data are {image.shape[1:]}.'
+        f'data are {batch["image"].shape[1:]}.'
       )
-    packed = jnp.concatenate([image] * self.pack, axis=-1)
-    judge = getattr(self, self.judge).init(key_judge, packed)
+    seen = self.judged(batch['image'], batch)
+    judge = getattr(self, self.judge).init(key_judge, seen)
     return {'gen': gen, self.judge: judge}
 
   # What losses are made of.
@@ -77,21 +80,33 @@ class Game:
     """As many images as the batch has, in training, and gen's collections."""
     key_code, key_gen = jax.random.split(key)
     codes = self.draw(key_code, len(batch['image']))
-    return apply(self.gen, players['gen'], codes, key_gen)
+    return apply(self.gen, players['gen'], self.asked(codes, batch), key_gen)
 
-  def score(self, players: Players, images: jax.Array, key: jax.Array):
+  def score(
+    self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
+  ):
     """Logits [B / pack] in training, and the judge's new collections."""
     judge = getattr(self, self.judge)
-    return apply(judge, players[self.judge], self.packed(images), key)
+    return apply(judge, players[self.judge], self.judged(images, batch), key)
 
   def score_both(self, players: Players, batch: Batch, key: jax.Array):
     """Scores the data, then new images: both, the logits, and the state."""
     key_gen, key_real, key_fake = jax.random.split(key, 3)
     fake, _ = self.generate(players, batch, key_gen)
-    real_logits, state = self.score(players, batch['image'], key_real)
+    real_logits, state = self.score(players, batch['image'], batch, key_real)
     players = {**players, self.judge: {**players[self.judge], **state}}
-    fake_logits, state = self.score(players, fake, key_fake)
+    fake_logits, state = self.score(players, fake, batch, key_fake)
     return fake, real_logits, fake_logits, {self.judge: state}
+
+  def asked(self, codes: jax.Array, batch: Batch) -> jax.Array:
+    """What the generator sees, [B, Z]; here the codes alone."""
+    del batch
+    return codes
+
+  def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
+    """What the judge sees of images; here they alone, packed."""
+    del batch
+    return self.packed(images)
 
   def packed(self, images: jax.Array) -> jax.Array:
     """[B, H, W, C] -> [B / pack, H, W, C pack], each with its neighbours."""
@@ -117,7 +132,7 @@ class Game:
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
     """Logits of the images, [B], or [B / pack] of packs of neighbours."""
-    images = self.packed(batch['image'])
+    images = self.judged(batch['image'], batch)
     return getattr(self, self.judge).apply(players[self.judge], images)
 
 
@@ -192,6 +207,6 @@ class GAN(Game):
     del step
     key_gen, key_score = jax.random.split(key)
     images, state = self.generate(players, batch, key_gen)
-    logits, _ = self.score(players, images, key_score)
+    logits, _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})

@@ -61,19 +61,19 @@ class WGAN(Game):
       'real_scores': jnp.mean(real_scores),
       'fake_scores': jnp.mean(fake_scores),
     }
-    penalty, more = self.penalty(players, batch['image'], fake, key_penalty)
+    penalty, more = self.penalty(players, batch, fake, key_penalty)
     return loss + penalty, Aux({**metrics, **more}, state)
 
   def penalty(
-    self, players: Players, real: jax.Array, fake: jax.Array, key: jax.Array
+    self, players: Players, batch: Batch, fake: jax.Array, key: jax.Array
   ) -> tuple[jax.Array | float, dict[str, jax.Array]]:
     """Of the critic, with its metrics; here none."""
-    del players, real, fake, key
+    del players, batch, fake, key
     return 0.0, {}
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
     key_gen, key_score = jax.random.split(key)
     images, state = self.generate(players, batch, key_gen)
-    scores, _ = self.score(players, images, key_score)
+    scores, _ = self.score(players, images, batch, key_score)
     return jnp.mean(wasserstein.gen(scores)), Aux({}, {'gen': state})

@@ -38,12 +38,11 @@ class WGANGP(WGAN):
     return players
 
   def penalty(
-    self, players: Players, real: jax.Array, fake: jax.Array, key: jax.Array
+    self, players: Players, batch: Batch, fake: jax.Array, key: jax.Array
   ):
     key_mix, key_score = jax.random.split(key)
-    images = penalties.interpolates(
-      key_mix, self.packed(real), self.packed(fake)
-    )
+    real, fake = (self.judged(x, batch) for x in (batch['image'], fake))
+    images = penalties.interpolates(key_mix, real, fake)
 
     def score(x):
       return apply(self.critic, players['critic'], x, key_score)[0]

@@ -1,0 +1,69 @@
+"""Conditional GAN on MNIST: a digit that is asked for.
+
+  python -m gen_jax.main --config=configs/cgan.py
+
+Variants: `mismatch`, digits of the data under a wrong label as a further
+negative; `dense`, the fully connected form of the paper; `test`.
+"""
+
+from gen_jax.config import choose, default, tiny
+
+
+def get_config(arg=None):
+  """Returns the convolutional conditional GAN, or the variant `arg`."""
+  config = default()
+  config.steps = 8000
+  config.objective = dict(
+    name='cgan.CGAN',
+    gen=dict(
+      name='dcgan.Generator',
+      shape=(28, 28, 1),
+      channels=(128, 64),
+      kernel=5,
+      normalise='batch',
+    ),
+    disc=dict(
+      name='dcgan.Discriminator',
+      channels=(32, 64),
+      kernel=5,
+      normalise='spectral',
+    ),
+    latent=100,
+    prior='normal',
+    loss='non_saturating',
+    classes=10,
+    mismatch=0.0,
+  )
+  for player in ('gen', 'disc'):
+    config.optim[player] = dict(
+      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+    )
+  config.ema.gen = 0.999
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=1000, at_start=True, num=100),
+    classes=dict(name='conditional.BetweenClasses', every=0),
+    accuracy=dict(name='control.LabelAccuracy', every=0, num=10_000),
+    learned=dict(name='control.TrainOnSamples', every=0, num=60_000),
+    fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
+  )
+
+  def mismatch():
+    config.objective.mismatch = 1.0
+
+  def dense():
+    config.objective.gen = dict(
+      name='dense.Generator', shape=(28, 28, 1), normalise='batch'
+    )
+    config.objective.disc = dict(name='dense.Discriminator', dropout=0.3)
+
+  def test():
+    tiny(config)
+    config.objective.gen.channels = (8, 4)
+    config.objective.disc.channels = (4, 8)
+    config.objective.mismatch = 1.0
+    for name in ('accuracy', 'learned', 'fidelity'):
+      del config.evals[name]
+
+  variants = (mismatch, dense, test)
+  choose(arg, {f.__name__: f for f in variants})
+  return config

@@ -1,0 +1,80 @@
+"""Conditional generative adversarial networks (Mirza and Osindero 2014)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players
+from gen_jax.losses.adversarial import LOSSES
+from gen_jax.objectives.gan import GAN, Game
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conditional(Game):
+  """A game whose players see the class: G(z, y) and D(x, y).
+
+  It stands one-hot behind the code, and as planes of 0 and 1 behind the image's
+  channels. The first layer of a network makes an embedding of it: a product
+  with a one-hot vector is the row of a table.
+
+  Attributes:
+    classes: K; a batch has 'label', int32 [B], in [0, K).
+  """
+
+  classes: int = 10
+
+  def asked(self, codes: jax.Array, batch: Batch) -> jax.Array:
+    return jnp.concatenate([codes, self._one_hot(batch['label'])], axis=-1)
+
+  def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
+    planes = self._one_hot(batch['label'])[:, None, None]  # [B, 1, 1, K]
+    planes = jnp.broadcast_to(planes, (*images.shape[:3], self.classes))
+    return self.packed(jnp.concatenate([images, planes], axis=-1))
+
+  def sample(self, players: Players, *, key, num: int, labels=None):
+    """Images of codes from the prior, [num, H, W, C].
+
+    Args:
+      players: of which `gen` draws.
+      key: of the codes.
+      num: images.
+      labels: classes [num], shares of classes [num, K], or all in turn.
+    """
+    if labels is None:
+      labels = jnp.arange(num) % self.classes
+    codes = self.asked(self.draw(key, num), {'label': labels})
+    return self.gen.apply(players['gen'], codes)
+
+  def _one_hot(self, labels):
+    if labels.ndim == 2:  # between classes
+      return labels
+    return jax.nn.one_hot(labels, self.classes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CGAN(Conditional, GAN):
+  """The GAN of p(x|y): E[log D(x, y)] + E[log(1 - D(G(z, y), y))] (eq. 2).
+
+  Attributes:
+    mismatch: weight of a third term of the judge's loss, for images of the data
+      with the class of another (Reed et al. 2016, algorithm 1).
+  """
+
+  mismatch: float = 0.0
+
+  def disc_loss(self, players: Players, batch: Batch, *, key, step):
+    key_game, key_wrong = jax.random.split(key)
+    total, aux = super().disc_loss(players, batch, key=key_game, step=step)
+    if not self.mismatch:
+      return total, aux
+    # The labels of the neighbours in the batch, which is shuffled; where such a
+    # label is right by chance the example does not count.
+    labels = jnp.roll(batch['label'], 1)
+    wrong = (labels != batch['label']).astype(jnp.float32)
+    seen = {**batch, 'label': labels}
+    logits, _ = self.score(players, batch['image'], seen, key_wrong)
+    wrong = jnp.mean(wrong.reshape(len(logits), -1), axis=-1)
+    extra = jnp.mean(wrong * LOSSES[self.loss].fake(logits))
+    metrics = {**aux.metrics, 'mismatch': extra}
+    return total + self.mismatch * extra, Aux(metrics, aux.state)
