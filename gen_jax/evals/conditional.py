@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,3 +35,44 @@ class Relabelled:
     images = images.reshape(-1, *images.shape[2:])
     pixels = self.task.objective.pixels
     yield 'relabelled', grid(to_uint8(images, pixels), len(columns))
+
+
+@dataclasses.dataclass(frozen=True)
+class BetweenClasses:
+  """One code a row, while its class becomes the next one: a 2 becomes a 3.
+
+  Attributes:
+    columns: steps from one class to the other.
+  """
+
+  task: Task
+  columns: int = 10
+
+  needs = ('sample',)
+
+  def __post_init__(self):
+    self.task.check_labelled()
+
+  def run(self, players, key):
+    count = len(self.task.source('train').classes)
+    first = jnp.eye(count)  # [K, K]
+    second = jnp.roll(first, -1, axis=0)
+    t = jnp.linspace(0, 1, self.columns)[None, :, None]
+    shares = (1 - t) * first[:, None] + t * second[:, None]  # [K, T, K]
+    sample = self.task.predict('sample')
+    rows = []
+    for row in range(count):
+      # One key, and so the same codes, for every column.
+      images = [
+        sample(
+          players,
+          key=jax.random.fold_in(key, row),
+          num=1,
+          labels=shares[row, column][None],
+        )
+        for column in range(self.columns)
+      ]
+      rows.extend(images)
+    images = np.concatenate([np.asarray(x) for x in rows])
+    pixels = self.task.objective.pixels
+    yield 'between_classes', grid(to_uint8(images, pixels), self.columns)

@@ -88,16 +88,20 @@ class Discriminator(nn.Module):
       'spectral', of every layer (Miyato et al. 2018); or '' for none, as a
       gradient penalty needs it.
     slope: of the rectifiers below 0.
+    extra: outputs of a second head on the same maps, [B, extra]; 0 for none.
+    head: width of the layer before those.
   """
 
   channels: tuple[int, ...] = (64, 128, 256, 512)
   kernel: int = 5
   normalise: str = 'batch'
   slope: float = 0.2
+  extra: int = 0
+  head: int = 128
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, images: jax.Array, train: bool = False):
     x, kernel = images, (self.kernel, self.kernel)
     outer = self.normalise if self.normalise != 'batch' else ''
     for index, width in enumerate(self.channels):
@@ -114,8 +118,14 @@ class Discriminator(nn.Module):
       x = nn.leaky_relu(layer(x, train), self.slope)
     x = x.reshape(len(x), -1)
     layer = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)
-    x = Normalised(layer, outer, dtype=self.dtype)(x, train)
-    return x[:, 0].astype(jnp.float32)
+    logit = Normalised(layer, outer, dtype=self.dtype)(x, train)
+    logit = logit[:, 0].astype(jnp.float32)
+    if not self.extra:
+      return logit
+    x = nn.Dense(self.head, dtype=self.dtype, name='head')(x)
+    x = nn.leaky_relu(x, self.slope)
+    x = nn.Dense(self.extra, dtype=self.dtype, name='extra')(x)
+    return logit, x.astype(jnp.float32)
 
 
 class SmallGenerator(nn.Module):

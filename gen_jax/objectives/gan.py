@@ -58,7 +58,7 @@ class Game:
     # Statistics of a batch need two examples, a judge at least one pack.
     count = max(self.pack, 2)
     batch = {k: jnp.resize(x, (count, *x.shape[1:])) for k, x in batch.items()}
-    codes = self.asked(jnp.zeros((count, self.latent)), batch)
+    codes = self.codes(batch, key_gen)
     gen = self.gen.init(key_gen, codes)
     made = jax.eval_shape(self.gen.apply, gen, codes)
     if made.shape != batch['image'].shape:
@@ -76,11 +76,13 @@ class Game:
     """Codes from the prior, [num, Z]."""
     return PRIORS[self.prior](key, (num, self.latent))
 
-  def generate(self, players: Players, batch: Batch, key: jax.Array):
-    """As many images as the batch has, in training, and gen's collections."""
-    key_code, key_gen = jax.random.split(key)
-    codes = self.draw(key_code, len(batch['image']))
-    return apply(self.gen, players['gen'], self.asked(codes, batch), key_gen)
+  def codes(self, batch: Batch, key: jax.Array) -> jax.Array:
+    """What the generator sees: as many codes as the batch has images."""
+    return self.asked(self.draw(key, len(batch['image'])), batch)
+
+  def generate(self, players: Players, codes: jax.Array, key: jax.Array):
+    """Images of codes, in training, and gen's new collections."""
+    return apply(self.gen, players['gen'], codes, key)
 
   def score(
     self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
@@ -89,10 +91,15 @@ class Game:
     judge = getattr(self, self.judge)
     return apply(judge, players[self.judge], self.judged(images, batch), key)
 
-  def score_both(self, players: Players, batch: Batch, key: jax.Array):
-    """Scores the data, then new images: both, the logits, and the state."""
+  def score_both(
+    self, players: Players, batch: Batch, codes: jax.Array, key: jax.Array
+  ):
+    """Scores the data, then images of codes.
+
+    Returns the images, both logits, and the judge's new collections.
+    """
     key_gen, key_real, key_fake = jax.random.split(key, 3)
-    fake, _ = self.generate(players, batch, key_gen)
+    fake, _ = self.generate(players, codes, key_gen)
     real_logits, state = self.score(players, batch['image'], batch, key_real)
     players = {**players, self.judge: {**players[self.judge], **state}}
     fake_logits, state = self.score(players, fake, batch, key_fake)
@@ -192,7 +199,9 @@ class GAN(Game):
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
     loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
-    _, real, fake, state = self.score_both(players, batch, key)
+    key_code, key_score = jax.random.split(key)
+    codes = self.codes(batch, key_code)
+    _, real, fake, state = self.score_both(players, batch, codes, key_score)
     labels = (self.label,) if loss.labels else ()
     total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
     metrics = {
@@ -205,8 +214,9 @@ class GAN(Game):
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_gen, key_score = jax.random.split(key)
-    images, state = self.generate(players, batch, key_gen)
+    key_code, key_gen, key_score = jax.random.split(key, 3)
+    codes = self.codes(batch, key_code)
+    images, state = self.generate(players, codes, key_gen)
     logits, _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})

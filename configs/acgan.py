@@ -1,0 +1,58 @@
+"""Auxiliary classifier GAN on MNIST: a digit that is asked for.
+
+  python -m gen_jax.main --config=configs/acgan.py
+
+Variants: `test`.
+"""
+
+from gen_jax.config import choose, default, tiny
+
+
+def get_config(arg=None):
+  """Returns the config, or the variant that `arg` names."""
+  config = default()
+  config.steps = 8000
+  config.objective = dict(
+    name='acgan.ACGAN',
+    gen=dict(
+      name='dcgan.Generator',
+      shape=(28, 28, 1),
+      channels=(128, 64),
+      kernel=5,
+      normalise='batch',
+    ),
+    disc=dict(
+      name='dcgan.Discriminator',
+      channels=(32, 64),
+      kernel=5,
+      normalise='batch',
+      extra=10,
+    ),
+    latent=100,
+    prior='normal',
+    loss='non_saturating',
+    classes=10,
+    weight=1.0,
+  )
+  for player in ('gen', 'disc'):
+    config.optim[player] = dict(
+      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+    )
+  config.ema.gen = 0.999
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=1000, at_start=True, num=100),
+    classes=dict(name='conditional.BetweenClasses', every=0),
+    accuracy=dict(name='control.LabelAccuracy', every=0, num=10_000),
+    learned=dict(name='control.TrainOnSamples', every=0, num=60_000),
+    fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
+  )
+
+  def test():
+    tiny(config)
+    config.objective.gen.channels = (8, 4)
+    config.objective.disc.channels = (4, 8)
+    for name in ('accuracy', 'learned', 'fidelity'):
+      del config.evals[name]
+
+  choose(arg, dict(test=test))
+  return config

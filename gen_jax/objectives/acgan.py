@@ -1,0 +1,75 @@
+"""The auxiliary classifier GAN (Odena et al. 2017)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players
+from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.classification import softmax_cross_entropy
+from gen_jax.objectives.cgan import Conditional
+from gen_jax.objectives.gan import GAN
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ACGAN(Conditional, GAN):
+  """The generator is told the class; the judge is not, and tells it.
+
+  With L_S = E[log P(real|x)] + E[log P(fake|G(z, y))] and L_C = E[log P(y|x)] +
+  E[log P(y|G(z, y))] (eq. 2 and 3), the judge maximises L_S + L_C and the
+  generator L_C - L_S, or its non-saturating form.
+
+  Attributes:
+    disc: images [B, H, W, C], train -> logits [B], logits of classes [B, K].
+    weight: of L_C.
+  """
+
+  weight: float = 1.0
+
+  def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
+    del batch
+    return images
+
+  def disc_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
+    key_code, key_score = jax.random.split(key)
+    codes = self.codes(batch, key_code)
+    _, real, fake, state = self.score_both(players, batch, codes, key_score)
+    (real, real_classes), (fake, fake_classes) = real, fake
+    labels = (self.label,) if loss.labels else ()
+    total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
+    classes = [
+      jnp.mean(softmax_cross_entropy(logits, batch['label']))
+      for logits in (real_classes, fake_classes)
+    ]
+    right = jnp.argmax(real_classes, axis=-1) == batch['label']
+    metrics = {
+      'real_accuracy': jnp.mean(real > at),
+      'fake_accuracy': jnp.mean(fake <= at),
+      'class_accuracy': jnp.mean(right),
+      'class_loss': sum(classes),
+    }
+    return total + self.weight * sum(classes), Aux(metrics, state)
+
+  def gen_loss(self, players: Players, batch: Batch, *, key, step):
+    del step
+    key_code, key_gen, key_score = jax.random.split(key, 3)
+    codes = self.codes(batch, key_code)
+    images, state = self.generate(players, codes, key_gen)
+    (logits, classes), _ = self.score(players, images, batch, key_score)
+    fooled = jnp.mean(LOSSES[self.loss].gen(logits))
+    told = jnp.mean(softmax_cross_entropy(classes, batch['label']))
+    metrics = {'logits': jnp.mean(logits), 'class_loss': told}
+    return fooled + self.weight * told, Aux(metrics, {'gen': state})
+
+  def predict_fns(self):
+    return {**super().predict_fns(), 'classify': self.classify}
+
+  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
+    return self.disc.apply(players['disc'], batch['image'])[0]
+
+  def classify(self, players: Players, batch: Batch) -> jax.Array:
+    """Logits of the classes, [B, K]."""
+    return self.disc.apply(players['disc'], batch['image'])[1]
