@@ -205,6 +205,22 @@ def test_stages_are_one_run_and_resume_across_their_boundary(tmp_path):
     equal(again, jax.device_get(whole))
 
 
+@pytest.mark.parametrize('normalise', ['batch', 'spectral'])
+def test_statistics_and_averages_resume_too(tmp_path, normalise):
+  """A game with normalised players and an averaged generator."""
+  config = config_lib.load(f'{ROOT}/configs/dcgan.py:test')
+  config.objective.disc.normalise = normalise
+  config.checkpoint.every, config.evals = 3, {}
+  train(config, tmp_path)
+  whole = final(tmp_path)
+  assert whole.ema['gen']
+  kind = 'batch_stats' if normalise == 'batch' else 'spectral'
+  assert jax.tree.leaves(whole.players['disc'][kind])
+  os.rename(tmp_path / 'checkpoints' / '6', tmp_path / 'gone')
+  again, _ = train(config, tmp_path)
+  equal(again, jax.device_get(whole))
+
+
 def test_carry_over_is_by_name_and_shape():
   old = {'a': {'w': np.ones(3), 'gone': np.ones(1)}, 'b': {'w': np.ones(2)}}
   new = {'a': {'w': np.zeros(3)}, 'b': {'w': np.zeros(4)}, 'c': np.zeros(1)}

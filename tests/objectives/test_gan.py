@@ -1,0 +1,255 @@
+"""Games of two players: who moves, on what, and to which end."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from gen_jax import parallel
+from gen_jax.errors import InputError
+from gen_jax.models import dcgan, dense
+from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.wgan import WGAN
+from gen_jax.objectives.wgan_gp import WGANGP
+from gen_jax.step import init_state, make_train_chunk, make_train_step
+
+KEY = jax.random.key(0)
+POINT = (1, 1, 2)
+
+
+def points(num=64, centre=(0.0, 0.0), seed=0, scale=1.0):
+  noise = np.random.default_rng(seed).normal(size=(num, 2))
+  values = scale * noise + np.array(centre)
+  return values.astype(np.float32).reshape(num, *POINT)
+
+
+def gan(**fields):
+  fields = {
+    'gen': dense.Generator(POINT, (16,), output='linear'),
+    'disc': dense.Discriminator((16,)),
+    'latent': 2,
+    **fields,
+  }
+  return GAN(**fields)
+
+
+def train(objective, optimizers, x, steps, batch=64, form=None):
+  """Trains on batches drawn from x [N, ...]; returns state and metrics."""
+  form = form or parallel.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
+  players = jax.jit(objective.init)(KEY, {'image': jnp.asarray(x)})
+  state = form.replicate(init_state(players, optimizers, {}))
+  step = make_train_step(objective, optimizers, key=KEY)
+  chunk = form.compile(make_train_chunk(step, steps))
+  rows = np.random.default_rng(1).integers(0, len(x), (steps, batch))
+  state, metrics = chunk(
+    state,
+    form.replicate({'image': x}),
+    form.shard({'image': rows.astype(np.int32)}),
+    np.int32(steps),
+  )
+  return jax.device_get(form.unreplicate(state)), jax.device_get(metrics)
+
+
+# The losses.
+
+
+def test_the_equilibrium_costs_what_the_paper_says():
+  class Zero(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+      w = self.param('w', nn.initializers.zeros, (2,))
+      return x.reshape(len(x), 2) @ w
+
+  objective, batch = gan(disc=Zero()), {'image': jnp.asarray(points())}
+  players = jax.jit(objective.init)(KEY, batch)
+  loss, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
+  assert float(loss) == pytest.approx(2 * np.log(2))
+  assert aux.metrics['fake_accuracy'] == 1 and aux.metrics['real_accuracy'] == 0
+  loss, _ = objective.gen_loss(players, batch, key=KEY, step=0)
+  assert float(loss) == pytest.approx(np.log(2))
+
+
+def test_packed_images_are_neighbours_side_by_side():
+  objective = gan(pack=3)
+  images = jnp.arange(6 * 4 * 2.0).reshape(6, 2, 2, 2)
+  out = objective.packed(images)
+  assert out.shape == (2, 2, 2, 6)
+  np.testing.assert_array_equal(
+    out[1], jnp.concatenate([images[3], images[4], images[5]], axis=-1)
+  )
+  batch = {'image': jnp.asarray(points(6))}
+  players = objective.init(KEY, batch)
+  assert players['disc']['params']['Dense_0']['kernel'].shape == (6, 16)
+  logits = objective.predict_fns()['discriminate'](players, batch)
+  assert logits.shape == (2,)
+  with pytest.raises(InputError, match='pack=3 does not divide a batch of 4'):
+    objective.packed(images[:4])
+
+
+@pytest.mark.parametrize(
+  'make,match',
+  [
+    (lambda: gan(loss='minmax'), '"minimax"'),
+    (lambda: gan(loss='wasserstein'), 'unknown'),
+    (lambda: gan(loss='hinge', label=0.9), 'has no labels'),
+    (lambda: gan(prior='gauss'), 'prior'),
+    (lambda: gan(pack=0), 'pack=0'),
+    (lambda: gan(disc_steps=0), 'disc_steps=0'),
+    (lambda: WGAN(gen=None, critic=None, n_critic=0), 'n_critic=0'),
+  ],
+)
+def test_senseless_fields_are_named(make, match):
+  with pytest.raises(InputError, match=match):
+    make()
+
+
+def test_a_generator_of_another_shape_is_named():
+  objective = gan(gen=dense.Generator((1, 1, 3), (4,)))
+  with pytest.raises(InputError, match=r'\(1, 1, 3\).*\(1, 1, 2\)'):
+    objective.init(KEY, {'image': jnp.asarray(points())})
+
+
+# Statistics of batches.
+
+
+def convolutional(**fields):
+  return GAN(
+    gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
+    disc=dcgan.Discriminator((3, 4), kernel=3),
+    latent=5,
+    **fields,
+  )
+
+
+def images(num=32):
+  x = np.random.default_rng(2).normal(size=(num, 4, 4, 1))
+  return np.tanh(x).astype(np.float32)
+
+
+def test_data_and_images_are_normalised_apart():
+  """The logits of the data do not depend on what the generator makes."""
+  objective, batch = convolutional(), {'image': jnp.asarray(images())}
+  init, loss = jax.jit(objective.init), jax.jit(objective.disc_loss)
+  players, other = (init(jax.random.key(i), batch) for i in range(2))
+  means = []
+  for gen in (players['gen'], other['gen']):
+    _, aux = loss({**players, 'gen': gen}, batch, key=KEY, step=0)
+    means.append((aux.metrics['real_logits'], aux.metrics['fake_logits']))
+  assert means[0][0] == means[1][0]
+  assert means[0][1] != means[1][1]
+
+
+def test_statistics_move_in_their_players_own_update():
+  objective, batch = convolutional(), {'image': jnp.asarray(images())}
+  players = jax.jit(objective.init)(KEY, batch)
+  for loss, player in (
+    (objective.disc_loss, 'disc'),
+    (objective.gen_loss, 'gen'),
+  ):
+    _, aux = jax.jit(loss)(players, batch, key=KEY, step=0)
+    assert set(aux.state) == {player}
+    old, new = players[player]['batch_stats'], aux.state[player]['batch_stats']
+    assert jax.tree.structure(old) == jax.tree.structure(new)
+    assert all(
+      jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), old, new))
+    )
+
+
+def test_eight_devices_equal_one():
+  objective = convolutional()
+  optimizers = {k: optax.sgd(0.05) for k in ('gen', 'disc')}
+  one, metrics_one = train(objective, optimizers, images(), 3, 16)
+  form = parallel.make('jit', 16)
+  assert jax.device_count() == 8
+  eight, metrics_eight = train(objective, optimizers, images(), 3, 16, form)
+
+  def near(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+  jax.tree.map(near, one.players, eight.players)
+  for name in metrics_one:
+    near(metrics_one[name], metrics_eight[name])
+
+
+# What becomes of the players.
+
+
+def test_the_minimax_generator_is_stuck_where_the_other_escapes():
+  """Data far from the first images, and a judge that learns fast."""
+  x, moved, slopes = points(512, (8, 0), scale=0.1), {}, {}
+  optimizers = {'disc': optax.adam(0.02), 'gen': optax.sgd(0.02)}
+  for loss in ('minimax', 'non_saturating'):
+    state, metrics = train(gan(loss=loss, disc_steps=5), optimizers, x, 200)
+    made = gan().sample(state.players, key=KEY, num=200)
+    moved[loss] = float(made[..., 0].mean())
+    slopes[loss] = metrics['gen/grad_norm'][99::5].mean()
+    if loss == 'minimax':
+      assert metrics['disc/fake_accuracy'][-1] == 1
+  assert abs(moved['minimax']) < 1 < 4 < moved['non_saturating']
+  assert slopes['minimax'] < 0.1 * slopes['non_saturating']
+
+
+class Shift(nn.Module):
+  """Makes N(0, 1) of normal codes, and can only move it."""
+
+  @nn.compact
+  def __call__(self, codes, train=False):
+    offset = self.param('offset', nn.initializers.zeros, (2,))
+    return (codes + offset).reshape(-1, *POINT)
+
+
+def test_the_critic_with_a_penalty_measures_how_far_two_gaussians_are_apart():
+  """Of a shift the earth mover's distance is its length."""
+  objective = WGANGP(
+    gen=Shift(), critic=dense.Discriminator((32, 32)), latent=2, n_critic=10_000
+  )
+  optimizers = {k: optax.adam(3e-3, b1=0.5, b2=0.9) for k in ('gen', 'critic')}
+  x = points(20_000, (0.6, 0.8))
+  _, metrics = train(objective, optimizers, x, 500, 256)
+  # A price of 10 lets the slope be 1.05 here.
+  assert metrics['critic/distance'][-200:].mean() == pytest.approx(1, rel=0.1)
+  assert metrics['critic/penalty'][-200:].mean() < 0.02
+
+
+def test_the_clipped_critic_leads_the_generator_to_the_data():
+  from gen_jax import optim
+
+  objective = WGAN(
+    gen=Shift(), critic=dense.Discriminator((32,)), latent=2, n_critic=2
+  )
+  spec = dict(name='rmsprop', learning_rate=0.01)
+  optimizers = {
+    'gen': optim.make(spec, 150),
+    'critic': optim.make({**spec, 'clip_weights': 0.1}, 300),
+  }
+  state, _ = train(objective, optimizers, points(2000, (0.6, 0.8)), 400)
+  leaves = jax.tree.leaves(state.players['critic']['params'])
+  assert max(np.abs(x).max() for x in leaves) <= 0.1 * (1 + 1e-6)
+  offset = state.players['gen']['params']['offset']
+  np.testing.assert_allclose(offset, (0.6, 0.8), atol=0.25)
+
+
+def test_a_penalty_refuses_batch_normalisation():
+  objective = WGANGP(
+    gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
+    critic=dcgan.Discriminator((3, 4), kernel=3),
+    latent=5,
+  )
+  with pytest.raises(InputError, match="normalise=''"):
+    jax.eval_shape(objective.init, KEY, {'image': jnp.asarray(images())})
+
+
+def test_packs_are_penalised_as_one_input():
+  objective = WGANGP(
+    gen=Shift(), critic=dense.Discriminator((8,)), latent=2, pack=2
+  )
+  batch = {'image': jnp.asarray(points(8))}
+  players = jax.jit(objective.init)(KEY, batch)
+  loss, aux = jax.jit(objective.critic_loss)(players, batch, key=KEY, step=0)
+  assert np.isfinite(loss)
+  assert float(loss) == pytest.approx(
+    float(-aux.metrics['distance'] + 10 * aux.metrics['penalty']), rel=1e-5
+  )
