@@ -1,11 +1,19 @@
 """Coverage of modes, for samplers whose scores are known."""
 
+import pathlib
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from gen_jax import plot
+from gen_jax import config as config_lib
+from gen_jax import plot, sample
 from gen_jax.data import toy
+from gen_jax.errors import InputError
 from gen_jax.evals.modes import measure
+from gen_jax.train import train
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 GRID = toy.find('grid')
 
@@ -55,3 +63,32 @@ def test_the_figure_shows_samples_on_data():
   picture = plot.scatter(data[:100], behind=data)
   assert picture.ndim == 3 and picture.dtype == np.uint8
   assert plot.draw(data, 'unit').shape == picture.shape
+
+
+def plane():
+  """A run of no length on the ring."""
+  config = config_lib.load(f'{ROOT}/configs/gan.py:ring')
+  config.steps, config.batch_size = 2, 8
+  config.objective.gen.hidden = config.objective.disc.hidden = (4,)
+  return config
+
+
+def test_points_are_trained_on_drawn_and_counted(tmp_path):
+  _, metrics = train(plane(), tmp_path)
+  assert 0 <= metrics['modes/high_quality'] <= 1
+  assert metrics['modes/num'] == 2500
+  for name in ('reals', 'samples/2', 'modes/2'):
+    picture = np.asarray(Image.open(tmp_path / 'images' / f'{name}.png'))
+    assert picture.shape[:2] == (600, 700)
+  out = tmp_path / 'points.npz'
+  args = [f'--workdir={tmp_path}', f'--out={out}', '--num=3']
+  assert sample.main(args) == 0
+  points = np.load(out)['images']
+  assert points.shape == (3, 1, 1, 2) and points.dtype == np.float32
+
+
+def test_an_unknown_mixture_is_named_before_training(tmp_path):
+  config = plane()
+  config.evals.modes.mixture = 'rings'
+  with pytest.raises(InputError, match='"ring"'):
+    train(config, tmp_path)
