@@ -61,6 +61,9 @@ def get_config(arg=None):
     )
     config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
     config.objective.latent = 2
+    for player in config.optim:
+      config.optim[player].update(learning_rate=1e-3, schedule='linear')
+    config.ema.gen = 0.999
     config.evals.modes = dict(
       name='modes.Modes', mixture=mixture, every=5000, num=2500
     )

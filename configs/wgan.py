@@ -42,7 +42,7 @@ def get_config(arg=None):
   )
 
   def plane(mixture):
-    config.steps = 50_000
+    config.steps = 30_000
     config.batch_size = 256
     config.log_every = 1000
     config.checkpoint.every = 5000
@@ -58,6 +58,11 @@ def get_config(arg=None):
       name='dense.Discriminator', hidden=(128, 128, 128)
     )
     config.objective.latent = 2
+    for player in config.optim:
+      config.optim[player].update(learning_rate=5e-4, schedule='linear')
+    # A bound of .01 leaves too little of a gradient behind four layers.
+    config.optim.critic.clip_weights = 0.1
+    config.ema.gen = 0.999
     config.evals.modes = dict(
       name='modes.Modes', mixture=mixture, every=10_000, num=2500
     )

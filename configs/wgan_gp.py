@@ -38,7 +38,7 @@ def get_config(arg=None):
   )
 
   def plane(mixture):
-    config.steps = 50_000
+    config.steps = 30_000
     config.batch_size = 256
     config.log_every = 1000
     config.checkpoint.every = 5000
@@ -53,7 +53,11 @@ def get_config(arg=None):
     config.objective.critic = dict(
       name='dense.Discriminator', hidden=(128, 128, 128)
     )
-    config.objective.update(latent=2, weight=0.1)  # as the authors' program
+    # The weight of the authors' program for mixtures in the plane.
+    config.objective.update(latent=2, weight=0.1, n_critic=2)
+    for player in config.optim:
+      config.optim[player].update(learning_rate=1e-3, b1=0.5, schedule='linear')
+    config.ema.gen = 0.999
     config.evals.modes = dict(
       name='modes.Modes', mixture=mixture, every=10_000, num=2500
     )

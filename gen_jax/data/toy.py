@@ -1,8 +1,8 @@
 """Mixtures of Gaussians in the plane, on which modes can be counted.
 
-As defined for VEEGAN (Srivastava et al. 2017, section 5.1) and PacGAN (Lin et
-al. 2018, section 4.1), whose programs agree: 100,000 points to train on, all
-modes alike.
+As in the experiments of PacGAN (Lin et al. 2018), after VEEGAN (Srivastava et
+al. 2017); the numbers are those of PacGAN's program, github.com/fjxmlzn/PacGAN,
+`synthetic_data_experiments`: 100,000 points to train on, all modes alike.
 """
 
 import dataclasses

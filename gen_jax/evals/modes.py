@@ -14,7 +14,7 @@ from gen_jax.evals.task import Task
 class Modes:
   """Modes covered, samples of high quality, and their balance.
 
-  The protocol of PacGAN (Lin et al. 2018, section 4.1): a sample is of high
+  The protocol of PacGAN (Lin et al. 2018) and its program: a sample is of high
   quality within 3 standard deviations of the nearest mode, and a mode is
   covered by one such sample. The reverse KL, in nats, is of the samples of high
   quality over the modes, from even ones; that of no such sample is that of all

@@ -25,9 +25,12 @@ def gradient_penalty(
     target: the norm that costs nothing.
     one_sided: only a larger norm costs, max(0, |grad D| - target)^2.
   """
-  excess = jnp.sqrt(_positive(squares := _squares(score_fn, x)))
-  # Where the gradient is 0 the norm has none: its subgradient 0 is taken.
-  excess = jnp.where(squares > 0, excess, 0.0) - target
+  squares = _squares(score_fn, x)
+  # Where the gradient is 0 the norm has none: its subgradient 0 is taken, and
+  # the inner where keeps the root's infinite slope out of it.
+  steep = squares > 0
+  norm = jnp.where(steep, jnp.sqrt(jnp.where(steep, squares, 1.0)), 0.0)
+  excess = norm - target
   return jnp.square(jax.nn.relu(excess) if one_sided else excess)
 
 
@@ -63,7 +66,3 @@ def _squares(score_fn, x):
   # The gradient of the sum holds every example's own gradient.
   gradients = jax.grad(lambda x: jnp.sum(score_fn(x)))(x)
   return jnp.sum(jnp.square(gradients).reshape(len(x), -1), axis=-1)
-
-
-def _positive(squares):
-  return jnp.where(squares > 0, squares, 1.0)

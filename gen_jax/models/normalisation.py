@@ -3,6 +3,9 @@
 Statistics are collections beside the parameters: `batch_stats`, the running
 averages of batches, and `spectral`, the power iteration's vectors. In training
 (`train=True`) a network is applied with them mutable.
+
+A batch is that of all devices under `jit`, and of each device under `pmap`,
+where the running averages are then the mean of the devices'.
 """
 
 from typing import Any
