@@ -6,6 +6,14 @@ Variants: `minimax`, the loss that saturates; `ring` and `grid`, mixtures of 8
 and 25 Gaussians in the plane, whose modes are counted; `test`. PacGAN is
 
   python -m gen_jax.main --config=configs/gan.py:grid --config.objective.pack=2
+
+With --config.steps=15000, a minute or two on 2 shared CPU cores, one run each,
+2,500 samples: modes covered, share of high quality, reverse KL in nats.
+
+                  ring                grid
+  plain           8   98.1%  .004     23  85.9%  .16
+  minimax loss    8   97.5%  .001     25  82.7%  .12
+  packs of 2      8   97.4%  .002     23  15.9%  .64
 """
 
 from gen_jax.config import choose, default

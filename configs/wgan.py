@@ -3,6 +3,10 @@
   python -m gen_jax.main --config=configs/wgan.py
 
 Variants: `ring` and `grid`, mixtures of Gaussians in the plane; `test`.
+
+With --config.steps=20000, 2 minutes on 2 shared CPU cores, one run each, 2,500
+samples: the ring's 8 modes, 48.8% of high quality, reverse KL .081 nats; the
+grid's 25, 11.5%, .35. A clipped critic is smooth, and learns slowly.
 """
 
 from gen_jax.config import choose, default
