@@ -7,7 +7,7 @@ bounded slope; `fashion_mnist`; `emoji`; `folder`, your own pictures, of 64x64;
 `test`.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -75,11 +75,7 @@ def get_config(arg=None):
     pictures((64, 64, 3), (1024, 512, 256, 128))
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    tiny(config)
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
     config.ema.gen = 0.9

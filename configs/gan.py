@@ -16,7 +16,7 @@ With --config.steps=15000, a minute or two on 2 shared CPU cores, one run each,
   packs of 2      8   97.4%  .002     23  15.9%  .64
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -83,11 +83,7 @@ def get_config(arg=None):
     plane('grid')
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    tiny(config)
     config.objective.gen.hidden = (16,)
     config.objective.disc.hidden = (16,)
     config.objective.update(pack=1, label=0.9, disc_steps=2)

@@ -10,7 +10,7 @@ the ring's 8 modes, 98.6% of high quality, reverse KL .001 nats; the grid's 25,
 and .2.
 """
 
-from gen_jax.config import choose, default
+from gen_jax.config import choose, default, tiny
 
 
 def get_config(arg=None):
@@ -75,11 +75,7 @@ def get_config(arg=None):
     plane('grid')
 
   def test():
-    config.batch_size = 8
-    config.steps = 6
-    config.log_every = 3
-    config.checkpoint.every = 4
-    config.data.train, config.data.test = 'train[:64]', 'test[:16]'
+    tiny(config)
     config.objective.gen.channels = (8, 4)
     config.objective.critic.channels = (4, 8)
     config.objective.n_critic = 2

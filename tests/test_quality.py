@@ -31,6 +31,8 @@ def test_an_autoencoder_of_one_digit_tells_the_others(tmp_path):
   _, metrics = train(config, tmp_path)
   assert metrics['anomaly/error_auroc'] > 0.95
   assert metrics['anomaly/scaled_error_auroc'] > 0.97
+
+
 def test_the_gan_covers_the_ring(tmp_path):
   config = config_lib.load(f'{ROOT}/configs/gan.py:ring')
   config.steps = 15_000

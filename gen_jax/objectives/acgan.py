@@ -34,9 +34,7 @@ class ACGAN(Conditional, GAN):
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
     loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
-    key_code, key_score = jax.random.split(key)
-    codes = self.codes(batch, key_code)
-    _, real, fake, state = self.score_both(players, batch, codes, key_score)
+    _, _, real, fake, state = self.score_both(players, batch, key)
     (real, real_classes), (fake, fake_classes) = real, fake
     labels = (self.label,) if loss.labels else ()
     total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
@@ -55,9 +53,8 @@ class ACGAN(Conditional, GAN):
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_code, key_gen, key_score = jax.random.split(key, 3)
-    codes = self.codes(batch, key_code)
-    images, state = self.generate(players, codes, key_gen)
+    key_gen, key_score = jax.random.split(key)
+    images, _, state = self.generate(players, batch, key_gen)
     (logits, classes), _ = self.score(players, images, batch, key_score)
     fooled = jnp.mean(LOSSES[self.loss].gen(logits))
     told = jnp.mean(softmax_cross_entropy(classes, batch['label']))

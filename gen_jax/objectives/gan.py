@@ -1,7 +1,7 @@
 """Generative adversarial networks (Goodfellow et al. 2014)."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,24 @@ PRIORS = {
   'normal': jax.random.normal,
   'uniform': lambda key, shape: jax.random.uniform(key, shape, minval=-1),
 }
+
+
+class Round(NamedTuple):
+  """What the judge looked at in one update, and what it said.
+
+  Attributes:
+    images: of the generator, [B, H, W, C].
+    codes: of those, as the generator saw them, [B, Z].
+    real: the judge's output for the data.
+    fake: for the images.
+    state: the judge's new collections, by its name.
+  """
+
+  images: jax.Array
+  codes: jax.Array
+  real: Any
+  fake: Any
+  state: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +76,7 @@ class Game:
     # Statistics of a batch need two examples, a judge at least one pack.
     count = max(self.pack, 2)
     batch = {k: jnp.resize(x, (count, *x.shape[1:])) for k, x in batch.items()}
-    codes = self.codes(batch, key_gen)
+    codes = self.asked(self.draw(key_gen, count), batch)
     gen = self.gen.init(key_gen, codes)
     made = jax.eval_shape(self.gen.apply, gen, codes)
     if made.shape != batch['image'].shape:
@@ -76,13 +94,15 @@ class Game:
     """Codes from the prior, [num, Z]."""
     return PRIORS[self.prior](key, (num, self.latent))
 
-  def codes(self, batch: Batch, key: jax.Array) -> jax.Array:
-    """What the generator sees: as many codes as the batch has images."""
-    return self.asked(self.draw(key, len(batch['image'])), batch)
+  def generate(self, players: Players, batch: Batch, key: jax.Array):
+    """As many images as the batch has, in training.
 
-  def generate(self, players: Players, codes: jax.Array, key: jax.Array):
-    """Images of codes, in training, and gen's new collections."""
-    return apply(self.gen, players['gen'], codes, key)
+    Returns the images, their codes, and gen's new collections.
+    """
+    key_code, key_gen = jax.random.split(key)
+    codes = self.asked(self.draw(key_code, len(batch['image'])), batch)
+    images, state = apply(self.gen, players['gen'], codes, key_gen)
+    return images, codes, state
 
   def score(
     self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
@@ -92,18 +112,15 @@ class Game:
     return apply(judge, players[self.judge], self.judged(images, batch), key)
 
   def score_both(
-    self, players: Players, batch: Batch, codes: jax.Array, key: jax.Array
-  ):
-    """Scores the data, then images of codes.
-
-    Returns the images, both logits, and the judge's new collections.
-    """
+    self, players: Players, batch: Batch, key: jax.Array
+  ) -> 'Round':
+    """Scores the data, then new images."""
     key_gen, key_real, key_fake = jax.random.split(key, 3)
-    fake, _ = self.generate(players, codes, key_gen)
-    real_logits, state = self.score(players, batch['image'], batch, key_real)
+    images, codes, _ = self.generate(players, batch, key_gen)
+    real, state = self.score(players, batch['image'], batch, key_real)
     players = {**players, self.judge: {**players[self.judge], **state}}
-    fake_logits, state = self.score(players, fake, batch, key_fake)
-    return fake, real_logits, fake_logits, {self.judge: state}
+    fake, state = self.score(players, images, batch, key_fake)
+    return Round(images, codes, real, fake, {self.judge: state})
 
   def asked(self, codes: jax.Array, batch: Batch) -> jax.Array:
     """What the generator sees, [B, Z]; here the codes alone."""
@@ -199,9 +216,7 @@ class GAN(Game):
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
     loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
-    key_code, key_score = jax.random.split(key)
-    codes = self.codes(batch, key_code)
-    _, real, fake, state = self.score_both(players, batch, codes, key_score)
+    _, _, real, fake, state = self.score_both(players, batch, key)
     labels = (self.label,) if loss.labels else ()
     total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
     metrics = {
@@ -214,9 +229,8 @@ class GAN(Game):
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_code, key_gen, key_score = jax.random.split(key, 3)
-    codes = self.codes(batch, key_code)
-    images, state = self.generate(players, codes, key_gen)
+    key_gen, key_score = jax.random.split(key)
+    images, _, state = self.generate(players, batch, key_gen)
     logits, _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})

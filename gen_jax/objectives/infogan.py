@@ -53,9 +53,7 @@ class InfoGAN(GAN):
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
     loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
-    key_code, key_score = jax.random.split(key)
-    codes = self.codes(batch, key_code)
-    _, real, fake, state = self.score_both(players, batch, codes, key_score)
+    _, codes, real, fake, state = self.score_both(players, batch, key)
     (real, _), (fake, read) = real, fake
     labels = (self.label,) if loss.labels else ()
     total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
@@ -68,9 +66,8 @@ class InfoGAN(GAN):
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_code, key_gen, key_score = jax.random.split(key, 3)
-    codes = self.codes(batch, key_code)
-    images, state = self.generate(players, codes, key_gen)
+    key_gen, key_score = jax.random.split(key)
+    images, codes, state = self.generate(players, batch, key_gen)
     (logits, read), _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     cost, metrics = self._unread(codes, read)

@@ -50,10 +50,9 @@ class WGAN(Game):
 
   def critic_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_code, key_score, key_penalty = jax.random.split(key, 3)
-    codes = self.codes(batch, key_code)
-    fake, real_scores, fake_scores, state = self.score_both(
-      players, batch, codes, key_score
+    key_score, key_penalty = jax.random.split(key)
+    fake, _, real_scores, fake_scores, state = self.score_both(
+      players, batch, key_score
     )
     loss = jnp.mean(wasserstein.real(real_scores))
     loss += jnp.mean(wasserstein.fake(fake_scores))
@@ -74,8 +73,7 @@ class WGAN(Game):
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_code, key_gen, key_score = jax.random.split(key, 3)
-    codes = self.codes(batch, key_code)
-    images, state = self.generate(players, codes, key_gen)
+    key_gen, key_score = jax.random.split(key)
+    images, _, state = self.generate(players, batch, key_gen)
     scores, _ = self.score(players, images, batch, key_score)
     return jnp.mean(wasserstein.gen(scores)), Aux({}, {'gen': state})

@@ -89,33 +89,6 @@ def test_packed_images_are_neighbours_side_by_side():
     objective.packed(images[:4])
 
 
-def test_both_networks_see_the_condition():
-  class Known(GAN):
-    def condition(self, batch):
-      return (batch['label'].astype(jnp.float32),)
-
-  class Gen(nn.Module):
-    @nn.compact
-    def __call__(self, codes, label, train=False):
-      out = nn.Dense(2)(codes) * 0 + label[:, None]
-      return out.reshape(-1, *POINT)
-
-  class Disc(nn.Module):
-    @nn.compact
-    def __call__(self, x, label, train=False):
-      w = self.param('w', nn.initializers.ones, ())
-      return w * (x[:, 0, 0, 0] - label)
-
-  objective = Known(gen=Gen(), disc=Disc(), latent=2)
-  label = jnp.arange(4)
-  image = jnp.broadcast_to(label[:, None, None, None], (4, *POINT)) + 1.0
-  batch = {'image': image, 'label': label}
-  players = objective.init(KEY, batch)
-  _, aux = objective.disc_loss(players, batch, key=KEY, step=0)
-  assert aux.metrics['real_logits'] == 1 and aux.metrics['fake_logits'] == 0
-  np.testing.assert_array_equal(objective.discriminate(players, batch), 1)
-
-
 @pytest.mark.parametrize(
   'make,match',
   [
