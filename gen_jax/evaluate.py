@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from gen_jax import cli, runtime, workdir
+from gen_jax import cli, construction, runtime, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
 from gen_jax.errors import InputError, nearest
@@ -53,7 +53,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   added = [_add(config.evals, name) for name in args.add]
   for name, spec in config.evals.items():  # so that any field may be set
     where = f'config.evals.{name}.name'
-    known = config_lib.defaults('gen_jax.evals', spec.get('name', ''), where)
+    known = construction.defaults('gen_jax.evals', spec.get('name', ''), where)
     config.evals[name] = {**known, **spec}
   for field, text in overrides:
     if field != 'evals':

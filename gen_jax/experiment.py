@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax import config as config_lib
-from gen_jax import optim, step
+from gen_jax import construction, optim, step
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.selection import select
@@ -31,7 +31,7 @@ class Experiment:
 
   @functools.cached_property
   def objective(self) -> Objective:
-    return config_lib.build(
+    return construction.build(
       'gen_jax.objectives', self.config.objective, 'config.objective'
     )
 

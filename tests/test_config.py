@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from gen_jax import config as config_lib
-from gen_jax import stages
+from gen_jax import construction, stages
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -72,8 +72,8 @@ def test_json_gives_the_config_back():
   config = config_lib.load(f'{ROOT}/configs/vae.py')
   again = config_lib.from_json(config_lib.to_json(config))
   assert not config_lib.difference(config, again)
-  objective = config_lib.build('gen_jax.objectives', again.objective, 'o')
-  assert objective == config_lib.build(
+  objective = construction.build('gen_jax.objectives', again.objective, 'o')
+  assert objective == construction.build(
     'gen_jax.objectives', config.objective, 'o'
   )
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen_jax import config as config_lib
+from gen_jax import construction
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.evals.task import Task
@@ -50,7 +50,7 @@ class Suite:
       self._every[name] = fields.pop('every', 0)
       if fields.pop('at_start', False):
         self._at_start.add(name)
-      evaluator = config_lib.build(
+      evaluator = construction.build(
         'gen_jax.evals', fields, f'config.evals.{name}', task
       )
       for need in evaluator.needs:
