@@ -43,7 +43,7 @@ def get_config(arg=None):
   def l1():
     del config.objective.target
     config.objective.name = 'sparse_autoencoder.SparseL1'
-    config.objective.weight = 0.2
+    config.objective.weight = 0.3
 
   def dense():
     for field in ('weight', 'target'):

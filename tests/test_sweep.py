@@ -1,15 +1,17 @@
 """A sweep: every value is trained once, and the results stand side by side."""
 
 import json
+import pathlib
 import re
 import signal
 
 import pytest
-from conftest import ROOT
 
 from gen_jax import comparison, sweep
 from gen_jax.comparison import Result
 from gen_jax.progress import Progress
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 TEST = (
   f'--config={ROOT}/configs/autoencoder.py:test',
