@@ -67,9 +67,7 @@ def get_config(arg=None):
     # A bound of .01 leaves too little of a gradient behind four layers.
     config.optim.critic.clip_weights = 0.1
     config.ema.gen = 0.999
-    config.evals.modes = dict(
-      name='modes.Modes', mixture=mixture, every=10_000, num=2500
-    )
+    config.evals.modes = dict(name='modes.Modes', every=10_000, num=2500)
 
   def ring():
     plane('ring')

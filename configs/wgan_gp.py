@@ -64,9 +64,7 @@ def get_config(arg=None):
     for player in config.optim:
       config.optim[player].update(learning_rate=1e-3, b1=0.5, schedule='linear')
     config.ema.gen = 0.999
-    config.evals.modes = dict(
-      name='modes.Modes', mixture=mixture, every=10_000, num=2500
-    )
+    config.evals.modes = dict(name='modes.Modes', every=10_000, num=2500)
 
   def ring():
     plane('ring')

@@ -84,7 +84,8 @@ def read(path: pathlib.Path) -> Run:
   """Reads a workdir; what `gen_jax.evaluate` added to it counts as well."""
   if not path.is_dir():
     raise InputError(f'workdir {path} does not exist.')
-  config = workdir.read_config(path)
+  plan = stages.plan(workdir.read_config(path))
+  config = plan[-1].config
   lines = read_metrics(path / 'metrics.jsonl')
   if not lines:
     raise InputError(f'workdir {path} has no metrics yet.')
@@ -94,7 +95,7 @@ def read(path: pathlib.Path) -> Run:
     'steps': f'{max(line["step"] for line in lines):,}',
     'batch': str(config.batch_size),
     'training': _duration(_seconds(lines)),
-    **_parameters(config),
+    **_parameters(plan[-1]),
   }
   added = path / 'evaluate'
   pictures = {}
@@ -109,7 +110,8 @@ def read(path: pathlib.Path) -> Run:
     }
   more = read_metrics(added / 'metrics.jsonl')
   names = (name.split('/')[0] for line in more for name in line)
-  evaluators = dict.fromkeys([*config.evals, *names])
+  evaluators = dict.fromkeys(n for stage in plan for n in stage.config.evals)
+  evaluators |= dict.fromkeys(names)
   evaluators.pop('step', None)
   return Run(path.name, facts, lines + more, tuple(evaluators), pictures)
 
@@ -149,9 +151,8 @@ def _duration(seconds):
   return f'{seconds / 60:.1f} min'
 
 
-def _parameters(config):
-  experiment = Experiment(stages.plan(config)[-1])
-  players = experiment.abstract_state().players
+def _parameters(stage):
+  players = Experiment(stage).abstract_state().players
   return {
     f'parameters of {name}': f'{sum(x.size for x in leaves):,}'
     for name, leaves in (

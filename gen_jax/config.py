@@ -231,6 +231,10 @@ def difference(old: ConfigDict, new: ConfigDict) -> Sequence[str]:
     for key in _FREE:
       if key in config:
         del config[key]
+    config.stages = tuple(
+      {k: v for k, v in dict(stage).items() if k.split('.')[0] not in _FREE}
+      for stage in config.stages
+    )
   lines = difflib.ndiff(*(_flat(c) for c in (old, new)))
   return [line for line in lines if line[0] in '+-']
 

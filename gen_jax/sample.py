@@ -7,6 +7,7 @@ autoencoder, draws from a mixture of Gaussians over its training codes.
 """
 
 import argparse
+import inspect
 import pathlib
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--num', type=int, default=64, help='of images')
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument(
+    '--label', type=int, help='the class asked for; all in turn if not given'
+  )
+  parser.add_argument(
     '--components',
     type=int,
     help='draw from a mixture of so many Gaussians over the training codes; '
@@ -61,10 +65,14 @@ def sample(args: argparse.Namespace) -> None:
   state, experiment = workdir.open_trained(args.workdir, args.step)
   players, key = averaged(state), jax.random.key(args.seed)
   draw = _sampler(experiment, players, args.components)
-  parts = [
-    draw(players, key=jax.random.fold_in(key, index), num=_BATCH)
-    for index in range(-(-args.num // _BATCH))
-  ]
+  labels = _labels(experiment, args)
+  parts = []
+  for index, start in enumerate(range(0, args.num, _BATCH)):
+    asked = {}
+    if labels is not None:
+      asked = {'labels': np.resize(labels[start : start + _BATCH], _BATCH)}
+    key_part = jax.random.fold_in(key, index)
+    parts.append(draw(players, key=key_part, num=_BATCH, **asked))
   pixels = experiment.objective.pixels
   images = np.concatenate([np.asarray(x) for x in parts])[: args.num]
   try:
@@ -82,6 +90,21 @@ def sample(args: argparse.Namespace) -> None:
   print(f'{out}: {args.num} samples of step {int(state.step)}')
 
 
+def _labels(experiment, args):
+  """The class of each sample, [num], or None without classes."""
+  sample = experiment.objective.predict_fns().get('sample')
+  if sample is None or 'labels' not in inspect.signature(sample).parameters:
+    if args.label is not None:
+      raise InputError(f'--label={args.label}: this model knows no classes.')
+    return None
+  count = experiment.objective.classes
+  if args.label is None:
+    return np.arange(args.num, dtype=np.int32) % count
+  if not 0 <= args.label < count:
+    raise InputError(f'--label={args.label}: expected 0 to {count - 1}.')
+  return np.full(args.num, args.label, np.int32)
+
+
 def _sampler(experiment, players, components):
   """Returns `(players, *, key, num) -> images`."""
   objective = experiment.objective
@@ -91,7 +114,7 @@ def _sampler(experiment, players, components):
   if not {'encode', 'decode'} <= set(fns):
     raise InputError(
       f'{type(objective).__name__} cannot '
-      + ('be sampled.' if components is None else 'encode: no --components.')
+      + ('be sampled.' if components is None else 'decode: no --components.')
     )
   if components is None:
     components = _COMPONENTS

@@ -64,8 +64,8 @@ def train(
   try:
     with contextlib.nullcontext(stopper) if stopper else Stopper() as stopper:
       for run in runs:
-        end = run.stage.end
-        if end < first or (end == first and run is not runs[-1]):
+        # One that ends here may have evaluations to do.
+        if run.stage.end < first:
           continue
         run.attach(checkpoints, best, writer, progress, stopper)
         state = run.train(state)

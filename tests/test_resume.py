@@ -221,6 +221,32 @@ def test_statistics_and_averages_resume_too(tmp_path, normalise):
   equal(again, jax.device_get(whole))
 
 
+def test_evaluations_at_the_end_of_a_stage_are_made_up_for(tmp_path):
+  stages_ = ({'steps': 3}, {'steps': 2})
+  config = test_config(stages=stages_, checkpoint__every=1, checkpoint__keep=10)
+  train(config, tmp_path)
+  whole = numbers(tmp_path)
+  # As after a signal between the checkpoint and the evaluation at its step.
+  for step in (4, 5):
+    os.rename(tmp_path / 'checkpoints' / str(step), tmp_path / f'gone-{step}')
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines(keepends=True)
+  kept = [line for line in lines if '"elbo"' not in line]
+  (tmp_path / 'metrics.jsonl').write_text(''.join(kept))
+  train(config, tmp_path)
+  evaluated = [line['step'] for line in whole if 'elbo' in line]
+  again = [line['step'] for line in numbers(tmp_path) if 'elbo' in line]
+  assert evaluated == again == [3, 5]
+
+
+def test_a_stage_may_get_other_evaluators(tmp_path):
+  plain = test_config(stages=({'steps': 3},))
+  train(plain, tmp_path)
+  evals = {'samples': {'name': 'figures.Samples'}}
+  train(test_config(stages=({'steps': 3, 'evals': evals},)), tmp_path)
+  with pytest.raises(InputError, match='another config'):
+    train(test_config(stages=({'steps': 4},)), tmp_path)
+
+
 def test_carry_over_is_by_name_and_shape():
   old = {'a': {'w': np.ones(3), 'gone': np.ones(1)}, 'b': {'w': np.ones(2)}}
   new = {'a': {'w': np.zeros(3)}, 'b': {'w': np.zeros(4)}, 'c': np.zeros(1)}

@@ -67,8 +67,6 @@ class TrainOnSamples:
     self.task.check_labelled()
 
   def run(self, players, key):
-    from gen_jax.train import train
-
     classes = len(self.task.source('train').classes)
     labels = np.arange(self.num) % classes
     images = self.task.samples(players, self.num, key, labels)
@@ -85,7 +83,8 @@ class TrainOnSamples:
       )
       data = {**config_lib.default().data, 'name': 'npz', 'path': str(file)}
       config = yardstick.make_config(data, classes, self.steps)
-      _, latest = train(config, pathlib.Path(folder) / 'classifier')
+      path = pathlib.Path(folder) / 'classifier'
+      latest = yardstick.train_whole(config, path)
     yield 'accuracy', 1 - latest['classification/error_percent'] / 100
 
 

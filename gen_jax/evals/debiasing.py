@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from gen_jax.errors import InputError
 from gen_jax.evals.task import Task
 
 
@@ -22,12 +23,18 @@ class Shift:
 
   needs = ('sampling_probabilities',)
 
+  def __post_init__(self):
+    if 'label' not in self.task.source(self.split).fields:
+      raise InputError('config.evals: debiasing.Shift needs labelled data.')
+
   def run(self, players, key):
     probabilities, parts = self.task.predict(self.needs[0]), []
-    for batch, count in self.task.batches(self.split, 0, self.batch_size, key):
-      if count == self.batch_size or not parts:
+    # A batch that was filled up would hold codes twice, which are dense.
+    size = min(self.batch_size, len(self.task.source(self.split)))
+    for batch, count in self.task.batches(self.split, 0, size, key):
+      if count == size:
         values = probabilities(players, batch), batch['label']
-        parts.append([np.asarray(x)[:count] for x in values])
+        parts.append([np.asarray(x) for x in values])
     weights, labels = map(np.concatenate, zip(*parts, strict=True))
     share = np.bincount(labels) / len(labels)
     drawn = np.bincount(labels, weights / weights.sum())

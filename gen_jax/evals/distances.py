@@ -50,7 +50,7 @@ def kernel(
   size: int = 1000,
   seed: int = 0,
 ) -> tuple[float, float]:
-  """The kernel distance (KID): mean and standard error over subsets.
+  """The kernel distance (KID): mean and deviation over subsets.
 
   Binkowski et al. 2018: the unbiased estimate of the squared maximum mean
   discrepancy with the kernel (x . y / D + 1)^3. Unlike the Frechet distance it
@@ -78,7 +78,7 @@ def kernel(
       size * (size - 1)
     )
     values.append(within - 2 * xy.mean())
-  return float(np.mean(values)), float(np.std(values) / subsets**0.5)
+  return float(np.mean(values)), float(np.std(values))
 
 
 class Neighbourhoods(NamedTuple):

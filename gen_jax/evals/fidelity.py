@@ -16,8 +16,9 @@ class Fidelity:
   They are taken on the features of a classifier of the same data
   (`evals/yardstick.py`), of grey values in [0, 1]. `frechet` is the Frechet
   distance, the cFID; `frechet_floor` that between as many training images and
-  the split, which a perfect sampler comes to. `kernel` is the KID; precision,
-  recall, density and coverage count `k` nearest neighbours.
+  the split, about what a perfect sampler comes to (the classifier has seen the
+  training images). `kernel` is the KID; precision, recall, density and coverage
+  count `k` nearest neighbours. The split should have the classes of training.
 
   Attributes:
     num: samples, and training images of the floor.
@@ -51,9 +52,9 @@ class Fidelity:
     real, moments, floor = self._real
     yield 'frechet', distances.frechet(distances.moments(fake), moments)
     yield 'frechet_floor', floor
-    mean, error = distances.kernel(fake, real)
+    mean, deviation = distances.kernel(fake, real)
     yield 'kernel', mean
-    yield 'kernel_standard_error', error
+    yield 'kernel_deviation', deviation
     around = distances.neighbourhoods(real, fake, self.k)
     yield from around._asdict().items()
     yield 'inception_score', distances.inception_score(logits)

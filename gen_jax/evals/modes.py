@@ -24,20 +24,19 @@ class Modes:
   Exact samples score 1 - exp(-9/2) = 98.9% and, on 25 modes, .005 nats.
 
   Attributes:
-    mixture: of the data, a name in gen_jax/data/toy.py.
     num: samples.
     shown: points of the test split behind the samples in the figure.
   """
 
   task: Task
-  mixture: str
   num: int = 2500
   shown: int = 2000
 
   needs = ('sample',)
 
   def __post_init__(self):
-    toy.find(self.mixture)
+    if self.task.data.get('name') != 'toy':
+      raise InputError("config.evals: modes.Modes needs data.name='toy'.")
 
   def run(self, players, key):
     data = self.task.batch('test', 0, self.shown, key)['image']
@@ -47,7 +46,8 @@ class Modes:
         f'config.evals: modes.Modes needs points, not {samples.shape[1:]}.'
       )
     points = np.asarray(samples, np.float64).reshape(-1, 2)
-    yield from measure(points, toy.find(self.mixture)).items()
+    mixture = toy.find(self.task.data['mixture'])
+    yield from measure(points, mixture).items()
     yield 'modes', plot.scatter(points, behind=data)
 
 

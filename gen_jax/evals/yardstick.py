@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
+from gen_jax.stopping import Stopper
 
 _BATCH = 500
 
@@ -95,7 +97,6 @@ def _load(text: str) -> Yardstick:
   # Late, for the loop imports the evaluators.
   from gen_jax import workdir
   from gen_jax.evals.suite import make_task
-  from gen_jax.train import train
 
   config = config_lib.from_json(text)
   name = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -103,7 +104,7 @@ def _load(text: str) -> Yardstick:
   folder = pathlib.Path(home) / 'gen_jax' / 'classifiers'
   folder = folder / f'{config.data.name}-{name}'
   print(f'the classifier of {config.data.name} is {folder}', flush=True)
-  _, latest = train(config, folder)
+  latest = train_whole(config, folder)
   state, experiment = workdir.open_trained(folder)
   players = averaged(state)
   digest = hashlib.sha256()
@@ -115,6 +116,17 @@ def _load(text: str) -> Yardstick:
     players=players,
     predict=make_task(experiment).predict,
   )
+
+
+def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+  """Trains to the end, within an evaluator, and returns the last metrics."""
+  from gen_jax.train import train
+
+  with Stopper() as stopper:
+    _, latest = train(config, folder, stopper)
+  if stopper.requested:  # the signal was for the run around this one
+    signal.raise_signal(signal.SIGTERM)
+  return latest
 
 
 def _batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

@@ -1,6 +1,7 @@
 """Encoders and decoders: images [B, H, W, C] to codes [B, Z] and back.
 
-Each may be given a condition [B, K], such as classes one-hot, to look at too.
+Dense and Conv ones may be given a condition [B, K], such as classes one-hot, to
+look at too.
 """
 
 import math

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.objectives.cgan import Conditional
@@ -26,6 +27,14 @@ class ACGAN(Conditional, GAN):
   """
 
   weight: float = 1.0
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.pack != 1:
+      raise InputError(
+        f'objective.pack={self.pack}: what the second head tells is of one '
+        'image: take 1.'
+      )
 
   def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
     del batch

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.objectives.gan import GAN, Game
+from gen_jax.objectives.labels import check_labelled, one_hot
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,11 +25,18 @@ class Conditional(Game):
 
   classes: int = 10
 
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    check_labelled(batch, self)
+    return super().init(key, batch)
+
   def asked(self, codes: jax.Array, batch: Batch) -> jax.Array:
-    return jnp.concatenate([codes, self._one_hot(batch['label'])], axis=-1)
+    label = one_hot(batch['label'], self.classes)
+    return jnp.concatenate([codes, label], axis=-1)
 
   def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
-    planes = self._one_hot(batch['label'])[:, None, None]  # [B, 1, 1, K]
+    planes = one_hot(batch['label'], self.classes)[
+      :, None, None
+    ]  # [B, 1, 1, K]
     planes = jnp.broadcast_to(planes, (*images.shape[:3], self.classes))
     return self.packed(jnp.concatenate([images, planes], axis=-1))
 
@@ -45,11 +53,6 @@ class Conditional(Game):
       labels = jnp.arange(num) % self.classes
     codes = self.asked(self.draw(key, num), {'label': labels})
     return self.gen.apply(players['gen'], codes)
-
-  def _one_hot(self, labels):
-    if labels.ndim == 2:  # between classes
-      return labels
-    return jax.nn.one_hot(labels, self.classes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, nearest
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
+from gen_jax.objectives.labels import check_labelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,7 @@ class Classifier:
       )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    if 'label' not in batch:
-      raise InputError(
-        'classifier.Classifier needs labels: this data has none.'
-      )
+    check_labelled(batch, self)
     variables = self.network.init(key, batch['image'][:1])
     return {'model': {'params': variables['params']}}
 

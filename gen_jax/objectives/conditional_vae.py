@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
+from gen_jax.objectives.labels import check_labelled, one_hot
 from gen_jax.objectives.vae import VAE
 
 
@@ -23,8 +24,12 @@ class ConditionalVAE(VAE):
 
   classes: int = 10
 
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    check_labelled(batch, self)
+    return super().init(key, batch)
+
   def condition(self, batch: Batch):
-    return (jax.nn.one_hot(batch['label'], self.classes),)
+    return (one_hot(batch['label'], self.classes),)
 
   def predict_fns(self):
     fns = {**super().predict_fns(), 'relabel': self.relabel}
@@ -34,7 +39,7 @@ class ConditionalVAE(VAE):
   def sample(self, players: Players, *, key, num: int, labels=None):
     """Mean images of codes from the prior, [num, H, W, C].
 
-    The classes are `labels` [num], or all in turn.
+    The classes are `labels` [num], shares of them [num, K], or all in turn.
     """
     if labels is None:
       labels = jnp.arange(num) % self.classes

@@ -47,6 +47,8 @@ class DebiasingVAE(VAE):
     key_rows, key_loss = jax.random.split(key)
     probabilities = self.sampling_probabilities(players, batch)  # [B]
     size = len(probabilities)
+    if size < 2:
+      raise InputError('DebiasingVAE: a density needs 2 images or more.')
     taken = (max(size // self.candidates, 1),)
     # As indices, through which no gradient flows.
     rows = jax.random.categorical(key_rows, jnp.log(probabilities), shape=taken)

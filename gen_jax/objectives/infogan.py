@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.information import gaussian_log_likelihood
@@ -35,6 +36,14 @@ class InfoGAN(GAN):
   continuous: int = 2
   weight: float = 1.0
   continuous_weight: float = 0.1
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.pack != 1:
+      raise InputError(
+        f'objective.pack={self.pack}: what the second head tells is of one '
+        'image: take 1.'
+      )
 
   def draw(self, key: jax.Array, num: int) -> jax.Array:
     """[num, Z + categories + continuous]: noise, one-hot category, numbers."""

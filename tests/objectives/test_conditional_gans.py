@@ -9,6 +9,7 @@ import scipy.stats
 
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
 from gen_jax.evals.factors import Matching
 from gen_jax.evals.task import Task
 from gen_jax.losses.information import gaussian_log_likelihood
@@ -74,6 +75,15 @@ def test_shares_of_classes_lie_between_them():
     objective.sample(players, key=KEY, num=2, labels=jnp.array([0, 2])),
     atol=1e-6,
   )
+
+
+def test_heads_tell_of_one_image_and_classes_need_labels():
+  for make in (acgan, infogan):
+    with pytest.raises(InputError, match='pack=2'):
+      make(pack=2)
+  for make in (cgan, acgan):
+    with pytest.raises(InputError, match='needs labels'):
+      make().init(KEY, {'image': BATCH['image']})
 
 
 def test_wrong_labels_are_a_further_negative():

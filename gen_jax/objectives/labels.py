@@ -1,0 +1,19 @@
+"""Classes, as networks see them."""
+
+import jax
+
+from gen_jax.core import Batch
+from gen_jax.errors import InputError
+
+
+def one_hot(labels: jax.Array, classes: int) -> jax.Array:
+  """Labels, integers [B], one-hot; shares of classes [B, K] as they are."""
+  return labels if labels.ndim == 2 else jax.nn.one_hot(labels, classes)
+
+
+def check_labelled(batch: Batch, objective: object) -> None:
+  """Raises InputError unless a batch has labels."""
+  if 'label' not in batch:
+    raise InputError(
+      f'{type(objective).__name__} needs labels, and the data has none.'
+    )
