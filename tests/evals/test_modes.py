@@ -89,6 +89,6 @@ def test_points_are_trained_on_drawn_and_counted(tmp_path):
 
 def test_an_unknown_mixture_is_named_before_training(tmp_path):
   config = plane()
-  config.evals.modes.mixture = 'rings'
+  config.data.mixture = 'rings'
   with pytest.raises(InputError, match='"ring"'):
     train(config, tmp_path)
