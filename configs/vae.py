@@ -86,6 +86,7 @@ def get_config(arg=None):
     config.objective.decoder.hidden = (500, 500)
 
   def residual():  # deeper: residual blocks at each size
+    config.steps = 2500
     config.objective.encoder = dict(
       name='residual.ResidualEncoder',
       features=2 * 32,

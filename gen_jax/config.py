@@ -96,6 +96,26 @@ def load(name: str) -> ConfigDict:
   return module.get_config(variant or None)
 
 
+def apply(config: ConfigDict, pairs: Sequence[tuple[str, str]]) -> None:
+  """Overrides fields of a run that is to be trained.
+
+  Raises:
+    InputError: as `override`, or when every stage has a value of its own, so
+      that the new one would do nothing.
+  """
+  for field, text in pairs:
+    own = [
+      any(field == k or field.startswith(f'{k}.') for k in dict(stage))
+      for stage in config.stages
+    ]
+    if own and all(own):
+      raise InputError(
+        f'--config.{field}: every stage of this config has its own value; '
+        'change it in `stages` in the file.'
+      )
+    override(config, field, text)
+
+
 def override(config: ConfigDict, field: str, text: str) -> None:
   """Sets `field`, a dotted name, to the value that `text` stands for.
 

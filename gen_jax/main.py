@@ -30,8 +30,7 @@ def _train(args, rest):
   from gen_jax import config as config_lib
 
   config = config_lib.load(args.config)
-  for field, text in cli.overrides(rest):
-    config_lib.override(config, field, text)
+  config_lib.apply(config, cli.overrides(rest))
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 

@@ -120,8 +120,7 @@ class _Run:
     from gen_jax.train import prepare
 
     self.values, self.config = values, config_lib.load(config)
-    for field, text in [*overrides, *values.items()]:
-      config_lib.override(self.config, field, text)
+    config_lib.apply(self.config, [*overrides, *values.items()])
     self.label = '  '.join(f'{k}={v}' for k, v in values.items())
     names = (f'{field}={text}' for field, text in values.items())
     self.path = folder.joinpath(*(re.sub(r'[/\s]', '_', n) for n in names))

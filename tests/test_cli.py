@@ -9,6 +9,7 @@ from PIL import Image
 from gen_jax import evaluate, main, sample
 
 TEST = '--config=configs/vae.py:test'
+STACKED = '--config=configs/stacked_autoencoder.py:test'
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ TEST = '--config=configs/vae.py:test'
     ([TEST, '--config.batch_size=12'], r'batch_size=12.*8 devices'),
     ([TEST, '--config.accumulate=3'], r'accumulate=3 does not divide'),
     ([TEST, 'steps=3'], r'steps=3: unknown argument'),
+    ([STACKED, '--config.steps=9'], r'config.steps: every stage .* own value'),
   ],
 )
 def test_training_names_the_field_and_the_fix(
