@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError, check_known, nearest
 
 # Fields that do not change the parameters that a run arrives at: a workdir may
 # be resumed with other values of these.
@@ -207,10 +207,7 @@ def check(config: ConfigDict) -> None:
     value = config
     for part in field.split('.'):
       value = value[part]
-    if value not in values:
-      raise InputError(
-        f'config.{field}={value!r} is unknown.{nearest(str(value), values)}'
-      )
+    check_known(f'config.{field}', value, values)
 
 
 def to_json(config: ConfigDict) -> str:

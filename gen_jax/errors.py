@@ -26,3 +26,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
   if close:
     return f' Did you mean "{close[0]}"?'
   return f' Known: {", ".join(known)}.' if known else ''
+
+
+def check_known(field: str, value: object, known: Iterable[str]) -> None:
+  """Raises InputError, naming the field and the fix, unless value is known."""
+  if value not in known:
+    raise InputError(
+      f'{field}={value!r} is unknown.{nearest(str(value), known)}'
+    )

@@ -27,6 +27,12 @@ def configure() -> None:
   _cache_compilations()
 
 
+def cache_folder() -> pathlib.Path:
+  """Returns where the project keeps what it can make again."""
+  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  return pathlib.Path(home) / 'gen_jax'
+
+
 def _keep_memory() -> None:
   """Keeps freed memory in the process: 1.05 to 1.35 times faster steps.
 
@@ -62,8 +68,7 @@ def _cache_compilations() -> None:
 
   if os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     return  # the user's own choice, which jax reads itself
-  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  path = pathlib.Path(home) / 'gen_jax' / 'compiled'
+  path = cache_folder() / 'compiled'
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError:

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from gen_jax.data.sources import ArraySource, check_split
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +42,7 @@ _SIZES = {'train': 100_000, 'test': 10_000}
 
 def find(mixture: str) -> Mixture:
   """Returns a mixture by its name; raises InputError when there is none."""
-  if mixture not in MIXTURES:
-    raise InputError(
-      f'data.mixture={mixture!r} is unknown.{nearest(mixture, MIXTURES)}'
-    )
+  check_known('data.mixture', mixture, MIXTURES)
   return MIXTURES[mixture]
 
 

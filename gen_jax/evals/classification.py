@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from gen_jax import plot
-from gen_jax.errors import InputError
 from gen_jax.evals.task import Task
 
 
@@ -28,20 +27,9 @@ class Error:
   needs = ('classify',)
 
   def run(self, players, key):
-    classify = self.task.predict('classify')
-    truth, guesses = [], []
-    for batch, count in self.task.batches(
-      self.split, self.num, self.batch_size, key
-    ):
-      if 'label' not in batch:
-        raise InputError(
-          f'config.evals: classification.Error needs labels, and the split '
-          f'{self.split!r} has none.'
-        )
-      guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
-      truth.append(np.asarray(batch['label'])[:count])
-      guesses.append(guess[:count])
-    truth, guesses = np.concatenate(truth), np.concatenate(guesses)
+    guesses, truth = self.task.guesses(
+      players, self.split, self.num, self.batch_size, key
+    )
     share = float(np.mean(truth != guesses))
     yield 'error_percent', 100 * share
     yield 'standard_error', 100 * (share * (1 - share) / len(truth)) ** 0.5

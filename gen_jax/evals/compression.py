@@ -7,7 +7,7 @@ import numpy as np
 from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.denoising import psnr
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Task, filled
 from gen_jax.writer import grid, to_uint8, to_unit
 
 
@@ -183,12 +183,8 @@ def _in_batches(decode, size):
   """Makes `decode` take any number of codes, in batches of one shape."""
 
   def run(codes):  # [N, Z]
-    parts = []
-    for start in range(0, len(codes), size):
-      part = codes[start : start + size]
-      parts.append(
-        np.asarray(decode(np.resize(part, (size, part.shape[1]))))[: len(part)]
-      )
-    return np.concatenate(parts)
+    return np.concatenate(
+      [np.asarray(decode(x))[:count] for x, count in filled(codes, size)]
+    )
 
   return run

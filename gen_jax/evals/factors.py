@@ -33,24 +33,21 @@ class Matching:
   needs = ('classify',)
 
   def run(self, players, key):
-    guesses, labels = self._read(players, 'train', self.train, key)
+    guesses, labels = self.task.guesses(
+      players, 'train', self.train, self.batch_size, key
+    )
     classes = len(self.task.source('train').classes)
     counts = np.zeros((max(guesses.max() + 1, classes), classes), int)
     np.add.at(counts, (guesses, labels), 1)
     rows, columns = linear_sum_assignment(-counts)
     meaning = np.full(len(counts), -1)
     meaning[rows] = columns
-    guesses, labels = self._read(players, self.split, self.num, key)
+    guesses, labels = self.task.guesses(
+      players, self.split, self.num, self.batch_size, key
+    )
     known = guesses < len(meaning)
     right = known & (meaning[np.where(known, guesses, 0)] == labels)
     yield 'error', 1 - float(right.mean())
-
-  def _read(self, players, split, num, key):
-    classify, parts = self.task.predict('classify'), []
-    for batch, count in self.task.batches(split, num, self.batch_size, key):
-      guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
-      parts.append((guess[:count], np.asarray(batch['label'])[:count]))
-    return map(np.concatenate, zip(*parts, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)

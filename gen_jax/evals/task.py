@@ -122,6 +122,26 @@ class Task:
         'it is asked for.'
       )
 
+  def guesses(
+    self, players: Players, split: str, num: int, batch_size: int, key: Any
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the likeliest class and the label of each image, [N] and [N].
+
+    Raises:
+      InputError: the split has no labels.
+    """
+    if 'label' not in self.source(split).fields:
+      raise InputError(
+        f'config.evals: an error of classes needs labels, and the split '
+        f'{split!r} has none.'
+      )
+    classify, parts = self.predict('classify'), []
+    for batch, count in self.batches(split, num, batch_size, key):
+      guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
+      parts.append((guess[:count], np.asarray(batch['label'])[:count]))
+    guesses, labels = map(np.concatenate, zip(*parts, strict=True))
+    return guesses, labels
+
   def code_size(self, players: Players) -> int:
     """Returns Z, the size of a code."""
     batch = self.batch('test', 0, 1, jax.random.key(0))
@@ -159,3 +179,13 @@ class Task:
         rows = np.arange(batch_size) % count
         batch = {k: x[rows] for k, x in batch.items()}
       yield batch, count
+
+
+def filled(x: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  """Yields x [N, ...] in parts [size, ...], and how many of a part count.
+
+  The last is filled up with its own first rows, for one compiled program.
+  """
+  for start in range(0, len(x), size):
+    part = x[start : start + size]
+    yield np.resize(part, (size, *x.shape[1:])), len(part)

@@ -7,10 +7,9 @@ judge, and kept beside the other caches, named by a hash of its config.
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,7 +17,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
+from gen_jax import runtime
 from gen_jax.core import averaged
+from gen_jax.evals.task import filled
 from gen_jax.stopping import Stopper
 
 _BATCH = 500
@@ -80,7 +81,7 @@ class Yardstick:
   def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns logits [N, K] and features [N, F] of images in [0, 1]."""
     logits, features = [], []
-    for part, count in _batches(images):
+    for part, count in filled(images, _BATCH):
       batch = {'image': part}
       for name, into in (('classify', logits), ('features', features)):
         into.append(np.asarray(self.predict(name)(self.players, batch))[:count])
@@ -100,8 +101,7 @@ def _load(text: str) -> Yardstick:
 
   config = config_lib.from_json(text)
   name = hashlib.sha256(text.encode()).hexdigest()[:12]
-  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  folder = pathlib.Path(home) / 'gen_jax' / 'classifiers'
+  folder = runtime.cache_folder() / 'classifiers'
   folder = folder / f'{config.data.name}-{name}'
   print(f'the classifier of {config.data.name} is {folder}', flush=True)
   latest = train_whole(config, folder)
@@ -127,10 +127,3 @@ def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   if stopper.requested:  # the signal was for the run around this one
     signal.raise_signal(signal.SIGTERM)
   return latest
-
-
-def _batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-  """Yields parts of one size, the last filled up, and how many count."""
-  for start in range(0, len(images), _BATCH):
-    part = images[start : start + _BATCH]
-    yield np.resize(part, (_BATCH, *part.shape[1:])), len(part)

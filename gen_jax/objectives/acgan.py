@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
-from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.objectives.cgan import Conditional
-from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.gan import TwoHeads
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ACGAN(Conditional, GAN):
+class ACGAN(Conditional, TwoHeads):
   """The generator is told the class; the judge is not, and tells it.
 
   With L_S = E[log P(real|x)] + E[log P(fake|G(z, y))] and L_C = E[log P(y|x)] +
@@ -28,33 +27,22 @@ class ACGAN(Conditional, GAN):
 
   weight: float = 1.0
 
-  def __post_init__(self):
-    super().__post_init__()
-    if self.pack != 1:
-      raise InputError(
-        f'objective.pack={self.pack}: what the second head tells is of one '
-        'image: take 1.'
-      )
-
   def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
     del batch
     return images
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
     _, _, real, fake, state = self.score_both(players, batch, key)
     (real, real_classes), (fake, fake_classes) = real, fake
-    labels = (self.label,) if loss.labels else ()
-    total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
+    total, accuracy = self.tell_apart(real, fake)
     classes = [
       jnp.mean(softmax_cross_entropy(logits, batch['label']))
       for logits in (real_classes, fake_classes)
     ]
     right = jnp.argmax(real_classes, axis=-1) == batch['label']
     metrics = {
-      'real_accuracy': jnp.mean(real > at),
-      'fake_accuracy': jnp.mean(fake <= at),
+      **accuracy,
       'class_accuracy': jnp.mean(right),
       'class_loss': sum(classes),
     }
@@ -69,13 +57,3 @@ class ACGAN(Conditional, GAN):
     told = jnp.mean(softmax_cross_entropy(classes, batch['label']))
     metrics = {'logits': jnp.mean(logits), 'class_loss': told}
     return fooled + self.weight * told, Aux(metrics, {'gen': state})
-
-  def predict_fns(self):
-    return {**super().predict_fns(), 'classify': self.classify}
-
-  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
-    return self.disc.apply(players['disc'], batch['image'])[0]
-
-  def classify(self, players: Players, batch: Batch) -> jax.Array:
-    """Logits of the classes, [B, K]."""
-    return self.disc.apply(players['disc'], batch['image'])[1]

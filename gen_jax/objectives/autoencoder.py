@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_known
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
 
 ACTIVATIONS = {
@@ -41,11 +41,7 @@ class Autoencoder:
       ('reconstruction', RECONSTRUCTIONS),
       ('code', ACTIVATIONS),
     ):
-      value = getattr(self, field)
-      if value not in known:
-        raise InputError(
-          f'objective.{field}={value!r} is unknown.{nearest(value, known)}'
-        )
+      check_known(f'objective.{field}', getattr(self, field), known)
 
   # Training.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_known
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.labels import check_labelled
@@ -33,11 +33,7 @@ class Classifier:
   pixels = 'unit'
 
   def __post_init__(self):
-    if self.noise not in CORRUPTIONS:
-      raise InputError(
-        f'objective.noise={self.noise!r} is unknown.'
-        + nearest(self.noise, CORRUPTIONS)
-      )
+    check_known('objective.noise', self.noise, CORRUPTIONS)
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     check_labelled(batch, self)

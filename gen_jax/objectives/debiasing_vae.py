@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError, check_known
 from gen_jax.losses.densities import DENSITIES
 from gen_jax.objectives.vae import VAE
 
@@ -33,11 +33,7 @@ class DebiasingVAE(VAE):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.density not in DENSITIES:
-      raise InputError(
-        f'objective.density={self.density!r} is unknown.'
-        + nearest(self.density, DENSITIES)
-      )
+    check_known('objective.density', self.density, DENSITIES)
     if self.candidates < 1:
       raise InputError(
         f'objective.candidates={self.candidates}: expected 1 or more.'

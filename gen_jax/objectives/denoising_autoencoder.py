@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_known
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.autoencoder import Autoencoder
 
@@ -24,11 +24,7 @@ class DenoisingAutoencoder(Autoencoder):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.noise not in CORRUPTIONS:
-      raise InputError(
-        f'objective.noise={self.noise!r} is unknown.'
-        + nearest(self.noise, CORRUPTIONS)
-      )
+    check_known('objective.noise', self.noise, CORRUPTIONS)
 
   def corrupt(self, images: jax.Array, key: jax.Array) -> jax.Array:
     return CORRUPTIONS[self.noise](images, self.amount, key)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 
 PRIORS = {
@@ -60,11 +60,7 @@ class Game:
   judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
 
   def __post_init__(self):
-    if self.prior not in PRIORS:
-      raise InputError(
-        f'objective.prior={self.prior!r} is unknown.'
-        + nearest(self.prior, PRIORS)
-      )
+    check_known('objective.prior', self.prior, PRIORS)
     for field in ('latent', 'pack'):
       if getattr(self, field) < 1:
         raise InputError(
@@ -194,10 +190,7 @@ class GAN(Game):
   def __post_init__(self):
     super().__post_init__()
     known = [name for name in LOSSES if name != 'wasserstein']
-    if self.loss not in known:
-      raise InputError(
-        f'objective.loss={self.loss!r} is unknown.{nearest(self.loss, known)}'
-      )
+    check_known('objective.loss', self.loss, known)
     if self.label != 1 and not LOSSES[self.loss].labels:
       raise InputError(
         f'objective.label={self.label}: {self.loss!r} has no labels.'
@@ -215,17 +208,20 @@ class GAN(Game):
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
     _, _, real, fake, state = self.score_both(players, batch, key)
+    total, accuracy = self.tell_apart(real, fake)
+    means = {'real_logits': jnp.mean(real), 'fake_logits': jnp.mean(fake)}
+    return total, Aux({**means, **accuracy}, state)
+
+  def tell_apart(self, real: jax.Array, fake: jax.Array):
+    """The judge's loss for its logits, and how often they are right."""
+    loss = LOSSES[self.loss]
     labels = (self.label,) if loss.labels else ()
     total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
-    metrics = {
-      'real_logits': jnp.mean(real),
-      'fake_logits': jnp.mean(fake),
-      'real_accuracy': jnp.mean(real > at),
-      'fake_accuracy': jnp.mean(fake <= at),
+    return total, {
+      'real_accuracy': jnp.mean(real > loss.boundary),
+      'fake_accuracy': jnp.mean(fake <= loss.boundary),
     }
-    return total, Aux(metrics, state)
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -234,3 +230,30 @@ class GAN(Game):
     logits, _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoHeads(GAN):
+  """A GAN whose judge has a second head, which tells what else an image is.
+
+  Attributes:
+    disc: images [B, H, W, C], train -> logits [B], and of the head [B, K].
+  """
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.pack != 1:
+      raise InputError(
+        f'objective.pack={self.pack}: what the second head tells is of one '
+        'image: take 1.'
+      )
+
+  def predict_fns(self):
+    return {**super().predict_fns(), 'classify': self.classify}
+
+  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
+    return self.disc.apply(players['disc'], batch['image'])[0]
+
+  def classify(self, players: Players, batch: Batch) -> jax.Array:
+    """The second head's logits, [B, K]."""
+    return self.disc.apply(players['disc'], batch['image'])[1]

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
-from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.information import gaussian_log_likelihood
-from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.gan import TwoHeads
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InfoGAN(GAN):
+class InfoGAN(TwoHeads):
   """Part of the code is to be read off the image, by a head of the judge.
 
   min_{G, Q} max_D V(D, G) - weight L_I(G, Q) (eq. 6), L_I = E[log Q(c|G(z, c))]
@@ -37,14 +36,6 @@ class InfoGAN(GAN):
   weight: float = 1.0
   continuous_weight: float = 0.1
 
-  def __post_init__(self):
-    super().__post_init__()
-    if self.pack != 1:
-      raise InputError(
-        f'objective.pack={self.pack}: what the second head tells is of one '
-        'image: take 1.'
-      )
-
   def draw(self, key: jax.Array, num: int) -> jax.Array:
     """[num, Z + categories + continuous]: noise, one-hot category, numbers."""
     key_noise, key_category, key_numbers = jax.random.split(key, 3)
@@ -61,17 +52,11 @@ class InfoGAN(GAN):
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    loss, at = LOSSES[self.loss], LOSSES[self.loss].boundary
     _, codes, real, fake, state = self.score_both(players, batch, key)
     (real, _), (fake, read) = real, fake
-    labels = (self.label,) if loss.labels else ()
-    total = jnp.mean(loss.real(real, *labels)) + jnp.mean(loss.fake(fake))
+    total, accuracy = self.tell_apart(real, fake)
     cost, metrics = self._unread(codes, read)
-    metrics |= {
-      'real_accuracy': jnp.mean(real > at),
-      'fake_accuracy': jnp.mean(fake <= at),
-    }
-    return total + cost, Aux(metrics, state)
+    return total + cost, Aux({**metrics, **accuracy}, state)
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -103,19 +88,11 @@ class InfoGAN(GAN):
   # What the trained model can do.
 
   def predict_fns(self):
-    return {
-      **super().predict_fns(),
-      'classify': self.classify,
-      'vary': self.vary,
-    }
-
-  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
-    return self.disc.apply(players['disc'], batch['image'])[0]
+    return {**super().predict_fns(), 'vary': self.vary}
 
   def classify(self, players: Players, batch: Batch) -> jax.Array:
     """Logits of the categories, [B, categories], in an order of their own."""
-    read = self.disc.apply(players['disc'], batch['image'])[1]
-    return read[:, : self.categories]
+    return super().classify(players, batch)[:, : self.categories]
 
   def vary(self, players: Players, category, numbers, *, key) -> jax.Array:
     """Images of chosen codes [N] and [N, continuous], all with one noise."""

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError, check_known, nearest
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
+from gen_jax.objectives.labels import check_labelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,7 @@ class _Stack:
       ('code', ACTIVATIONS),
       ('noise', CORRUPTIONS),
     ):
-      value = getattr(self, field)
-      if value not in known:
-        raise InputError(
-          f'objective.{field}={value!r} is unknown.{nearest(value, known)}'
-        )
+      check_known(f'objective.{field}', getattr(self, field), known)
     if not self.widths or min(self.widths) < 1:
       raise InputError(
         f'objective.widths={self.widths!r}: expected one or more layers of at '
@@ -245,10 +242,7 @@ class Classifier(_Stack):
   """
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    if 'label' not in batch:
-      raise InputError(
-        'stacked_autoencoder.Classifier needs labels, and the data has none.'
-      )
+    check_labelled(batch, self)
     return super().init(key, batch)
 
   def updates(self) -> tuple[Update, ...]:

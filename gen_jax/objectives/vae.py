@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError, check_known
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS
 from gen_jax.parallel import batch_mean
@@ -51,11 +51,7 @@ class VAE:
   pixels = 'unit'
 
   def __post_init__(self):
-    if self.likelihood not in LIKELIHOODS:
-      raise InputError(
-        f'objective.likelihood={self.likelihood!r} is unknown.'
-        + nearest(self.likelihood, LIKELIHOODS)
-      )
+    check_known('objective.likelihood', self.likelihood, LIKELIHOODS)
     if self.learn_variance and self.likelihood != 'gaussian':
       raise InputError(
         "objective.learn_variance=True needs likelihood='gaussian'."
