@@ -40,8 +40,10 @@ def get_config(arg=None):
     config.optim[player] = dict(
       name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
     )
+  config.ema.gen = 0.999
   config.evals = dict(
-    samples=dict(name='figures.Samples', every=1000, at_start=True)
+    samples=dict(name='figures.Samples', every=1000, at_start=True),
+    fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
   def small():
@@ -78,7 +80,7 @@ def get_config(arg=None):
     tiny(config)
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
-    config.ema.gen = 0.9
+    del config.evals['fidelity']
 
   variants = (small, spectral, fashion_mnist, emoji, folder, test)
   choose(arg, {f.__name__: f for f in variants})

@@ -84,7 +84,7 @@ class TrainState:
   step: jax.Array  # int32 scalar, steps over all stages
   players: dict[str, Any]
   opt: dict[str, optax.OptState]
-  ema: dict[str, Any]  # averaged parameters of the players that have an EMA
+  ema: dict[str, Any]  # averaged variables of the players that have an EMA
 
 
 class Objective(Protocol):
@@ -114,10 +114,5 @@ def stream(seed: int, name: str) -> jax.Array:
 
 
 def averaged(state: TrainState) -> Players:
-  """Returns the players with their averaged parameters where there are any."""
-  return {
-    name: {**variables, 'params': state.ema[name]}
-    if name in state.ema
-    else variables
-    for name, variables in state.players.items()
-  }
+  """Returns the players, averaged where there are averages."""
+  return {**state.players, **state.ema}

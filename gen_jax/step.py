@@ -26,7 +26,7 @@ def init_state(
     players=dict(players),
     opt={k: tx.init(players[k]['params']) for k, tx in optimizers.items()},
     # A copy: the step donates the state, and no buffer may go in twice.
-    ema={k: jax.tree.map(jnp.copy, players[k]['params']) for k in ema},
+    ema={k: jax.tree.map(jnp.copy, players[k]) for k in ema},
   )
 
 
@@ -48,7 +48,8 @@ def make_train_step(
     key: root of the training randomness; the step is folded in, then the
       device, then the update.
     preprocess: `(raw batch, key) -> batch`, on the device.
-    ema: decay of the averaged parameters, by player.
+    ema: decay of the averages, by player: of its parameters, and beside them
+      of its statistics, which have to be those of the averaged network.
     accumulate: parts of a batch whose gradients are averaged for one update.
     start: the step at which the stage began.
 
@@ -84,7 +85,7 @@ def make_train_step(
       players[name] = {**players[name], 'params': new_params}
       if name in ema:
         averages[name] = optax.incremental_update(
-          new_params, averages[name], 1 - ema[name]
+          players[name], averages[name], 1 - ema[name]
         )
     metrics = {
       'loss': loss,

@@ -127,7 +127,14 @@ def test_collections_that_a_loss_returns_are_kept():
 def test_ema_follows_the_player_when_it_moves():
   state, _ = run(Duel(every=2), SGD, np.ones((2, 2)), ema={'b': 0.9})
   moved = float(state.players['b']['params']['w'])
-  assert float(state.ema['b']['w']) == pytest.approx(0.9 * 2 + 0.1 * moved)
+  average = float(state.ema['b']['params']['w'])
+  assert average == pytest.approx(0.9 * 2 + 0.1 * moved)
+
+
+def test_ema_averages_the_statistics_beside_the_parameters():
+  state, _ = run(Duel(), SGD, np.ones((2, 2)), ema={'a': 0.5})
+  # The count goes 0, 1, 2, and its average 0, .5, 1.25.
+  assert float(state.ema['a']['counts']['n']) == pytest.approx(1.25)
 
 
 def test_the_step_counts_from_the_start_of_its_stage():
