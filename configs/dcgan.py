@@ -65,6 +65,7 @@ def get_config(arg=None):
     config.data.shape = size
     config.objective.gen.update(shape=size, channels=gen)
     config.objective.disc.channels = tuple(c // 2 for c in gen[::-1])
+    del config.evals['fidelity']  # there is no classifier of these
 
   def emoji():
     config.data.name = 'emoji'
