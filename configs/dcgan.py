@@ -19,13 +19,13 @@ def get_config(arg=None):
     gen=dict(
       name='dcgan.Generator',
       shape=(28, 28, 1),
-      channels=(256, 128),
+      channels=(128, 64),
       kernel=5,
       normalise='batch',
     ),
     disc=dict(
       name='dcgan.Discriminator',
-      channels=(64, 128),
+      channels=(32, 64),
       kernel=5,
       normalise='batch',
     ),
