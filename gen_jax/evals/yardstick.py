@@ -46,13 +46,13 @@ def make_config(
     network=dict(
       name='classifier.ConvClassifier',
       classes=classes,
-      channels=(32, 64),
+      channels=(32, 64, 128),
       kernel=5,
       features=128,
       dropout=0.4,
     ),
     noise='deformation',
-    amount=2.0,
+    amount=1.0,
   )
   config.optim.model = dict(
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
