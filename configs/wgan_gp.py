@@ -36,8 +36,9 @@ def get_config(arg=None):
     pack=1,
   )
   for player in ('gen', 'critic'):
+    # The paper has 1e-4 for ten times as many steps.
     config.optim[player] = dict(
-      name='adam', learning_rate=1e-4, b1=0.0, b2=0.9, schedule='constant'
+      name='adam', learning_rate=4e-4, b1=0.0, b2=0.9, schedule='linear'
     )
   config.ema.gen = 0.999
   config.evals = dict(
