@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.objectives.gan import GAN, Game
+from gen_jax.objectives.game import Game
+from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.labels import check_labelled, one_hot
 
 

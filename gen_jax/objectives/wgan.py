@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import wasserstein
-from gen_jax.objectives.gan import Game
+from gen_jax.objectives.game import Game
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gen_jax.core import Batch, Players
 from gen_jax.errors import InputError
 from gen_jax.losses import penalties
-from gen_jax.objectives.gan import apply
+from gen_jax.objectives.game import apply
 from gen_jax.objectives.wgan import WGAN
 
 
