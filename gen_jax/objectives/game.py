@@ -1,4 +1,4 @@
-"""What the adversarial family shares: a generator, a judge, and their rounds."""
+"""What the adversarial family shares: a generator, a judge, their rounds."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
