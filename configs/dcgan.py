@@ -19,14 +19,14 @@ def get_config(arg=None):
     gen=dict(
       name='dcgan.Generator',
       shape=(28, 28, 1),
-      channels=(128, 64),
-      kernel=5,
+      channels=(256, 128, 64),
+      kernel=4,
       normalise='batch',
     ),
     disc=dict(
       name='dcgan.Discriminator',
-      channels=(32, 64),
-      kernel=5,
+      channels=(32, 64, 128),
+      kernel=4,
       normalise='batch',
     ),
     latent=100,

@@ -23,11 +23,15 @@ def get_config(arg=None):
     gen=dict(
       name='dcgan.Generator',
       shape=(28, 28, 1),
-      channels=(128, 64),
+      channels=(256, 128, 64),
+      kernel=4,
       normalise='batch',
     ),
     critic=dict(
-      name='dcgan.Discriminator', channels=(32, 64), normalise='batch'
+      name='dcgan.Discriminator',
+      channels=(32, 64, 128),
+      kernel=4,
+      normalise='batch',
     ),
     latent=100,
     prior='normal',

@@ -24,10 +24,16 @@ def get_config(arg=None):
     gen=dict(
       name='dcgan.Generator',
       shape=(28, 28, 1),
-      channels=(128, 64),
+      channels=(256, 128, 64),
+      kernel=4,
       normalise='batch',
     ),
-    critic=dict(name='dcgan.Discriminator', channels=(32, 64), normalise=''),
+    critic=dict(
+      name='dcgan.Discriminator',
+      channels=(32, 64, 128),
+      kernel=4,
+      normalise='',
+    ),
     latent=100,
     prior='normal',
     n_critic=5,

@@ -11,7 +11,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.normalisation import Normalised
 
@@ -26,13 +25,12 @@ class Generator(nn.Module):
 
   Batch normalisation and rectifiers after each layer but the last, tanh after
   that (section 3). The paper's, for 64 pixels, has maps of 1024, 512, 256 and
-  128 channels from 4x4 on; 32 pixels take one level fewer, and 28 two levels
-  from 7x7 on.
+  128 channels from 4x4 on; 32 pixels take one level fewer. A map is half as
+  large as the next, rounded up: 28 pixels come from 14, 7 and 4.
 
   Attributes:
     shape: of an image, (H, W, C).
-    channels: of each map before the image; H and W are multiples of
-      2^len(channels).
+    channels: of each map before the image.
     kernel: size of the kernels, in pixels.
     normalise: 'batch', or '' for none.
   """
@@ -46,15 +44,10 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
     height, width, depth = self.shape
-    scale = 2 ** len(self.channels)
-    if height % scale or width % scale:
-      raise InputError(
-        f'dcgan.Generator: {height}x{width} pixels are not a multiple of '
-        f'{scale}, the scale of {len(self.channels)} levels: take fewer '
-        '`channels`.'
-      )
     first, *others = self.channels
-    size = height // scale, width // scale, first
+    # A level is half of the next, rounded up as a judge's convolutions do it.
+    levels = range(len(self.channels), -1, -1)
+    small, *sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in levels]
     kernel = (self.kernel, self.kernel)
     common = dict(kernel_init=_INIT, dtype=self.dtype)
     hidden = dict(use_bias=self.normalise != 'batch', **common)
@@ -62,11 +55,14 @@ class Generator(nn.Module):
       # Made a map before it is normalised: the statistics are of channels.
       nn.Sequential(
         [
-          nn.Dense(size[0] * size[1] * first, **hidden),
-          lambda x: x.reshape(-1, *size),
+          nn.Dense(small[0] * small[1] * first, **hidden),
+          lambda x: x.reshape(-1, *small, first),
         ]
       ),
-      *(ConvTranspose(c, kernel, strides=2, **hidden) for c in others),
+      *(
+        Cut(ConvTranspose(c, kernel, strides=2, **hidden), size)
+        for c, size in zip(others, sizes, strict=False)
+      ),
     ]
     x = codes
     for layer in layers:
@@ -74,8 +70,20 @@ class Generator(nn.Module):
         layer, self.normalise, scale_std=_STD, dtype=self.dtype
       )
       x = nn.relu(normalised(x, train))
-    x = ConvTranspose(depth, kernel, strides=2, **common)(x)
+    x = Cut(ConvTranspose(depth, kernel, strides=2, **common), sizes[-1])(x)
     return jnp.tanh(x.astype(jnp.float32))
+
+
+class Cut(nn.Module):
+  """A layer, of whose map the first `size` rows and columns are kept."""
+
+  layer: nn.Module
+  size: tuple[int, int]
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    height, width = self.size
+    return self.layer(x)[:, :height, :width]
 
 
 class Discriminator(nn.Module):
