@@ -3,8 +3,9 @@
   python -m gen_jax.main --config=configs/dcgan.py
 
 Variants: `small`, the networks of TensorFlow's tutorial; `spectral`, a judge of
-bounded slope; `fashion_mnist`; `emoji`; `folder`, your own pictures, of 64x64;
-`test`.
+bounded slope; `fashion_mnist`; `stacked_mnist`, of 1,000 modes, and `packed`,
+the same with a judge of two images at a time; `emoji`; `folder`, your own
+pictures, of 64x64; `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -61,6 +62,18 @@ def get_config(arg=None):
     config.data.name = 'tfds'
     config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
 
+  def stacked_mnist():
+    config.steps = 20_000  # 20 epochs; 25 of half the batch in PacGAN
+    config.data.name = 'stacked_mnist'
+    config.data.resident = 'no'  # put together as they are read
+    config.objective.gen.shape = (28, 28, 3)
+    config.evals.modes = dict(name='modes.StackedModes', every=5000)
+    del config.evals['fidelity']  # the modes are what it is about
+
+  def packed():  # PacDCGAN2 (Lin et al. 2018)
+    stacked_mnist()
+    config.objective.pack = 2
+
   def pictures(size, gen):
     config.data.shape = size
     config.objective.gen.update(shape=size, channels=gen)
@@ -83,6 +96,15 @@ def get_config(arg=None):
     config.objective.disc.channels = (4, 8)
     del config.evals['fidelity']
 
-  variants = (small, spectral, fashion_mnist, emoji, folder, test)
+  variants = (
+    small,
+    spectral,
+    fashion_mnist,
+    stacked_mnist,
+    packed,
+    emoji,
+    folder,
+    test,
+  )
   choose(arg, {f.__name__: f for f in variants})
   return config

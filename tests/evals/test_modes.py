@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,8 +10,12 @@ from PIL import Image
 from gen_jax import config as config_lib
 from gen_jax import plot, sample
 from gen_jax.data import toy
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
-from gen_jax.evals.modes import measure
+from gen_jax.evals import yardstick
+from gen_jax.evals.modes import StackedModes, balance, measure
+from gen_jax.evals.task import Task
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,3 +97,102 @@ def test_an_unknown_mixture_is_named_before_training(tmp_path):
   config.data.mixture = 'rings'
   with pytest.raises(InputError, match='"ring"'):
     train(config, tmp_path)
+
+
+# Stacked MNIST.
+
+
+class Corner:
+  """Eyes that read the digit off one pixel, as tenths of its brightness."""
+
+  hash, error = 'abc', 1.0
+
+  def look(self, images):
+    digit = np.round(images[:, 0, 0, 0] * 10).astype(int)
+    return np.eye(10)[digit], None
+
+
+def stacks(triples):
+  """Images [N, 28, 28, 3] in [0, 1] that `Corner` reads as these digits."""
+  images = np.zeros((len(triples), 28, 28, 3), np.float32)
+  images[:, 0, 0] = np.asarray(triples) / 10
+  return images
+
+
+class Cycle:
+  """Draws these triples over and over."""
+
+  pixels = 'unit'
+
+  def __init__(self, triples):
+    self.images = stacks(triples)
+
+  def predict_fns(self):
+    def draw(players, *, key, num):
+      return self.images[np.arange(num) % len(self.images)]
+
+    return {'sample': draw}
+
+
+def stacked(triples, data=((1, 2, 3), (4, 5, 6)), num=40, **fields):
+  image = np.round(stacks(data) * 255).astype(np.uint8)
+  source = ArraySource('stacked_mnist', 'test', {'image': image})
+  task = Task(
+    Cycle(triples),
+    lambda split: source,
+    Preprocess('unit'),
+    {'name': 'stacked_mnist', **fields},
+  )
+  return dict(StackedModes(task, num=num).run({}, jax.random.key(0)))
+
+
+def test_triples_of_digits_are_counted(monkeypatch):
+  asked = []
+
+  def load(data, classes):
+    asked.append((data, classes))
+    return Corner()
+
+  monkeypatch.setattr(yardstick, 'load', load)
+  values = stacked([(0, 0, 7), (0, 7, 0), (7, 0, 0), (9, 9, 9)])
+  assert values['covered'] == 4
+  assert values['reverse_kl'] == pytest.approx(np.log(1000 / 4))
+  assert values['covered_ceiling'] == 2
+  assert values['reverse_kl_floor'] == pytest.approx(np.log(1000 / 2))
+  odd = [(i // 100, i // 10 % 10, i % 10) for i in range(1, 1000, 2)]
+  values = stacked(odd, num=1000)
+  assert values['covered'] == 500
+  assert values['reverse_kl'] == pytest.approx(np.log(2))
+  # The classifier is that of a run on MNIST, whatever this one is on.
+  assert asked[-1] == (config_lib.default().data.to_dict(), 10)
+  assert values['classifier'] == 'abc'
+
+
+def test_the_balance_of_counts_in_closed_form():
+  assert balance(np.array([1, 1, 2, 0])) == {
+    'covered': 3,
+    'reverse_kl': pytest.approx(np.log(4) - 1.5 * np.log(2)),
+  }
+  # 999 / (2 N) nats, chi-squared by N, for a perfect sampler.
+  draws = np.random.default_rng(0).integers(0, 1000, 26_000)
+  values = balance(np.bincount(draws, minlength=1000))
+  assert values['covered'] == 1000
+  assert values['reverse_kl'] == pytest.approx(999 / 52_000, rel=0.1)
+
+
+def test_stacked_modes_are_of_stacks_alone():
+  with pytest.raises(InputError, match="data.name='stacked_mnist'"):
+    StackedModes(Task(Cycle([(1, 2, 3)]), None, None, {'name': 'mnist'}))
+
+
+def test_stacks_are_trained_on_and_judged(monkeypatch, tmp_path):
+  monkeypatch.setattr(yardstick, 'load', lambda data, classes: Corner())
+  config = config_lib.load(f'{ROOT}/configs/dcgan.py:packed')
+  config_lib.tiny(config)
+  config.batch_size = 16
+  config.objective.gen.channels = (8, 4)
+  config.objective.disc.channels = (4, 8)
+  config.evals.modes.update(every=0, num=30)
+  _, metrics = train(config, tmp_path)
+  assert 1 <= metrics['modes/covered'] <= 30
+  assert metrics['modes/covered_ceiling'] >= 1
