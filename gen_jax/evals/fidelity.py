@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from gen_jax.evals import distances, yardstick
+from gen_jax.evals import distances, features
 from gen_jax.evals.task import Task
 
 
@@ -13,42 +13,51 @@ from gen_jax.evals.task import Task
 class Fidelity:
   """Distances between samples and the images of a split.
 
-  They are taken on the features of a classifier of the same data
-  (`evals/yardstick.py`), of grey values in [0, 1]. `frechet` is the Frechet
-  distance, the cFID; `frechet_floor` that between as many training images and
-  the split, about what a perfect sampler comes to (the classifier has seen the
-  training images). `kernel` is the KID; precision, recall, density and coverage
-  count `k` nearest neighbours. The split should have the classes of training.
+  They are taken on features (`evals/features.py`). `frechet` is the Frechet
+  distance: the cFID on those of a classifier of the same data, the FID on those
+  of an Inception network. `frechet_floor` is that between as many training
+  images, or all, and the split, about what a perfect sampler comes to (a
+  classifier has seen the training images). `kernel` is the KID; precision,
+  recall, density and coverage count `k` nearest neighbours. The split should
+  have the classes of training. The inception score is the classifier's alone.
 
   Attributes:
     num: samples, and training images of the floor.
     k: of the neighbourhoods.
+    features: 'classifier', 'random', or a function of yours as
+      'module.function'.
   """
 
   task: Task
   split: str = 'test'
   num: int = 10_000
   k: int = 5
+  features: str = 'classifier'
 
   needs = ('sample',)
 
+  def __post_init__(self):
+    features.check(self.features, len(self.task.source('train').classes))
+
   @functools.cached_property
   def _eyes(self):
-    classes = len(self.task.source('train').classes)
-    return yardstick.load(self.task.data, classes)
+    source = self.task.source('train')
+    shape, _ = source.fields['image']
+    data, classes = self.task.data, len(source.classes)
+    return features.load(self.features, data, shape, classes)
 
   @functools.cached_property
   def _real(self):
     """Features of the split, its moments, and the floor."""
-    _, real = self._eyes.look(self._images(self.split, 0))
-    _, train = self._eyes.look(self._images('train', self.num))
+    real = self._eyes.look(self._images(self.split, 0))
+    train = self._eyes.look(self._images('train', self.num))
     moments = distances.moments(real)
     floor = distances.frechet(distances.moments(train), moments)
     return real, moments, floor
 
   def run(self, players, key):
     fakes = self.task.samples(players, self.num, key)
-    logits, fake = self._eyes.look(fakes)
+    fake = self._eyes.look(fakes)
     real, moments, floor = self._real
     yield 'frechet', distances.frechet(distances.moments(fake), moments)
     yield 'frechet_floor', floor
@@ -57,9 +66,14 @@ class Fidelity:
     yield 'kernel_deviation', deviation
     around = distances.neighbourhoods(real, fake, self.k)
     yield from around._asdict().items()
-    yield 'inception_score', distances.inception_score(logits)
-    yield 'classifier', self._eyes.hash
-    yield 'classifier_error', self._eyes.error
+    yield 'real_images', len(real)
+    yield 'features_identity', self._eyes.identity
+    if isinstance(self._eyes, features.Classified):
+      classifier = self._eyes.classifier
+      logits, _ = classifier.look(fakes)
+      yield 'inception_score', distances.inception_score(logits)
+      yield 'classifier', classifier.hash
+      yield 'classifier_error', classifier.error
 
   def _images(self, split, num):
     """The first `num` images of a split (0: all), float32 in [0, 1]."""

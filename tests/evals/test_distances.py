@@ -46,6 +46,17 @@ def test_covariances_without_full_rank_are_no_trouble():
   assert frechet(moments(x), shifted) == pytest.approx(9, rel=1e-6)
 
 
+def test_gaussians_in_subspaces_have_their_closed_form():
+  # They share one direction of 40: sum (s_a - s_b)^2 over all of them.
+  axes, _ = np.linalg.qr(RNG.normal(size=(40, 40)))
+  deviations = np.zeros((2, 40))
+  deviations[0, :3], deviations[1, 2:5] = (1, 2, 3), (5, 1, 2)
+  a, b = (gaussian(np.zeros(40), axes * s**2 @ axes.T) for s in deviations)
+  expected = np.square(deviations[0] - deviations[1]).sum()
+  assert frechet(a, b) == pytest.approx(expected, rel=1e-6)
+  assert frechet(a, a) == pytest.approx(0, abs=1e-5)
+
+
 def test_the_kernel_distance_has_no_bias_and_sees_a_shift():
   x, y = RNG.normal(size=(2, 2000, 8))
   near, deviation = kernel(x, y, subsets=50, size=200)

@@ -8,6 +8,7 @@ import pytest
 from gen_jax import config as config_lib
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.fidelity import Fidelity
 from gen_jax.evals.task import Task
@@ -40,11 +41,11 @@ class Pixels:
     return flat[:, :3], flat
 
 
-def task(shift):
+def task(shift, classes=('a', 'b', 'c')):
   """Data uniform in [64, 191], as samples in [-.5, .5] are on that scale."""
   rng = np.random.default_rng(0)
   image = rng.integers(64, 192, (2000, 2, 3, 1), np.uint8)
-  source = ArraySource('toy', 'train', {'image': image}, ('a', 'b', 'c'))
+  source = ArraySource('toy', 'train', {'image': image}, classes)
   return Task(Uniform(shift), lambda split: source, Preprocess('symmetric'))
 
 
@@ -60,6 +61,21 @@ def test_samples_of_the_same_distribution_are_at_the_floor(monkeypatch):
   assert brighter['kernel'] > 10 * abs(same['kernel'])
   assert brighter['coverage'] < 0.5
   assert same['classifier'] == 'abc'
+  assert same['features_identity'] == 'classifier abc'
+  assert same['real_images'] == 2000
+
+
+def test_data_without_labels_are_measured_by_other_features():
+  same, brighter = (
+    dict(Fidelity(task(s, ()), num=300, features='random').run({}, KEY))
+    for s in (0.0, 0.4)
+  )
+  assert same['frechet'] < 0.3 * brighter['frechet']
+  assert same['frechet'] == pytest.approx(same['frechet_floor'], rel=1)
+  assert same['features_identity'].startswith('random ')
+  assert not {'classifier', 'inception_score'} & set(same)
+  with pytest.raises(InputError, match="needs labels.*'random'"):
+    Fidelity(task(0.0, ()))
 
 
 def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
