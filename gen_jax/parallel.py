@@ -144,6 +144,15 @@ def _set(variable, value):
     variable.reset(token)
 
 
+def divisible(batch_size: int) -> int:
+  """Returns the largest batch up to this one that the devices divide.
+
+  That is one image for each device where there are more devices than images.
+  """
+  count = jax.device_count()
+  return max(batch_size // count, 1) * count
+
+
 def make(name: str, batch_size: int) -> Parallel:
   """Returns the form that `config.parallel` names, over all devices.
 
@@ -154,7 +163,7 @@ def make(name: str, batch_size: int) -> Parallel:
   if batch_size % len(devices):
     raise InputError(
       f'batch_size={batch_size} is not a multiple of the {len(devices)} '
-      f'devices: take {max(batch_size // len(devices), 1) * len(devices)}.'
+      f'devices: take {divisible(batch_size)}.'
     )
   if name == 'jit':
     return Jit(Mesh(np.asarray(devices), (_AXIS,)))

@@ -4,21 +4,28 @@ It is trained on first use, on the training split of the data that it is to
 judge, and kept beside the other caches, named by a hash of its config.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import pathlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+try:
+  import fcntl
+except ImportError:  # not on Windows
+  fcntl = None
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import runtime
+from gen_jax import parallel, runtime
 from gen_jax.core import averaged
+from gen_jax.errors import InputError
 from gen_jax.evals.task import filled
 from gen_jax.stopping import Stopper
 
@@ -90,7 +97,9 @@ class Yardstick:
 
 def load(data: Mapping[str, Any], classes: int) -> Yardstick:
   """Returns the classifier of a data set, and trains it if there is none."""
-  return _load(config_lib.to_json(make_config(data, classes)))
+  config = make_config(data, classes)
+  config.batch_size = parallel.divisible(config.batch_size)
+  return _load(config_lib.to_json(config))
 
 
 @functools.lru_cache(maxsize=2)
@@ -104,8 +113,9 @@ def _load(text: str) -> Yardstick:
   folder = runtime.cache_folder() / 'classifiers'
   folder = folder / f'{config.data.name}-{name}'
   print(f'the classifier of {config.data.name} is {folder}', flush=True)
-  latest = train_whole(config, folder)
-  state, experiment = workdir.open_trained(folder)
+  with _alone(folder):
+    latest = train_whole(config, folder)
+    state, experiment = workdir.open_trained(folder)
   players = averaged(state)
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(players):
@@ -116,6 +126,30 @@ def _load(text: str) -> Yardstick:
     players=players,
     predict=make_task(experiment).predict,
   )
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes out of a folder; they wait, and find it trained.
+
+  The system drops the lock of a process that dies.
+  """
+  try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = (folder.parent / f'{folder.name}.lock').open('w')
+  except OSError as error:
+    raise InputError(
+      f'{folder.parent} cannot be written: {error.strerror}; XDG_CACHE_HOME '
+      'may name another folder.'
+    ) from error
+  with file:
+    if fcntl is not None:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        print(f'another process has {folder}: waiting for it', flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
 
 
 def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Fidelity of samples, and the classifier that it is measured with."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +104,32 @@ def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
   assert logits.shape == (7, 10)
   assert features.shape == (7, 8)
   np.testing.assert_allclose(logits, np.broadcast_to(logits[0], (7, 10)))
+
+
+def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
+  order, folder = [], tmp_path / 'classifiers' / 'mnist-1'
+
+  def second():
+    with yardstick._alone(folder):
+      order.append('second')
+
+  thread = threading.Thread(target=second)
+  with yardstick._alone(folder):
+    thread.start()
+    thread.join(timeout=0.3)
+    order.append('first')
+  thread.join(timeout=10)
+  assert order == ['first', 'second']
+  assert f'{folder}: waiting for it' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('devices,batch', [(1, 128), (8, 128), (12, 120)])
+def test_any_number_of_devices_divides_its_batch(devices, batch, monkeypatch):
+  asked = []
+  monkeypatch.setattr(jax, 'device_count', lambda: devices)
+  monkeypatch.setattr(yardstick, '_load', asked.append)
+  yardstick.load(config_lib.default().data.to_dict(), 10)
+  assert config_lib.from_json(asked[0]).batch_size == batch
 
 
 def test_features_are_what_the_logits_are_linear_in():
