@@ -98,6 +98,7 @@ def _compare(row, args):
   result = {
     'row': row.name,
     'config': row.config,
+    'fields': dict(row.fields),
     'batch_size': ours.config.batch_size,
     'target': row.target,
   }

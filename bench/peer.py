@@ -68,7 +68,9 @@ class Theirs:
     for name, module in self.twin.players.items():
       spec = ours.config.optim[name]
       self._optimizers[name] = _adam(module.parameters(), spec)
-      self._rates[name] = _rates(spec, ours.config.steps)
+      counts = [u.every for u in self.updates if name in u.wrt]
+      steps = sum(ours.config.steps // every for every in counts)
+      self._rates[name] = _rates(spec, steps)
       self._counts[name] = 0
 
   def load(self, players: Mapping[str, Any]) -> None:
@@ -125,7 +127,7 @@ class Theirs:
 def _adam(parameters, spec):
   known = {'name', 'learning_rate', 'schedule', 'warmup', 'clip_norm'}
   known |= {'b1', 'b2', 'eps'}
-  if spec.name != 'adam' or spec.clip_norm or set(spec) - known:
+  if spec.name != 'adam' or spec.get('clip_norm') or set(spec) - known:
     raise NotImplementedError(f'the benchmark has no such optimizer: {spec}')
   return torch.optim.Adam(
     parameters,
@@ -139,7 +141,7 @@ def _adam(parameters, spec):
 def _rates(spec, steps: int) -> list[float]:
   """The learning rate of each update, made beforehand to cost nothing."""
   rates = optim.schedule(
-    spec.schedule, spec.learning_rate, steps, spec.warmup
+    spec.schedule, spec.learning_rate, steps, spec.get('warmup', 0)
   )(np.arange(steps))
   return np.broadcast_to(rates, steps).tolist()
 
@@ -172,6 +174,30 @@ def conv_transpose(
 def mirror(x: np.ndarray, axis: int) -> np.ndarray:
   """Turns images by 180 degrees: flips `axis` and the one after it."""
   return np.flip(x, (axis, axis + 1))
+
+
+def turned(layer: Mapping[str, Any]) -> dict[str, Any]:
+  """The convolution that maps turned images to turned images.
+
+  At stride 2 JAX's SAME puts the odd pixel of padding behind the image, and
+  PyTorch, with symmetric `padding`, before it. So a twin is the mirror image
+  of our network: it sees the images turned by 180 degrees, through kernels
+  turned likewise. Then both pad the same pixels, and PyTorch gets by with its
+  own `padding` and `output_padding`, without a copy to pad or to crop.
+  """
+  return {**layer, 'kernel': mirror(np.asarray(layer['kernel']), 0)}
+
+
+def mirror_flat(x: Any, size: tuple[int, int], axis: int) -> np.ndarray:
+  """Turns the pixels of a flat axis, (H, W, C) in this order."""
+  x = np.moveaxis(np.asarray(x), axis, 0)
+  flipped = mirror(x.reshape(*size, -1, *x.shape[1:]), 0)
+  return np.moveaxis(flipped.reshape(x.shape), 0, axis)
+
+
+def norm(name: str, layer: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """`nn.BatchNorm` as `torch.nn.BatchNorm1d` or `BatchNorm2d`."""
+  return _named(name, np.asarray(layer['scale']), layer)
 
 
 def _named(name, weight, layer):

@@ -75,11 +75,7 @@ class Dense(_VAE):
 class Conv(_VAE):
   """Convolutions of stride 2, and transposed ones.
 
-  At stride 2 JAX's SAME puts the odd pixel of padding behind the image, and
-  PyTorch, with symmetric `padding`, before it. So the twin is the mirror image
-  of our network: it sees the images turned by 180 degrees, through kernels
-  turned likewise. Then both pad the same pixels, and PyTorch gets by with its
-  own `padding` and `output_padding`, without a copy to pad or to crop.
+  The twin is the mirror image of our network; see `peer.turned`.
   """
 
   def make(self):
@@ -142,21 +138,21 @@ class Conv(_VAE):
     encoder, decoder = params['encoder'], params['decoder']
     arrays = {}
     for i in range(len(self._objective.encoder.channels)):
-      arrays |= peer.conv(f'convs.{i}', _turned(encoder[f'Conv_{i}']))
+      arrays |= peer.conv(f'convs.{i}', peer.turned(encoder[f'Conv_{i}']))
     code = dict(encoder['Dense_0'])
     scale = 2 ** len(self._objective.encoder.channels)
     height, width = (n // scale for n in self._objective.decoder.shape[:2])
-    code['kernel'] = _mirror_flat(code['kernel'], (height, width), 0)
+    code['kernel'] = peer.mirror_flat(code['kernel'], (height, width), 0)
     arrays |= peer.dense('code', code)
     first = {
-      k: _mirror_flat(x, self._map[:2], x.ndim - 1)
+      k: peer.mirror_flat(x, self._map[:2], x.ndim - 1)
       for k, x in decoder['Dense_0'].items()
     }
     arrays |= peer.dense('map', first)
     count = len(self._objective.decoder.channels)
     for i in range(count + 1):
       name = f'transposed.{i}' if i < count else 'pixels'
-      layer = _turned(decoder[f'ConvTranspose_{i}'])
+      layer = peer.turned(decoder[f'ConvTranspose_{i}'])
       arrays |= peer.conv_transpose(name, layer)
     return arrays
 
@@ -166,15 +162,3 @@ def _mlp(*widths):
   for a, b in zip(widths, widths[1:], strict=False):
     layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
   return torch.nn.Sequential(*layers[:-1])
-
-
-def _turned(layer):
-  """The layer that maps turned images to turned images."""
-  return {**layer, 'kernel': peer.mirror(np.asarray(layer['kernel']), 0)}
-
-
-def _mirror_flat(x, size, axis):
-  """Turns the pixels of a flat axis, (H, W, C) in this order."""
-  x = np.moveaxis(np.asarray(x), axis, 0)
-  turned = peer.mirror(x.reshape(*size, -1, *x.shape[1:]), 0)
-  return np.moveaxis(turned.reshape(x.shape), 0, axis)

@@ -10,7 +10,7 @@ from gen_jax import config as config_lib
 
 pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
-from bench import harness, peer, sameness, start, vae  # noqa: E402
+from bench import gan, harness, peer, sameness, start, vae  # noqa: E402
 from bench.__main__ import find_rows, main  # noqa: E402
 
 
@@ -34,18 +34,36 @@ def conv():
   return small('vae.py:test')
 
 
+def dcgan():
+  return small('dcgan.py:small')
+
+
+def wgan_gp():
+  config = small('wgan_gp.py:test')
+  config.objective.gen.update(channels=(8, 12), kernel=5)
+  config.objective.critic.kernel = 5
+  config.objective.n_critic = 4
+  return config
+
+
 def check(config, twin):
   ours = harness.Ours(config)
   return sameness.check(ours, peer.Theirs(twin, ours))
 
 
 @pytest.mark.parametrize(
-  ('config', 'twin'), [(dense(), vae.Dense), (conv(), vae.Conv)]
+  ('config', 'twin', 'gradient_error'),
+  [
+    (dense(), vae.Dense, 1e-4),
+    (conv(), vae.Conv, 1e-4),
+    (dcgan(), gan.DCGAN, 1e-2),
+    (wgan_gp(), gan.WGANGP, 1e-2),
+  ],
 )
-def test_both_sides_do_the_same_work(config, twin):
+def test_both_sides_do_the_same_work(config, twin, gradient_error):
   same = check(config, twin)
   assert same['parameters'] > 1000
-  assert same['gradient_error'] < 1e-4
+  assert same['gradient_error'] < gradient_error
   assert same['loss_error'] < 1e-5
 
 
@@ -73,9 +91,25 @@ class Wider(vae.Dense):
     return model
 
 
+class Sober(gan.DCGAN):
+  """Without dropout."""
+
+  def score(self, x, masks=None):
+    return super().score(x, masks and iter([1.0] * 2))
+
+
+class OneLine(gan.WGANGP):
+  """One place for all lines between data and images."""
+
+  def mix(self, key):
+    return super().mix(key)[:1]
+
+
 @pytest.mark.parametrize(
   ('config', 'twin', 'message'),
   [
+    (dcgan(), Sober, 'of disc'),
+    (wgan_gp(), OneLine, 'of critic'),
     (conv(), Unturned, 'loss of model'),
     (dense(), Doubled, 'gradient of model by model.encoder.0.weight'),
     (dense(), Wider, 'parameters of model'),
@@ -95,7 +129,9 @@ def test_another_learning_rate_is_noticed():
 
 
 def test_rows_are_found_and_a_wrong_one_is_refused(capsys):
-  assert {'vae_dense', 'vae_conv'} <= {row.name for row in find_rows()}
+  assert {'vae_dense', 'vae_conv', 'dcgan', 'wgan_gp'} <= {
+    row.name for row in find_rows()
+  }
   with pytest.raises(SystemExit):
     main(['--rows', 'vae_thick'])
   assert 'vae_thick' in capsys.readouterr().err

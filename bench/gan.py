@@ -1,0 +1,288 @@
+"""DCGAN and WGAN-GP of `configs`, and their twins."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bench import peer
+from bench.harness import Row
+from bench.peer import torch
+
+
+def rows() -> list[Row]:
+  # Networks of two levels, as those of the other row.
+  sizes = {
+    'batch_size': 128,
+    'objective.gen.channels': (256, 128),
+    'objective.gen.kernel': 5,
+    'objective.critic.channels': (64, 128),
+    'objective.critic.kernel': 5,
+  }
+  return [
+    Row('dcgan', 'configs/dcgan.py:small', DCGAN, target=0.9),
+    Row('wgan_gp', 'configs/wgan_gp.py', WGANGP, target=1.05, fields=sizes),
+  ]
+
+
+class _Noise(NamedTuple):
+  """What a loss draws.
+
+  Attributes:
+    codes: of the generator, [B, Z].
+    masks: of dropout, by its calls, [B, C, H, W], of mean 1; None where PyTorch
+      draws its own.
+    mix: where on the lines between data and images, [B, 1, 1, 1].
+  """
+
+  codes: Any
+  masks: Any
+  mix: Any
+
+
+class _Game:
+  """Both players, as the mirror images of ours; see `peer.turned`."""
+
+  judge = 'disc'
+  slopes = (0.0, 0.2)  # of the rectifiers below 0, of generator and judge
+  dropout = 0.0
+
+  def __init__(self, objective, batch_size: int):
+    self._objective, self._batch_size = objective, batch_size
+    codes = jnp.zeros((2, objective.latent))
+    key = jax.random.key(0)
+    made, _ = jax.eval_shape(objective.gen.init_with_output, key, codes)
+    self._shape = made.shape[1:]
+    self._heard = {}
+    self.players = {'gen': self.make_gen(), self.judge: self.make_judge()}
+    for module in self.players.values():  # as the twin of the VAE
+      module.to(memory_format=torch.channels_last)
+
+  # The networks.
+
+  def generator(self, first, layers, *, by_unit, bias, eps, momentum):
+    """Of a first map (H, W, C), then (channels, stride) of each layer."""
+    nn, (*others, last) = torch.nn, layers
+    self._map = first
+    options = dict(eps=eps, momentum=momentum)
+    norms = [
+      nn.BatchNorm1d(int(np.prod(first)), **options)
+      if by_unit
+      else nn.BatchNorm2d(first[2], **options)
+    ]
+    norms += [nn.BatchNorm2d(width, **options) for width, _ in others]
+    transposed, depth = [], first[2]
+    for width, stride in layers:
+      transposed.append(
+        nn.ConvTranspose2d(
+          depth,
+          width,
+          5,
+          stride,
+          padding=2,
+          output_padding=stride - 1,
+          bias=bias and (width, stride) == last,
+        )
+      )
+      depth = width
+    return nn.ModuleDict(
+      {
+        'map': nn.Linear(
+          self._objective.latent, int(np.prod(first)), bias=False
+        ),
+        'norms': nn.ModuleList(norms),
+        'transposed': nn.ModuleList(transposed),
+      }
+    )
+
+  def convolutions(self, channels):
+    """A judge of convolutions of stride 2."""
+    nn, (height, width, depth) = torch.nn, self._shape
+    convs = []
+    for features in channels:
+      convs.append(nn.Conv2d(depth, features, 5, 2, 2))
+      height, width, depth = height // 2, width // 2, features
+    self._last = height, width
+    return nn.ModuleDict(
+      {
+        'convs': nn.ModuleList(convs),
+        'logit': nn.Linear(height * width * depth, 1),
+      }
+    )
+
+  def generate(self, codes):
+    model, leaky = self.players['gen'], torch.nn.functional.leaky_relu
+    first, *others = model['norms']
+    x = model['map'](codes)
+    by_unit = isinstance(first, torch.nn.BatchNorm1d)
+    x = first(x) if by_unit else x
+    x = x.view(-1, *self._map).permute(0, 3, 1, 2)
+    x = leaky(x if by_unit else first(x), self.slopes[0])
+    for layer, norm in zip(model['transposed'], [*others, None], strict=True):
+      x = layer(x)
+      x = torch.tanh(x) if norm is None else leaky(norm(x), self.slopes[0])
+    return x
+
+  def score(self, x, masks=None):
+    model, functional = self.players[self.judge], torch.nn.functional
+    for layer in model['convs']:
+      x = functional.leaky_relu(layer(x), self.slopes[1])
+      if masks:
+        x = x * next(masks)
+      elif self.dropout:
+        x = functional.dropout(x, self.dropout)
+    return model['logit'](x.permute(0, 2, 3, 1).flatten(1))[:, 0]
+
+  def layout(self, player, params):
+    arrays, size = {}, self._map[:2]
+    if player == self.judge:
+      logit = dict(params['Dense_0'])
+      logit['kernel'] = peer.mirror_flat(logit['kernel'], self._last, 0)
+      arrays |= peer.dense('logit', logit)
+      for i in range(len(self.players[player]['convs'])):
+        layer = peer.turned(params[f'Conv_{i}'])
+        arrays |= peer.conv(f'convs.{i}', layer)
+      return arrays
+    kernel = peer.mirror_flat(params['Dense_0']['kernel'], size, 1)
+    arrays |= peer.dense('map', {'kernel': kernel})
+    for i, norm in enumerate(self.players[player]['norms']):
+      layer = params[f'Normalised_{i}']['BatchNorm_0']
+      if isinstance(norm, torch.nn.BatchNorm1d):
+        layer = {k: peer.mirror_flat(x, size, 0) for k, x in layer.items()}
+      arrays |= peer.norm(f'norms.{i}', layer)
+    for i in range(len(self.players[player]['transposed'])):
+      layer = peer.turned(params[f'ConvTranspose_{i}'])
+      arrays |= peer.conv_transpose(f'transposed.{i}', layer)
+    return arrays
+
+  # The data and the noise.
+
+  def prepare(self, data):
+    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2).copy()
+    return {'image': torch.from_numpy(images)}
+
+  def draw(self, update):
+    codes = torch.randn(self._batch_size, self._objective.latent)
+    mix = torch.rand(self._batch_size, 1, 1, 1)
+    return _Noise(codes, None, mix)
+
+  def noise(self, update, key):
+    if update not in self._heard:
+      self._heard[update] = jax.jit(_listener(self._objective, update))
+    batch = {'image': jnp.zeros((self._batch_size, *self._shape))}
+    codes, masks = self._heard[update](batch, key)
+    masks = [peer.mirror(np.array(x), 1).transpose(0, 3, 1, 2) for x in masks]
+    masks = [torch.from_numpy(x.copy()) for x in masks]
+    codes = torch.from_numpy(np.array(codes))
+    return _Noise(codes, iter(masks) if masks else None, self.mix(key))
+
+  def mix(self, key):
+    return None
+
+  # The losses.
+
+  def loss(self, update, batch, noise):
+    if update == 'gen':
+      images = self.generate(noise.codes)
+      return self.gen_loss(self.score(images, noise.masks))
+    real = batch['image'].to(torch.float32) / 127.5 - 1
+    with torch.no_grad():
+      fake = self.generate(noise.codes)
+    return self.judge_loss(real, fake, noise)
+
+
+class DCGAN(_Game):
+  """The networks of TensorFlow's tutorial."""
+
+  slopes = (0.3, 0.3)
+  dropout = 0.3
+
+  def make_gen(self):
+    layers = ((128, 1), (64, 2), (1, 2))
+    return self.generator(
+      (7, 7, 256), layers, by_unit=True, bias=False, eps=1e-3, momentum=0.01
+    )
+
+  def make_judge(self):
+    return self.convolutions((64, 128))
+
+  def gen_loss(self, logits):
+    return torch.nn.functional.softplus(-logits).mean()
+
+  def judge_loss(self, real, fake, noise):
+    softplus = torch.nn.functional.softplus
+    real = self.score(real, noise.masks)
+    fake = self.score(fake, noise.masks)
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+class WGANGP(_Game):
+  """DCGAN's networks, the critic without normalisation."""
+
+  judge = 'critic'
+
+  def make_gen(self):
+    gen = self._objective.gen
+    height, width, depth = gen.shape
+    first, *others = gen.channels
+    scale = 2 ** len(gen.channels)
+    layers = [(c, 2) for c in (*others, depth)]
+    return self.generator(
+      (height // scale, width // scale, first),
+      layers,
+      by_unit=False,
+      bias=True,
+      eps=1e-5,
+      momentum=0.1,
+    )
+
+  def make_judge(self):
+    return self.convolutions(self._objective.critic.channels)
+
+  def mix(self, key):
+    # As `objectives/wgan.py` and `wgan_gp.py` split it.
+    _, key_penalty = jax.random.split(key)
+    key_mix, _ = jax.random.split(key_penalty)
+    mix = jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1))
+    return torch.from_numpy(np.array(mix))
+
+  def gen_loss(self, scores):
+    return -scores.mean()
+
+  def judge_loss(self, real, fake, noise):
+    distance = self.score(real).mean() - self.score(fake).mean()
+    points = noise.mix * real + (1 - noise.mix) * fake
+    points.requires_grad_()
+    scores = self.score(points).sum()
+    slopes = torch.autograd.grad(scores, points, create_graph=True)[0]
+    excess = slopes.flatten(1).norm(dim=1) - 1
+    return self._objective.weight * excess.square().mean() - distance
+
+
+def _listener(objective, name: str):
+  """Makes `(batch, key) -> codes, masks`: what our loss draws from the key.
+
+  Its networks are listened to, so that nothing needs to be known here of how
+  the loss and Flax share the key out.
+  """
+  updates = {update.name: update for update in objective.updates()}
+
+  def listen(batch, key):
+    codes, masks = [], []
+
+    def hear(call, args, kwargs, context):
+      if isinstance(context.module, type(objective.gen)):
+        codes.append(args[0])
+      if isinstance(context.module, nn.Dropout):
+        masks.append(call(jnp.ones_like(args[0]), **kwargs))
+        return args[0] * masks[-1]
+      return call(*args, **kwargs)
+
+    players = objective.init(key, batch)
+    with nn.intercept_methods(hear):
+      updates[name].loss(players, batch, key=key, step=0)
+    return codes[-1], masks
+
+  return listen
