@@ -158,7 +158,7 @@ def test_averaged_parameters_are_those_that_predict():
   objective = linear_vae()
   players = objective.init(KEY, {'image': jnp.zeros((1, *SHAPE))})
   state = init_state(players, {}, {'model': 0.9})
-  ones = jax.tree.map(jnp.ones_like, players['model']['params'])
+  ones = jax.tree.map(jnp.ones_like, players['model'])
   state = dataclasses.replace(state, ema={'model': ones})
   out = objective.decode(averaged(state), jnp.zeros((1, 2)))
   np.testing.assert_allclose(out, 1)
