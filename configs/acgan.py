@@ -33,6 +33,9 @@ def get_config(arg=None):
     loss='non_saturating',
     classes=10,
     weight=1.0,
+    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    penalty_weight=10.0,
+    penalty_every=1,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(

@@ -33,6 +33,9 @@ def get_config(arg=None):
     loss='non_saturating',
     classes=10,
     mismatch=0.0,
+    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    penalty_weight=10.0,
+    penalty_every=1,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
@@ -60,7 +63,7 @@ def get_config(arg=None):
     tiny(config)
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
-    config.objective.mismatch = 1.0
+    config.objective.update(mismatch=1.0, penalty='r1', penalty_every=2)
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]
 

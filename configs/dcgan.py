@@ -5,7 +5,10 @@
 Variants: `small`, the networks of TensorFlow's tutorial; `spectral`, a judge of
 bounded slope; `fashion_mnist`; `stacked_mnist`, of 1,000 modes, and `packed`,
 the same with a judge of two images at a time; `emoji`; `folder`, your own
-pictures, of 64x64; `test`.
+pictures, of 64x64; `test`. R1, which asks for a judge without batch
+normalisation, is
+
+  --config.objective.penalty=r1 --config.objective.disc.normalise=
 """
 
 from gen_jax.config import choose, default, tiny
@@ -36,6 +39,9 @@ def get_config(arg=None):
     label=1.0,
     disc_steps=1,
     pack=1,
+    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    penalty_weight=10.0,
+    penalty_every=1,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(

@@ -45,6 +45,9 @@ def get_config(arg=None):
     label=1.0,
     disc_steps=1,
     pack=1,
+    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    penalty_weight=10.0,
+    penalty_every=1,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(

@@ -35,6 +35,9 @@ def get_config(arg=None):
     continuous=2,
     weight=1.0,
     continuous_weight=0.1,
+    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    penalty_weight=10.0,
+    penalty_every=1,
   )
   for player in ('gen', 'disc'):
     # The generator is the faster, as the authors have it.

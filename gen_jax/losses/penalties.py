@@ -2,7 +2,9 @@
 
 A score function maps `[B, ...] -> [B]`, each score a function of its own
 example alone. That excludes batch normalisation in the judge (Gulrajani et al.
-2017, section 4): with it a penalty would not be of one example.
+2017, section 4): with it a penalty would not be of one example. Where a score
+is of a pack of neighbours, `[B, ...] -> [B / pack]`, the gradient is taken in
+all of the pack, and there is a penalty for each.
 """
 
 from collections.abc import Callable
@@ -20,8 +22,7 @@ def gradient_penalty(
 
   Args:
     score_fn: D, [B, ...] -> [B].
-    x: where the gradient is taken, [B, ...]; `interpolates` in WGAN-GP,
-      `perturbed` in DRAGAN.
+    x: where the gradient is taken, [B, ...]; `interpolates` in WGAN-GP.
     target: the norm that costs nothing.
     one_sided: only a larger norm costs, max(0, |grad D| - target)^2.
   """
@@ -35,10 +36,9 @@ def gradient_penalty(
 
 
 def zero_centred(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
-  """1/2 |grad D(x)|^2, [B] (Mescheder et al. 2018, eq. 9).
+  """1/2 |grad D(x)|^2, [B], for `r1` and `r2`.
 
-  Their R1 takes it on the data and R2 (eq. 10) on the generator's images; both
-  are multiplied by gamma, 10 in the paper.
+  Mescheder et al. 2018 multiply it by gamma, 10 in their experiments.
   """
   return 0.5 * _squares(score_fn, x)
 
@@ -53,16 +53,45 @@ def interpolates(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
   return mix * real + (1 - mix) * fake
 
 
-def perturbed(key: jax.Array, x: jax.Array, deviation: float) -> jax.Array:
-  """x + d, d from N(0, deviation^2), [B, ...]: the neighbourhood of the data.
-
-  DRAGAN (Kodali et al. 2017) penalises there, with `target` 1.
-  """
+def perturbed(
+  key: jax.Array, x: jax.Array, deviation: float | jax.Array
+) -> jax.Array:
+  """x + d, d from N(0, deviation^2), [B, ...]: near the data."""
   return x + deviation * jax.random.normal(key, x.shape, x.dtype)
 
 
+def r1(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+  """`zero_centred` on the data, R1 of Mescheder et al. 2018 (eq. 9), [B]."""
+  del fake, key
+  return zero_centred(score_fn, real)
+
+
+def r2(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+  """`zero_centred` on the generator's images, their R2 (eq. 10), [B]."""
+  del real, key
+  return zero_centred(score_fn, fake)
+
+
+def dragan(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+  """(|grad D| - 1)^2 around the data, [B] (Kodali et al. 2017, section 2.3).
+
+  The noise has half the deviation that the values of the batch have, as in the
+  authors' program.
+  """
+  del fake
+  return gradient_penalty(score_fn, perturbed(key, real, 0.5 * jnp.std(real)))
+
+
+PENALTIES = {'r1': r1, 'r2': r2, 'dragan': dragan}
+
+
 def _squares(score_fn, x):
-  """Squared norms of the gradients, [B]."""
+  """Squared norms of the gradients, one for each score."""
+
+  def total(x):
+    scores = score_fn(x)
+    return jnp.sum(scores), len(scores)
+
   # The gradient of the sum holds every example's own gradient.
-  gradients = jax.grad(lambda x: jnp.sum(score_fn(x)))(x)
-  return jnp.sum(jnp.square(gradients).reshape(len(x), -1), axis=-1)
+  gradients, count = jax.grad(total, has_aux=True)(x)
+  return jnp.sum(jnp.square(gradients).reshape(count, -1), axis=-1)

@@ -36,7 +36,7 @@ class Round(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Game:
-  """A generator, and a judge of what it makes: what the family shares.
+  """A generator, and a judge of what it makes.
 
   In a judge's loss the images of the data and of the generator are two batches,
   each normalised by its own statistics (Radford et al. 2015, section 3). The
@@ -163,3 +163,12 @@ def apply(
   return network.apply(
     variables, x, train=True, mutable=mutable, rngs={'dropout': key}
   )
+
+
+def check_slope(players: Players, judge: str) -> None:
+  """Raises InputError when no penalty of the judge's slope is possible."""
+  if 'batch_stats' in players[judge]:
+    raise InputError(
+      f'objective.{judge}: with batch normalisation a score is not of one '
+      "image, and its gradient no penalty of it: take normalise=''."
+    )

@@ -1,6 +1,7 @@
 """Generative adversarial networks (Goodfellow et al. 2014)."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.objectives.game import Game
+from gen_jax.losses.penalties import PENALTIES
+from gen_jax.objectives.game import Game, check_slope
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,12 +28,22 @@ class GAN(Game):
       gen_jax/losses/adversarial.py.
     label: of the data, less than 1 for one-sided smoothing.
     disc_steps: k in algorithm 1.
+    penalty: of the judge's slope, 'r1', 'r2' or 'dragan' (see
+      gen_jax/losses/penalties.py), or '' for none. It keeps a judge that wins
+      from growing ever steeper, so that the two come to rest.
+    penalty_weight: its factor; R1 and R2 hold a half, so that this is their
+      gamma.
+    penalty_every: in every so many steps alone, as an update of its own with
+      so many times the weight (Karras et al. 2020, section 3.1: 16).
   """
 
   disc: nn.Module
   loss: str = 'non_saturating'
   label: float = 1.0
   disc_steps: int = 1
+  penalty: str = ''
+  penalty_weight: float = 10.0
+  penalty_every: int = 1
 
   def __post_init__(self):
     super().__post_init__()
@@ -41,16 +53,34 @@ class GAN(Game):
       raise InputError(
         f'objective.label={self.label}: {self.loss!r} has no labels.'
       )
-    if self.disc_steps < 1:
-      raise InputError(
-        f'objective.disc_steps={self.disc_steps}: expected 1 or more.'
-      )
+    if self.penalty:
+      check_known('objective.penalty', self.penalty, PENALTIES)
+    for field in ('disc_steps', 'penalty_every'):
+      if getattr(self, field) < 1:
+        raise InputError(
+          f'objective.{field}={getattr(self, field)}: expected 1 or more.'
+        )
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    players = super().init(key, batch)
+    if self.penalty:
+      check_slope(players, self.judge)
+    return players
 
   def updates(self) -> tuple[Update, ...]:
-    return (
-      Update(wrt=('disc',), loss=self.disc_loss),
-      Update(wrt=('gen',), loss=self.gen_loss, every=self.disc_steps),
+    disc = Update(wrt=('disc',), loss=self.disc_loss)
+    gen = Update(wrt=('gen',), loss=self.gen_loss, every=self.disc_steps)
+    if not self.penalty:
+      return disc, gen
+    if self.penalty_every == 1:
+      return dataclasses.replace(disc, loss=self.penalised_loss), gen
+    lazy = Update(
+      wrt=('disc',),
+      loss=self.penalty_loss,
+      every=self.penalty_every,
+      name='penalty',
     )
+    return disc, lazy, gen
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -68,6 +98,32 @@ class GAN(Game):
       'real_accuracy': jnp.mean(real > loss.boundary),
       'fake_accuracy': jnp.mean(fake <= loss.boundary),
     }
+
+  def penalised_loss(self, players: Players, batch: Batch, *, key, step):
+    """`disc_loss` and `penalty_loss`."""
+    key_game, key_penalty = jax.random.split(key)
+    total, aux = self.disc_loss(players, batch, key=key_game, step=step)
+    cost, more = self.penalty_loss(players, batch, key=key_penalty, step=step)
+    return total + cost, Aux({**aux.metrics, **more.metrics}, aux.state)
+
+  def penalty_loss(self, players: Players, batch: Batch, *, key, step):
+    """The judge's penalty, on the image: what else it sees does not vary."""
+    del step
+    key_gen, key_score, key_point = jax.random.split(key, 3)
+    fake, _, _ = self.generate(players, batch, key_gen)  # where it is used
+
+    def score(images):
+      return self.logits(self.score(players, images, batch, key_score)[0])
+
+    penalty = jnp.mean(
+      PENALTIES[self.penalty](score, batch['image'], fake, key_point)
+    )
+    factor = self.penalty_weight * self.penalty_every
+    return factor * penalty, Aux({'penalty': penalty})
+
+  def logits(self, output: Any) -> jax.Array:
+    """The logits among what the judge returns."""
+    return output
 
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -97,8 +153,11 @@ class TwoHeads(GAN):
   def predict_fns(self):
     return {**super().predict_fns(), 'classify': self.classify}
 
+  def logits(self, output: Any) -> jax.Array:
+    return output[0]
+
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
-    return self.disc.apply(players['disc'], batch['image'])[0]
+    return super().discriminate(players, batch)[0]
 
   def classify(self, players: Players, batch: Batch) -> jax.Array:
     """The second head's logits, [B, K]."""

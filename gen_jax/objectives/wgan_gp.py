@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.errors import InputError
 from gen_jax.losses import penalties
-from gen_jax.objectives.game import apply
+from gen_jax.objectives.game import apply, check_slope
 from gen_jax.objectives.wgan import WGAN
 
 
@@ -30,11 +29,7 @@ class WGANGP(WGAN):
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     players = super().init(key, batch)
-    if 'batch_stats' in players['critic']:
-      raise InputError(
-        'objective.critic: with batch normalisation a score is not of one '
-        "image, and its gradient no penalty of it: take normalise=''."
-      )
+    check_slope(players, self.judge)
     return players
 
   def penalty(
