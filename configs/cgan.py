@@ -3,7 +3,8 @@
   python -m gen_jax.main --config=configs/cgan.py
 
 Variants: `mismatch`, digits of the data under a wrong label as a further
-negative; `dense`, the fully connected form of the paper; `test`.
+negative; `dense`, the fully connected form of the paper; `embedding`, classes
+as a few learned numbers for each network; `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -59,6 +60,15 @@ def get_config(arg=None):
     )
     config.objective.disc = dict(name='dense.Discriminator', dropout=0.3)
 
+  def embedding():
+    for player in ('gen', 'disc'):
+      config.objective[player] = dict(
+        name='embedding.Embedded',
+        network=config.objective[player].to_dict(),
+        classes=10,
+        features=8,
+      )
+
   def test():
     tiny(config)
     config.objective.gen.channels = (8, 4)
@@ -67,6 +77,6 @@ def get_config(arg=None):
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]
 
-  variants = (mismatch, dense, test)
+  variants = (mismatch, dense, embedding, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

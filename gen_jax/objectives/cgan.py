@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
+from gen_jax.models.embedding import Embedded
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.labels import check_labelled, one_hot
@@ -18,13 +20,31 @@ class Conditional(Game):
 
   It stands one-hot behind the code, and as planes of 0 and 1 behind the image's
   channels. The first layer of a network makes an embedding of it: a product
-  with a one-hot vector is the row of a table.
+  with a one-hot vector is the row of a table. For a smaller one put the network
+  into an `embedding.Embedded`.
 
   Attributes:
     classes: K; a batch has 'label', int32 [B], in [0, K).
   """
 
   classes: int = 10
+
+  def __post_init__(self):
+    super().__post_init__()
+    for field in ('gen', self.judge):
+      network = getattr(self, field)
+      if not isinstance(network, Embedded):
+        continue
+      if network.classes != self.classes:
+        raise InputError(
+          f'objective.{field}.classes={network.classes}: '
+          f'objective.classes is {self.classes}.'
+        )
+      if field == self.judge and self.pack != 1:
+        raise InputError(
+          f'objective.pack={self.pack}: in a pack the classes stand between '
+          'the images, and Embedded finds one alone: take 1.'
+        )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     check_labelled(batch, self)
