@@ -167,6 +167,8 @@ def _parse(text: str, old: Any, where: str) -> Any:
   if isinstance(old, float) and isinstance(value, int):
     value = float(value)
   if isinstance(old, tuple):
+    if isinstance(value, str):  # words need no quotes
+      value = value.split(',')
     value = tuple(value) if isinstance(value, list | tuple) else (value,)
   if old is not None and type(value) is not type(old):
     raise InputError(

@@ -58,6 +58,7 @@ def test_the_docstring_gives_the_command(path):
     (True, 'false', False),
     ((1, 2), '3,4,5', (3, 4, 5)),
     ((1, 2), '(3,)', (3,)),
+    ((), 'a,b', ('a', 'b')),
     ((1, 2), '3', (3,)),
   ],
 )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
 from gen_jax.errors import InputError, check_known
+from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
 PRIORS = {
   'normal': jax.random.normal,
@@ -48,18 +49,24 @@ class Game:
     prior: of the codes, 'normal', N(0, 1), or 'uniform' in [-1, 1].
     pack: images that the judge sees at a time, along their channels (PacGAN,
       Lin et al. 2018, section 3); it divides the batch.
+    augment: what happens to all images that the judge sees in training, of
+      'color', 'translation' and 'cutout', for small sets of data; see
+      gen_jax/losses/augmentation.py.
   """
 
   gen: nn.Module
   latent: int = 100
   prior: str = 'normal'
   pack: int = 1
+  augment: tuple[str, ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
 
   def __post_init__(self):
     check_known('objective.prior', self.prior, PRIORS)
+    for name in self.augment:
+      check_known('objective.augment', name, AUGMENTATIONS)
     for field in ('latent', 'pack'):
       if getattr(self, field) < 1:
         raise InputError(
@@ -71,6 +78,11 @@ class Game:
     # Statistics of a batch need two examples, a judge at least one pack.
     count = max(self.pack, 2)
     batch = {k: jnp.resize(x, (count, *x.shape[1:])) for k, x in batch.items()}
+    if self.augment and min(batch['image'].shape[1:3]) < 4:
+      raise InputError(
+        f'objective.augment={self.augment}: is for images, and the data are '
+        f'{batch["image"].shape[1:]}.'
+      )
     codes = self.asked(self.draw(key_gen, count), batch)
     gen = self.gen.init(key_gen, codes)
     made = jax.eval_shape(self.gen.apply, gen, codes)
@@ -103,6 +115,9 @@ class Game:
     self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
   ):
     """Logits [B / pack] in training, and the judge's new collections."""
+    if self.augment:
+      key, key_augment = jax.random.split(key)
+      images = augment(images, self.augment, key_augment)
     judge = getattr(self, self.judge)
     return apply(judge, players[self.judge], self.judged(images, batch), key)
 

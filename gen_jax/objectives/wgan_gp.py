@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
 from gen_jax.losses import penalties
+from gen_jax.losses.augmentation import augment
 from gen_jax.objectives.game import apply, check_slope
 from gen_jax.objectives.wgan import WGAN
 
@@ -36,7 +37,14 @@ class WGANGP(WGAN):
     self, players: Players, batch: Batch, fake: jax.Array, key: jax.Array
   ):
     key_mix, key_score = jax.random.split(key)
-    real, fake = (self.judged(x, batch) for x in (batch['image'], fake))
+    # Between what the critic sees of both: it is there that its slope counts.
+    seen = (batch['image'], fake)
+    if self.augment:
+      key_mix, *keys = jax.random.split(key_mix, 3)
+      seen = [
+        augment(x, self.augment, k) for x, k in zip(seen, keys, strict=True)
+      ]
+    real, fake = (self.judged(x, batch) for x in seen)
     images = penalties.interpolates(key_mix, real, fake)
 
     def score(x):

@@ -1,0 +1,84 @@
+"""Augmentations: what moves, by how much, and what gradients pass."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.losses.augmentation import (
+  AUGMENTATIONS,
+  augment,
+  color,
+  cutout,
+  translation,
+)
+
+KEY = jax.random.key(0)
+
+
+def images(num=200, height=16, width=8, depth=3):
+  return jax.random.uniform(KEY, (num, height, width, depth), minval=-1)
+
+
+def test_without_strength_they_change_nothing():
+  x = images()
+  np.testing.assert_allclose(color(x, KEY, 0.0), x, atol=1e-6)
+  np.testing.assert_array_equal(translation(x, KEY, 0.0), x)
+  np.testing.assert_array_equal(cutout(x, KEY, 0.0), x)
+  np.testing.assert_array_equal(augment(x, (), KEY), x)
+
+
+def test_a_translation_is_by_whole_pixels_and_bares_zeros():
+  x = images()
+  out, found = np.asarray(translation(x, KEY)), set()
+  padded = np.pad(x, ((0, 0), (2, 2), (1, 1), (0, 0)))
+  for before, after in zip(padded, out, strict=True):
+    moves = [
+      (dy, dx)
+      for dy in range(-2, 3)  # an eighth of 16
+      for dx in range(-1, 2)  # an eighth of 8
+      if np.array_equal(
+        after, before[2 - dy : 18 - dy, 1 - dx : 9 - dx], equal_nan=True
+      )
+    ]
+    assert len(moves) == 1
+    found |= set(moves)
+  assert len(found) == 5 * 3
+
+
+@pytest.mark.parametrize('size,window', [(8, 4), (10, 5)])
+def test_a_window_is_cut_out_where_it_fits_or_in_part(size, window):
+  x = jnp.ones((2000, size, size, 2))
+  cut = np.asarray(cutout(x, KEY)) == 0
+  assert np.array_equal(cut[..., 0], cut[..., 1])
+  height, width = (cut[..., 0].any(axis).sum(1) for axis in (2, 1))
+  np.testing.assert_array_equal(cut[..., 0].sum((1, 2)), height * width)
+  assert (height.min(), height.max()) == (window // 2, window) or (
+    height.min(),
+    height.max(),
+  ) == (window // 2 + 1, window)
+  middle = cut[:, size // 2, size // 2, 0].mean()
+  assert middle > cut[:, 0, 0, 0].mean() > 0
+
+
+def test_colour_changes_by_the_ranges_of_the_paper():
+  x = images(4000, 4, 4)
+  out = np.asarray(color(x, KEY))
+  shift = out.mean((1, 2, 3)) - np.asarray(x).mean((1, 2, 3))
+  assert -0.5 < shift.min() < -0.48 and 0.48 < shift.max() < 0.5
+  # Grey stays grey: of it, brightness and contrast are all.
+  grey = images(4000, 4, 4, 1)
+  out = np.asarray(color(grey, KEY))
+  factor = out.std((1, 2, 3)) / np.asarray(grey).std((1, 2, 3))
+  assert 0.5 < factor.min() < 0.52 and 1.48 < factor.max() < 1.5
+  assert factor.mean() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize('name', AUGMENTATIONS)
+def test_each_image_has_a_draw_of_its_own_and_a_gradient(name):
+  x = jnp.broadcast_to(images(1), (50, 16, 8, 3))
+  out, vjp = jax.vjp(lambda x: augment(x, (name,), KEY), x)
+  assert out.shape == x.shape and out.dtype == x.dtype
+  assert len({np.asarray(image).tobytes() for image in out}) > 10
+  (gradient,) = vjp(jnp.ones_like(out))
+  assert np.all(np.any(gradient != 0, axis=(1, 2, 3)))
