@@ -33,6 +33,7 @@ def get_config(arg=None):
     loss='non_saturating',
     classes=10,
     weight=1.0,
+    augment=(),  # 'color', 'translation', 'cutout'
     penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
     penalty_weight=10.0,
     penalty_every=1,
@@ -44,6 +45,7 @@ def get_config(arg=None):
   config.ema.gen = 0.999
   config.evals = dict(
     samples=dict(name='figures.Samples', every=1000, at_start=True, num=100),
+    diversity=dict(name='diversity.Diversity', every=1000, num=500),
     classes=dict(name='conditional.BetweenClasses', every=0),
     accuracy=dict(name='control.LabelAccuracy', every=0, num=10_000),
     learned=dict(name='control.TrainOnSamples', every=0, num=60_000),
@@ -52,6 +54,7 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
+    config.objective.augment = ('color', 'translation', 'cutout')
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
     for name in ('accuracy', 'learned', 'fidelity'):

@@ -5,10 +5,11 @@
 Variants: `small`, the networks of TensorFlow's tutorial; `spectral`, a judge of
 bounded slope; `fashion_mnist`; `stacked_mnist`, of 1,000 modes, and `packed`,
 the same with a judge of two images at a time; `emoji`; `folder`, your own
-pictures, of 64x64; `test`. R1, which asks for a judge without batch
-normalisation, is
+pictures, of 64x64; `test`. R1 asks for a judge without batch normalisation;
+augmentation of what the judge sees is for few data:
 
   --config.objective.penalty=r1 --config.objective.disc.normalise=
+  --config.objective.augment=color,translation,cutout
 """
 
 from gen_jax.config import choose, default, tiny
@@ -39,6 +40,7 @@ def get_config(arg=None):
     label=1.0,
     disc_steps=1,
     pack=1,
+    augment=(),  # 'color', 'translation', 'cutout'
     penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
     penalty_weight=10.0,
     penalty_every=1,
@@ -50,6 +52,7 @@ def get_config(arg=None):
   config.ema.gen = 0.999
   config.evals = dict(
     samples=dict(name='figures.Samples', every=1000, at_start=True),
+    diversity=dict(name='diversity.Diversity', every=1000, num=500),
     fidelity=dict(
       name='fidelity.Fidelity', every=0, num=10_000, features='classifier'
     ),

@@ -45,6 +45,7 @@ def get_config(arg=None):
     label=1.0,
     disc_steps=1,
     pack=1,
+    augment=(),  # 'color', 'translation', 'cutout'
     penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
     penalty_weight=10.0,
     penalty_every=1,
@@ -54,7 +55,8 @@ def get_config(arg=None):
       name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
     )
   config.evals = dict(
-    samples=dict(name='figures.Samples', every=5000, at_start=True)
+    samples=dict(name='figures.Samples', every=5000, at_start=True),
+    diversity=dict(name='diversity.Diversity', every=5000, num=500),
   )
 
   def minimax():

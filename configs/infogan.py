@@ -35,6 +35,7 @@ def get_config(arg=None):
     continuous=2,
     weight=1.0,
     continuous_weight=0.1,
+    augment=(),  # 'color', 'translation', 'cutout'
     penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
     penalty_weight=10.0,
     penalty_every=1,
@@ -48,6 +49,7 @@ def get_config(arg=None):
   config.ema.gen = 0.999
   config.evals = dict(
     samples=dict(name='figures.Samples', every=1000, at_start=True),
+    diversity=dict(name='diversity.Diversity', every=1000, num=500),
     matching=dict(name='factors.Matching', every=1000),
     sweeps=dict(name='factors.Sweeps', every=2000),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),

@@ -37,6 +37,7 @@ def get_config(arg=None):
     prior='normal',
     n_critic=5,
     pack=1,
+    augment=(),  # 'color', 'translation', 'cutout'
   )
   for player, most in (('gen', 0.0), ('critic', 0.01)):
     config.optim[player] = dict(
@@ -49,6 +50,7 @@ def get_config(arg=None):
   config.ema.gen = 0.999
   config.evals = dict(
     samples=dict(name='figures.Samples', every=2500, at_start=True),
+    diversity=dict(name='diversity.Diversity', every=2500, num=500),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 

@@ -40,6 +40,7 @@ def get_config(arg=None):
     weight=10.0,
     one_sided=False,
     pack=1,
+    augment=(),  # 'color', 'translation', 'cutout'
   )
   for player in ('gen', 'critic'):
     # The paper has 1e-4 for ten times as many steps.
@@ -49,6 +50,7 @@ def get_config(arg=None):
   config.ema.gen = 0.999
   config.evals = dict(
     samples=dict(name='figures.Samples', every=2500, at_start=True),
+    diversity=dict(name='diversity.Diversity', every=2500, num=500),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
@@ -88,6 +90,7 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
+    config.objective.augment = ('color', 'translation', 'cutout')
     config.objective.gen.channels = (8, 4)
     config.objective.critic.channels = (4, 8)
     config.objective.n_critic = 2

@@ -88,7 +88,11 @@ class TrainState:
 
 
 class Objective(Protocol):
-  """One paper. Frozen dataclasses implement it; there is no base class."""
+  """One paper. Frozen dataclasses implement it; there is no base class.
+
+  It may also have `warnings(metrics) -> {name: text}`, of host floats: see
+  `gen_jax.monitor.Warnings`.
+  """
 
   # What images look like to the networks: 'unit', [0, 1], or 'symmetric',
   # [-1, 1].

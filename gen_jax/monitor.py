@@ -10,13 +10,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax.checkpoint import Checkpointer
-from gen_jax.core import TrainState, Update
+from gen_jax.core import Objective, TrainState, Update
 from gen_jax.errors import NonFiniteError
+from gen_jax.stages import Stage
 from gen_jax.step import ran
 from gen_jax.writer import Writer
 
 # Longest dispatch, in seconds: how long a signal may wait to be heard.
 _DISPATCH_SECONDS = 2.0
+
+_LOGS_IN_A_ROW = 3  # that show the same before a warning
 
 
 class Best:
@@ -85,6 +88,36 @@ class Log:
     }
     self._sums, self._counts = {}, {}
     return means
+
+
+class Warnings:
+  """Says in words what the metrics of a run show, when they stay that way.
+
+  An objective may have `warnings(metrics) -> {name: text}`: what is seen in the
+  means of a log, what it usually is, and which field to change. One is told
+  when three logs in a row have it, and then not again for a tenth of the
+  stage; nor in the first tenth, which is no time to judge.
+  """
+
+  def __init__(self, objective: Objective, stage: Stage):
+    self._find = getattr(objective, 'warnings', lambda metrics: {})
+    self._interval = (stage.end - stage.start) // 10
+    self._start = stage.start
+    self._rows: dict[str, int] = {}  # logs in a row that have it
+    self._told: dict[str, int] = {}
+
+  def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
+    """Returns what is to be told after a log, by name."""
+    found = self._find(metrics)
+    self._rows = {k: self._rows.get(k, 0) + 1 for k in found}
+    due = {
+      k: text
+      for k, text in found.items()
+      if self._rows[k] >= _LOGS_IN_A_ROW
+      and step - self._told.get(k, self._start) >= self._interval
+    }
+    self._told |= dict.fromkeys(due, step)
+    return due
 
 
 def _check_finite(update, steps, metrics):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from gen_jax.data.pipeline import Batches
 from gen_jax.errors import InputError, NonFiniteError, nearest
 from gen_jax.evals.suite import Suite
 from gen_jax.experiment import Experiment, parameter_table
-from gen_jax.monitor import Best, Log, Pace
+from gen_jax.monitor import Best, Log, Pace, Warnings
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
@@ -115,6 +116,7 @@ class _Stage:
         + nearest(best, self.suite.names())
       )
     self.log = Log(self.experiment.objective.updates(), stage.start)
+    self.warnings = Warnings(self.experiment.objective, stage)
 
   def attach(
     self,
@@ -225,6 +227,15 @@ class _Stage:
       values['time/images_per_second'] = rate
       self.writer.scalars(end, values)
       self.progress.line(end, values)
+      warnings = self.warnings.due(end, values)
+      if warnings:
+        named = {f'warning/{k}': text for k, text in warnings.items()}
+        self.writer.scalars(end, named)
+        self._warn(end, warnings.values())
+
+  def _warn(self, step: int, texts: Iterable[str]) -> None:
+    for text in texts:
+      self.progress.note(f'step {step}  warning: {text}')
 
   def _save(self, state: TrainState) -> None:
     """Saves a state; a bad one never takes the place of a good one."""
@@ -239,8 +250,12 @@ class _Stage:
         if not self.writer.recorded(step, name):
           with self.stopper.droppable():
             values = self.suite.run(name, averaged(state), step, self.writer)
-          shown = '  '.join(f'{k} {_short(v)}' for k, v in values.items())
+          said = [k for k in values if k.endswith('/warning')]
+          shown = '  '.join(
+            f'{k} {_short(v)}' for k, v in values.items() if k not in said
+          )
           self.progress.note(f'step {step}  {shown}')
+          self._warn(step, [values[k] for k in said])
           self.best.consider(state, values)
     except Stopped:
       pass  # done again after the resume, since no line of it was written

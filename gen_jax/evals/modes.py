@@ -50,7 +50,16 @@ class Modes:
       )
     points = np.asarray(samples, np.float64).reshape(-1, 2)
     mixture = toy.find(self.task.data['mixture'])
-    yield from measure(points, mixture).items()
+    values = measure(points, mixture)
+    yield from values.items()
+    total = len(mixture.centres)
+    if values['covered'] < total:
+      yield (
+        'warning',
+        f'the samples reach {values["covered"]} of {total} modes: mode '
+        'collapse, unless training has just begun. Try objective.pack=2, '
+        "objective.penalty='r1', or a smaller optim.gen.learning_rate.",
+      )
     yield 'modes', plot.scatter(points, behind=data)
 
 

@@ -3,7 +3,8 @@
 An evaluator is a frozen dataclass whose first field is the Task; the others
 are its protocol and go beside its numbers. `run(players, key)` yields
 `(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
-[T, H, W, C] an animation.
+[T, H, W, C] an animation. A text of the name 'warning' is shown by itself; it
+tells what is seen, what it usually is, and which field to change.
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """Generative adversarial networks (Goodfellow et al. 2014)."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,10 @@ from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import PENALTIES
 from gen_jax.objectives.game import Game, check_slope
+
+# What counts as a judge that always wins, and as no gradient at all.
+_SURE = 0.99
+_FLAT = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +137,32 @@ class GAN(Game):
     logits, _ = self.score(players, images, batch, key_score)
     total = jnp.mean(LOSSES[self.loss].gen(logits))
     return total, Aux({'logits': jnp.mean(logits)}, {'gen': state})
+
+  def warnings(self, metrics: Mapping[str, float]) -> dict[str, str]:
+    """What goes wrong between the players, by name; see `monitor.Warnings`."""
+    names = ('disc/real_accuracy', 'disc/fake_accuracy', 'gen/grad_norm')
+    if not all(name in metrics for name in names):  # a log without an update
+      return {}
+    real, fake, slope = (metrics[name] for name in names)
+    if min(real, fake) < _SURE:
+      return {}
+    seen = (
+      f'the discriminator is right on {real:.1%} of the data and {fake:.1%} of '
+      'the samples'
+    )
+    if slope < _FLAT:
+      return {
+        'vanishing_gradient': f'{seen}, and the gradient of the generator has '
+        f'vanished (norm {slope:.1g}): a judge that is sure teaches nothing. '
+        "Try objective.loss='non_saturating', objective.penalty='r1' or a "
+        'smaller optim.disc.learning_rate.'
+      }
+    return {
+      'no_convergence': f'{seen}, where 50% is the good end: it is far ahead '
+      "of the generator. Try objective.penalty='r1', a smaller "
+      'optim.disc.learning_rate, or, if the data are few, '
+      "objective.augment=('color', 'translation', 'cutout')."
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

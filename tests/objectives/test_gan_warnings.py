@@ -1,0 +1,85 @@
+"""Failures of the game are provoked, and told in the run's words."""
+
+import types
+
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax.models import dense
+from gen_jax.monitor import Warnings
+from gen_jax.objectives.gan import GAN
+from gen_jax.train import train
+from gen_jax.writer import read_metrics
+
+STAGE = types.SimpleNamespace(start=0, end=1000)
+
+
+def small(variant='', **fields):
+  """A small GAN without evaluators."""
+  config = config_lib.load(f'configs/gan.py:{variant}')
+  config.batch_size, config.steps, config.log_every = 64, 300, 15
+  config.objective.gen.hidden = config.objective.disc.hidden = (32,)
+  config.evals = {}
+  for name, value in fields.items():
+    config_lib.override(config, name.replace('__', '.'), str(value))
+  return config
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch, request):
+  monkeypatch.chdir(request.config.rootpath)
+
+
+def told(path, name):
+  lines = read_metrics(path / 'metrics.jsonl')
+  return {x['step']: x[name] for x in lines if name in x}
+
+
+# A generator that hardly moves is no match for a judge of digits.
+SLOW = dict(data__train='train[:2000]', optim__gen__learning_rate=1e-7)
+SLOW |= dict(optim__disc__learning_rate=0.01)
+
+
+def test_a_minimax_generator_without_a_gradient_is_told(tmp_path, capsys):
+  train(small(objective__loss='minimax', **SLOW), tmp_path)
+  found = told(tmp_path, 'warning/vanishing_gradient')
+  text = next(iter(found.values()))
+  assert 'objective.loss' in text and 'optim.disc.learning_rate' in text
+  assert f'warning: {text}' in capsys.readouterr().out
+
+
+def test_a_judge_that_always_wins_is_told_and_seldom(tmp_path):
+  _, metrics = train(small(**SLOW), tmp_path)
+  steps = list(told(tmp_path, 'warning/no_convergence'))
+  assert 1 <= len(steps) <= 9
+  assert min(np.diff([0, *steps])) >= 30
+  assert 'warning/vanishing_gradient' not in metrics
+
+
+def test_a_game_in_balance_is_not_warned_of(tmp_path):
+  _, metrics = train(small('ring', log_every=50), tmp_path)
+  assert not [name for name in metrics if name.startswith('warning')]
+
+
+def test_one_bad_log_is_no_warning():
+  objective = GAN(
+    gen=dense.Generator((1, 1, 2), (4,)), disc=dense.Discriminator((4,))
+  )
+  bad = {
+    'disc/real_accuracy': 1.0,
+    'disc/fake_accuracy': 1.0,
+    'gen/grad_norm': 1e-4,
+  }
+  good = {**bad, 'disc/fake_accuracy': 0.6}
+  warnings = Warnings(objective, STAGE)
+  rows = [bad, bad, good] + [bad] * 12
+  due = [
+    step
+    for step, metrics in zip(range(200, 950, 50), rows, strict=True)
+    if warnings.due(step, metrics)
+  ]
+  assert due == [450, 550, 650, 750, 850]
+  # A log in which the generator did not move says nothing of it.
+  assert objective.warnings({'disc/real_accuracy': 1.0}) == {}
+  assert not Warnings(object(), STAGE).due(500, bad)
