@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--out',
     default='samples.png',
-    help='a picture (.png), or uint8 images [N, H, W, C] (.npz); of points '
-    'float32 [N, 1, 1, 2]',
+    help='a picture (.png), or uint8 images [N, H, W, C] (.npz), of points '
+    'float32 [N, 1, 1, 2], and the labels [N] that were asked for',
   )
   args = parser.parse_args(argv)
   return cli.run(lambda: sample(args))
@@ -80,8 +80,9 @@ def sample(args: argparse.Namespace) -> None:
     if out.suffix == '.npz':
       if not plot.is_points(images):
         images = to_uint8(images, pixels)
+      asked = {} if labels is None else {'labels': labels}
       np.savez_compressed(
-        out, images=images, step=int(state.step), seed=args.seed
+        out, images=images, step=int(state.step), seed=args.seed, **asked
       )
     else:
       save_image(out, plot.draw(images, pixels))

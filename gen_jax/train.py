@@ -75,6 +75,8 @@ def train(
             f'stopped at step {int(state.step)}; the same command goes on'
           )
           break
+      else:
+        writer.animate()
   finally:
     best.close()
     checkpoints.close()

@@ -12,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 _FRAME_MILLISECONDS = 80  # of an animation
+# Of one of training, which has at most about so many.
+_STEP_MILLISECONDS = 200
+_FRAMES = 100
 
 
 class Writer:
@@ -19,7 +22,8 @@ class Writer:
 
   `metrics.jsonl` has one JSON object a line: the step, then names and values.
   Images are `images/<name>/<step>.png`, animations `<step>.gif`. All go to
-  TensorBoard too.
+  TensorBoard too. At the end of a run `images/<name>/over_time.gif` shows the
+  pictures of a name one after the other.
   """
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
@@ -79,6 +83,28 @@ class Writer:
         self._add_animation(step, name, image.shape, self._workdir / file)
     return file
 
+  def animate(self) -> None:
+    """Makes `images/<name>/over_time.gif` of the pictures of every name.
+
+    They are read from the workdir, so that those from before a resume are in
+    it. Of many about a hundred are shown; all are as large as the last.
+    """
+    folder = self._workdir / 'images'
+    for name in {file.parent for file in folder.glob('**/*.png')}:
+      files = [file for file in name.glob('*.png') if file.stem.isdigit()]
+      files.sort(key=lambda file: int(file.stem))
+      if len(files) < 2:
+        continue
+      chosen = files[:: math.ceil(len(files) / _FRAMES)]
+      if chosen[-1] != files[-1]:
+        chosen.append(files[-1])
+      size = Image.open(files[-1]).size
+      frames = [
+        np.asarray(Image.open(file).convert('RGB').resize(size, Image.NEAREST))
+        for file in chosen
+      ]
+      save_image(name / 'over_time.gif', np.stack(frames), _STEP_MILLISECONDS)
+
   def close(self) -> None:
     """Flushes and closes everything."""
     self._file.close()
@@ -128,11 +154,15 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
   return lines
 
 
-def save_image(path: pathlib.Path, image: np.ndarray) -> None:
+def save_image(
+  path: pathlib.Path,
+  image: np.ndarray,
+  milliseconds: int = _FRAME_MILLISECONDS,
+) -> None:
   """Writes uint8 [H, W, C], C of 1, 3 or 4, as PNG or what the name says.
 
-  [T, H, W, C] becomes an animation that is repeated for ever; its name is to
-  end in .gif.
+  [T, H, W, C] becomes an animation that is repeated for ever, of so many
+  milliseconds a frame; its name is to end in .gif.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   image = np.asarray(image)
@@ -147,7 +177,7 @@ def save_image(path: pathlib.Path, image: np.ndarray) -> None:
     path,
     save_all=True,
     append_images=others,
-    duration=_FRAME_MILLISECONDS,
+    duration=milliseconds,
     loop=0,
   )
 

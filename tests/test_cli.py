@@ -140,12 +140,25 @@ def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
   }.items():
     out = tmp_path / f'{name}.npz'
     assert sample.main([f'--workdir={trained}', f'--out={out}', *args]) == 0
+    assert 'labels' not in np.load(out)  # there is no class to ask for
     outs[name] = np.load(out)['images']
   assert outs['many'].shape == (70, 28, 28, 1)
   assert outs['many'].dtype == np.uint8
   np.testing.assert_array_equal(outs['few'], outs['many'][:3])
   assert np.any(outs['few'] != outs['other'])
   assert np.any(outs['few'] != outs['early'])
+
+
+def test_samples_that_are_asked_for_by_class_come_with_it(tmp_path):
+  workdir, out = tmp_path / 'w', tmp_path / 'out.npz'
+  args = ['--config=configs/cgan.py:test', '--config.evals={}']
+  assert main.main([*args, f'--workdir={workdir}']) == 0
+  args = [f'--workdir={workdir}', f'--out={out}', '--num=13']
+  for more, labels in (([], np.arange(13) % 10), (['--label=7'], [7] * 13)):
+    assert sample.main([*args, *more]) == 0
+    with np.load(out) as file:
+      np.testing.assert_array_equal(file['labels'], labels)
+      assert len(file['images']) == 13
 
 
 def test_a_plain_autoencoder_is_sampled_by_a_mixture_of_its_codes(

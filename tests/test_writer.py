@@ -77,3 +77,25 @@ def test_a_grid_lays_out_row_by_row():
     sheet[[1, 3]][:, [1, 3, 5]], [[0, 1, 2], [3, 4, 255]]
   )
   assert sheet.shape == (5, 7)
+
+
+def test_pictures_of_a_name_become_one_of_training(tmp_path):
+  for step, size in ((0, 2), (50, 4), (200, 4)):  # a resume, a larger stage
+    writer = Writer(tmp_path, resume_step=step)
+    writer.image(step, 'samples', np.full((size, size, 1), step, np.uint8))
+    writer.image(step, 'more/once', np.zeros((4, 4, 3), np.uint8))
+    writer.close()
+  (tmp_path / 'images/more/once/50.png').unlink()
+  (tmp_path / 'images/more/once/200.png').unlink()
+  for _ in range(2):  # an older one is no frame
+    writer = Writer(tmp_path, resume_step=200)
+    writer.animate()
+    writer.close()
+  assert not (tmp_path / 'images/more/once/over_time.gif').exists()
+  with Image.open(tmp_path / 'images/samples/over_time.gif') as gif:
+    assert (gif.n_frames, gif.size) == (3, (4, 4))
+    values = []
+    for frame in range(3):
+      gif.seek(frame)
+      values.append(np.asarray(gif.convert('L'))[0, 0])
+  assert values == [0, 50, 200]
