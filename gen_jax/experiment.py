@@ -66,6 +66,10 @@ class Experiment:
     """Raises InputError for what is wrong anywhere, before work begins."""
     _ = self.objective, self.optimizers, self.train_source, self.test_source
 
+  def check_batch(self, size: int) -> None:
+    """Raises InputError when the losses cannot be of `size` examples."""
+    getattr(self.objective, 'check_batch', lambda size: None)(size)
+
   def init_players(self) -> Players:
     """Returns the players at the start of the stage."""
     key = jax.random.fold_in(stream(self.config.seed, 'init'), self.stage.index)

@@ -62,6 +62,9 @@ class Parallel(Protocol):
   def unreplicate(self, tree: Any) -> Any:
     """The inverse of `replicate`, still on a device."""
 
+  def seen(self, batch_size: int) -> int:
+    """Returns how many examples of a batch a loss sees at a time."""
+
   def shard(self, inputs: Any) -> Any:
     """Splits this process's part of [T, B, ...] over its devices."""
 
@@ -80,6 +83,9 @@ class Jit:
 
   def unreplicate(self, tree):
     return tree
+
+  def seen(self, batch_size):
+    return batch_size
 
   def shard(self, inputs):
     sharding = NamedSharding(self.mesh, PartitionSpec(None, _AXIS))
@@ -123,6 +129,9 @@ class Pmap:
 
   def unreplicate(self, tree):
     return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+
+  def seen(self, batch_size):
+    return batch_size // jax.device_count()
 
   def shard(self, inputs):
     count = len(self.devices)

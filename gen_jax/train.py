@@ -98,9 +98,9 @@ class _Stage:
     self.stage, self.config = stage, stage.config
     self.experiment = Experiment(stage)
     self.experiment.check()
-    self.parallel = parallel.make(
-      self.config.parallel, self.config.batch_size // self.config.accumulate
-    )
+    part = self.config.batch_size // self.config.accumulate
+    self.parallel = parallel.make(self.config.parallel, part)
+    self.experiment.check_batch(self.parallel.seen(part))
     self.batches = Batches(
       self.experiment.train_source,
       batch_size=self.config.batch_size,

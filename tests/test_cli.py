@@ -9,6 +9,7 @@ from PIL import Image
 from gen_jax import evaluate, main, sample
 
 TEST = '--config=configs/vae.py:test'
+GAN = '--config=configs/gan.py:test'
 STACKED = '--config=configs/stacked_autoencoder.py:test'
 
 
@@ -37,6 +38,12 @@ STACKED = '--config=configs/stacked_autoencoder.py:test'
     # conftest.py forces eight devices.
     ([TEST, '--config.batch_size=12'], r'batch_size=12.*8 devices'),
     ([TEST, '--config.accumulate=3'], r'accumulate=3 does not divide'),
+    ([GAN, '--config.objective.pack=3'], r'pack=3 does not divide .* of 8'),
+    (
+      [GAN, '--config.objective.pack=2', '--config.parallel=pmap'],
+      r'pack=2 does not divide a batch of 1',
+    ),
+    ([GAN, '--config.objective.augment=color,cutuot'], r'"cutout"'),
     ([TEST, 'steps=3'], r'steps=3: unknown argument'),
     ([STACKED, '--config.steps=9'], r'config.steps: every stage .* own value'),
   ],
@@ -151,8 +158,11 @@ def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
 
 def test_samples_that_are_asked_for_by_class_come_with_it(tmp_path):
   workdir, out = tmp_path / 'w', tmp_path / 'out.npz'
-  args = ['--config=configs/cgan.py:test', '--config.evals={}']
+  evals = {'samples': dict(name='figures.Samples', every=3, at_start=True)}
+  args = ['--config=configs/cgan.py:test', f'--config.evals={evals}']
   assert main.main([*args, f'--workdir={workdir}']) == 0
+  with Image.open(workdir / 'images/samples/over_time.gif') as gif:
+    assert gif.n_frames == 3  # of step 0, 3 and 6
   args = [f'--workdir={workdir}', f'--out={out}', '--num=13']
   for more, labels in (([], np.arange(13) % 10), (['--label=7'], [7] * 13)):
     assert sample.main([*args, *more]) == 0

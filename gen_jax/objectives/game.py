@@ -73,6 +73,12 @@ class Game:
           f'objective.{field}={getattr(self, field)}: expected 1 or more.'
         )
 
+  def check_batch(self, size: int) -> None:
+    if size % self.pack:
+      raise InputError(
+        f'objective.pack={self.pack} does not divide a batch of {size}.'
+      )
+
   def init(self, key: jax.Array, batch: Batch) -> Players:
     key_gen, key_judge = jax.random.split(key)
     # Statistics of a batch need two examples, a judge at least one pack.
@@ -147,10 +153,7 @@ class Game:
     if self.pack == 1:
       return images
     count, height, width, depth = images.shape
-    if count % self.pack:
-      raise InputError(
-        f'objective.pack={self.pack} does not divide a batch of {count}.'
-      )
+    self.check_batch(count)
     images = images.reshape(-1, self.pack, height, width, depth)
     images = jnp.moveaxis(images, 1, 3)  # [B / pack, H, W, pack, C]
     return images.reshape(-1, height, width, self.pack * depth)
