@@ -81,10 +81,9 @@ class Theirs:
         for key, parameter in module.named_parameters():
           parameter.copy_(torch.from_numpy(np.array(arrays[key])))
 
-  def rows(self, indices: Any) -> dict[str, Any]:
-    """Gathers a batch."""
-    indices = torch.as_tensor(indices)
-    return {k: x[indices] for k, x in self.data.items()}
+  def rows(self, indices: Mapping[str, Any]) -> dict[str, Any]:
+    """Gathers a batch; each field has indices of its own."""
+    return {k: x[torch.as_tensor(indices[k])] for k, x in self.data.items()}
 
   def backward(self, update, batch, noise) -> Any:
     """Returns the loss; the gradients by `update.wrt` are left in `.grad`."""
@@ -96,7 +95,9 @@ class Theirs:
     loss.backward(inputs=parameters)
     return loss
 
-  def train_step(self, indices: Any, noise: Callable[[str, int], Any]) -> list:
+  def train_step(
+    self, indices: Mapping[str, Any], noise: Callable[[str, int], Any]
+  ) -> list:
     """Does every update that is due; returns their losses."""
     batch, losses = self.rows(indices), []
     for index, update in enumerate(self.updates):
@@ -114,13 +115,14 @@ class Theirs:
 
   def run(self, steps: int) -> None:
     """Trains on random batches, and returns when all is computed."""
-    size, batch_size = len(next(iter(self.data.values()))), self._batch_size
+    size, batch_size = min(map(len, self.data.values())), self._batch_size
     order = torch.randperm(size).split(batch_size)
     for step in range(steps):
       at = step % (size // batch_size)
       if not at and step:
         order = torch.randperm(size).split(batch_size)
-      losses = self.train_step(order[at], lambda name, _: self.twin.draw(name))
+      rows = dict.fromkeys(self.data, order[at])
+      losses = self.train_step(rows, lambda name, _: self.twin.draw(name))
     losses[-1].item()
 
 

@@ -67,7 +67,7 @@ def _compare_gradients(ours, theirs, index, update):
   players = ours.players
 
   def loss_fn(params):
-    raw = {k: x[rows] for k, x in ours.batches.data.items()}
+    raw = {k: x[rows[k]] for k, x in ours.batches.data.items()}
     batch = ours.experiment.preprocess(raw, key)
     moved = {k: {**players[k], 'params': p} for k, p in params.items()}
     return update.loss({**players, **moved}, batch, key=key, step=0)[0]

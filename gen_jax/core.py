@@ -34,6 +34,8 @@ Players = Mapping[str, Mapping[str, Any]]
 #   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
 #   'discriminate': (players, batch) -> logits [B], or scores; the larger, the
 #                   more an image looks like data to the judge
+#   'translate_ab': (players, batch) -> batch['a'] as images of b, [B, H, W, C]
+#   'translate_ba': (players, batch) -> batch['b'] as images of a, [B, H, W, C]
 #   'sampling_probabilities': (players, batch) -> [B], of sum 1
 PredictFn = Callable[..., Any]
 
@@ -44,11 +46,16 @@ class Aux(NamedTuple):
   Attributes:
     metrics: scalars by name, averaged over the devices by the step.
     state: new non-parameter collections by player, such as
-      `{'gen': {'batch_stats': ...}}`; what is not named stays as it is.
+      `{'gen': {'batch_stats': ...}}`; what is not named stays as it is. They
+      are averaged over the devices, and over the parts of a batch.
+    memory: the same, for what is no statistic and cannot be averaged, such as
+      images; the loss makes it equal on all devices. It needs whole batches,
+      and players without an EMA.
   """
 
   metrics: dict[str, jax.Array] = {}
   state: dict[str, Any] = {}
+  memory: dict[str, Any] = {}
 
 
 @dataclasses.dataclass(frozen=True)

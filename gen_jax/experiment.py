@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
 from gen_jax import construction, optim, step
@@ -53,8 +54,8 @@ class Experiment:
     """Opens a split of the data."""
     data = self.config.data
     own = config_lib.default().data
-    fields = {k: v for k, v in _tuples(data).items() if k not in own}
-    return _open(data.name, split, tuple(fields.items()))
+    fields = {k: v for k, v in data.items() if k not in own}
+    return _open(data.name, split, config_lib.to_json(ConfigDict(fields)))
 
   @functools.cached_property
   def preprocess(self) -> Preprocess:
@@ -77,8 +78,9 @@ class Experiment:
 
   def _init(self, key):
     # Shapes are all that an initialisation may depend on.
+    count = self.config.batch_size
     batch = {
-      name: jnp.zeros((2, *shape), dtype)
+      name: jnp.zeros((count, *shape), dtype)
       for name, (shape, dtype) in self.train_source.fields.items()
     }
     return self.objective.init(key, self.preprocess(batch, key))
@@ -133,7 +135,7 @@ class Experiment:
 
 @functools.lru_cache(maxsize=8)
 def _open(name, split, fields):  # stages that share their data read it once
-  return open_split(name, split, **dict(fields))
+  return open_split(name, split, **config_lib.from_json(fields).to_dict())
 
 
 def parameter_table(players: Players) -> str:

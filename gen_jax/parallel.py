@@ -41,6 +41,30 @@ def batch_mean(x: jax.Array) -> jax.Array:
   return mean(jnp.mean(x, axis=0))
 
 
+def gather(x: jax.Array) -> jax.Array:
+  """The batch of all devices, on each of them: [B / devices, ...] -> [B, ...].
+
+  Under `jit` a batch is that of all devices.
+  """
+  return jax.lax.all_gather(x, _AXIS, tiled=True) if _mapped.get() else x
+
+
+def own_part(x: jax.Array) -> jax.Array:
+  """The inverse of `gather`: [B, ...] -> [B / devices, ...]."""
+  if not _mapped.get():
+    return x
+  count = len(x) // jax.lax.psum(1, _AXIS)
+  start = count * jax.lax.axis_index(_AXIS)
+  return jax.lax.dynamic_slice_in_dim(x, start, count)
+
+
+def of_first(tree: Any) -> Any:
+  """Gives all devices the arrays that the first one has."""
+  if not _mapped.get():
+    return tree
+  return jax.tree.map(lambda x: jax.lax.all_gather(x, _AXIS)[0], tree)
+
+
 def fold_device(key: jax.Array) -> jax.Array:
   """Gives each device its own key, counted over all processes."""
   index = jax.lax.axis_index(_AXIS) if _mapped.get() else 0

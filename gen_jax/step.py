@@ -9,6 +9,7 @@ import optax
 
 from gen_jax import parallel
 from gen_jax.core import Batch, Objective, TrainState, Update
+from gen_jax.errors import InputError
 
 Metrics = dict[str, jax.Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -72,11 +73,19 @@ def make_train_step(
     params = {name: state.players[name]['params'] for name in update.wrt}
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
+    memory = aux.memory
+    if memory and accumulate > 1:
+      raise InputError(
+        f'config.accumulate={accumulate}: update {update.name!r} keeps whole '
+        'batches: take 1.'
+      )
+    aux = aux._replace(memory={})
     loss, aux, grads = parallel.mean((loss, aux, grads))
 
     players, opt, averages = dict(state.players), dict(state.opt), {**state.ema}
-    for name, collections in aux.state.items():
-      players[name] = {**players[name], **collections}
+    for part in (aux.state, memory):
+      for name, collections in part.items():
+        players[name] = {**players[name], **collections}
     for name in update.wrt:
       updates, opt[name] = optimizers[name].update(
         grads[name], opt[name], params[name]

@@ -186,12 +186,14 @@ class _Stage:
     return new
 
   def _draw_reals(self) -> None:
-    rows = self.batches.rows(0)[:64]
-    raw = self.experiment.train_source.__getitems__(rows)
-    batch = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
+    raw = self.batches.read(0)
+    batch = {k: x[:64] for k, x in raw.items() if x.dtype.kind in 'iuf'}
     batch = self.experiment.preprocess(batch, stream(self.config.seed, 'eval'))
     pixels = self.experiment.objective.pixels
-    self.writer.image(None, 'reals', plot.draw(batch['image'], pixels))
+    for name, x in batch.items():
+      if x.ndim == 4:
+        label = 'reals' if name == 'image' else f'reals_{name}'
+        self.writer.image(None, label, plot.draw(x, pixels))
 
   # When something happens: at multiples of its cadence and at the end.
 

@@ -4,7 +4,8 @@ The indices of the images that step t sees follow from the seed and t alone:
 a permutation of the data per epoch, cut into batches without a remainder. So
 a resume needs no iterator state, and each process reads just its slice. A
 small set lives on the devices and is gathered there; a large one streams from
-the host. Both give the same batches.
+the host. Both give the same batches. What does not belong together, such as the
+two domains of a translation, has a permutation of each.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Batch
-from gen_jax.data.sources import Source
+from gen_jax.data.sources import Source, orders
 
 _RESIDENT_BYTES = 2**30
 _STREAMED_BYTES = 2**26  # of one dispatch
@@ -85,30 +86,44 @@ class Batches:
       start_images: images shown before it.
       process: this process's index, and their number.
     """
-    self._source = source
+    self._parts = orders(source)
     self._batch_size = batch_size
     self._seed = seed
     self._start = (start_step, start_images)
     self._process = process
     self._stream: _Stream | None = None
-    self._example_bytes = sum(
-      math.prod(shape) * np.dtype(dtype).itemsize
-      for shape, dtype in source.fields.values()
-    )
+    sizes = {k: _example_bytes(x) for k, x in self._parts.items()}
+    self._example_bytes = sum(sizes.values())
     self.data: Mapping[str, np.ndarray] | None = None
-    small = self._example_bytes * len(source) <= _RESIDENT_BYTES
-    if resident == 'yes' or (resident == 'auto' and small):
-      self.data = source.arrays or source.__getitems__(range(len(source)))
+    whole = sum(sizes[k] * len(x) for k, x in self._parts.items())
+    if resident == 'yes' or (resident == 'auto' and whole <= _RESIDENT_BYTES):
+      self.data = {}
+      for part in self._parts.values():
+        self.data |= part.arrays or part.__getitems__(range(len(part)))
 
-  def rows(self, step: int) -> np.ndarray:
-    """Returns this process's slice of the indices of a step's batch."""
+  def rows(self, step: int) -> dict[str, np.ndarray]:
+    """Returns this process's slice of the indices of a step's batch, by field.
+
+    They differ between fields that are shuffled apart.
+    """
+    found = {}
+    for name, part in self._parts.items():
+      found |= dict.fromkeys(part.fields, self._rows(step, name, part))
+    return found
+
+  def read(self, step: int) -> dict[str, np.ndarray]:
+    """Returns this process's slice of a step's batch, from the source."""
+    batch = {}
+    for name, part in self._parts.items():
+      batch |= part.__getitems__(self._rows(step, name, part))
+    return batch
+
+  def _rows(self, step: int, name: str, part: Source) -> np.ndarray:
     start_step, start_images = self._start
     process, processes = self._process
-    part = self._batch_size // processes
+    count = self._batch_size // processes
     first = start_images + (step - start_step) * self._batch_size
-    return indices(
-      self._seed, 'data', first + process * part, part, len(self._source)
-    )
+    return indices(self._seed, name, first + process * count, count, len(part))
 
   def inputs(self, step: int, count: int, length: int) -> Any:
     """Returns what the train chunk takes for `count` steps from `step` on.
@@ -117,12 +132,14 @@ class Batches:
     what lies beyond `count` is not used.
     """
     if self.data is not None:
-      rows = [self.rows(step + t) for t in range(count)]
-      rows = _padded(rows, length)
-      return dict.fromkeys(self.data, rows)
+      inputs = {}
+      for name, part in self._parts.items():
+        rows = [self._rows(step + t, name, part) for t in range(count)]
+        inputs |= dict.fromkeys(part.fields, _padded(rows, length))
+      return inputs
     if self._stream is None or self._stream.step != step:
       self.close()
-      self._stream = _Stream(self._read, step)
+      self._stream = _Stream(self.read, step)
     batches = [self._stream.next() for _ in range(count)]
     return {k: _padded([b[k] for b in batches], length) for k in batches[0]}
 
@@ -139,8 +156,12 @@ class Batches:
       self._stream.close()
       self._stream = None
 
-  def _read(self, step: int) -> dict[str, np.ndarray]:
-    return self._source.__getitems__(self.rows(step))
+
+def _example_bytes(source):
+  return sum(
+    math.prod(shape) * np.dtype(dtype).itemsize
+    for shape, dtype in source.fields.values()
+  )
 
 
 def _padded(parts, length):

@@ -25,7 +25,7 @@ class Source(Protocol):
 
   Fields: 'image' uint8 [H, W, C] and, in a labelled set, 'label' int32 [],
   an index into `classes`. A point of the plane is an 'image' float32 [1, 1, 2],
-  which the networks see as it is.
+  which the networks see as it is. The images of two domains are 'a' and 'b'.
   """
 
   classes: tuple[str, ...]  # names by label; empty without labels
@@ -71,7 +71,7 @@ class ArraySource:
     return {k: (v.shape[1:], v.dtype) for k, v in self.arrays.items()}
 
   def __len__(self) -> int:
-    return len(self.arrays['image'])
+    return len(next(iter(self.arrays.values())))
 
   def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
     indices = check_indices(indices, len(self))
@@ -129,12 +129,48 @@ class Subset:
     return self.rows
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Apart:
+  """Sources side by side whose examples do not belong together.
+
+  In training each is shuffled in an order of its own. Where examples are asked
+  for by their indices, one index is of all of them, up to the shortest.
+
+  Attributes:
+    parts: the sources, which have different fields, by the names of their
+      orders.
+  """
+
+  parts: dict[str, Source]
+  classes: tuple[str, ...] = ()
+  arrays: None = None
+
+  @property
+  def fields(self) -> Fields:
+    return {k: v for x in self.parts.values() for k, v in x.fields.items()}
+
+  def __len__(self) -> int:
+    return min(map(len, self.parts.values()))
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    parts = [x.__getitems__(indices) for x in self.parts.values()]
+    return {k: v for part in parts for k, v in part.items()}
+
+  def summary(self) -> str:
+    return '\n'.join(f'{k}: {x.summary()}' for k, x in self.parts.items())
+
+
+def orders(source: Source) -> dict[str, Source]:
+  """Returns what is shuffled apart, by the name of its order."""
+  return source.parts if isinstance(source, Apart) else {'data': source}
+
+
 def open_split(name: str, split: str, **fields: Any) -> Source:
   """Opens a split of a data set.
 
   Args:
     name: a module of `gen_jax.data` that defines `load`: 'mnist', 'emoji',
-      'tfds', 'folder', 'patches', 'npz', 'toy', 'stacked_mnist'.
+      'tfds', 'folder', 'patches', 'npz', 'toy', 'stacked_mnist', 'domains'.
     split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
       'train[:90%]'.
     **fields: the arguments of that module's `load`.
@@ -164,10 +200,19 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
   source = load(base, **fields)
   if '[' not in split:
     return source
+  if isinstance(source, Apart):
+    return Apart(
+      {k: _slice(x, start, stop, split) for k, x in source.parts.items()}
+    )
+  return _slice(source, start, stop, split)
+
+
+def _slice(source, start, stop, split):
   size = len(source)
   start = _bound(start, size, 0, split)
   stop = _bound(stop, size, size, split)
   if start >= stop:
+    base = split.partition('[')[0]
     raise InputError(f'data.split: "{split}" is empty; "{base}" has {size}.')
   return Subset(source, slice(start, stop))
 
@@ -191,7 +236,8 @@ def check_indices(indices: Indices, size: int) -> np.ndarray:
 
 def describe(source: Source, name: str, split: str) -> str:
   """Returns a line such as 'mnist train: 60000 x 28x28x1, 10 classes'."""
-  shape = 'x'.join(map(str, source.fields['image'][0]))
+  images = (shape for shape, _ in source.fields.values() if len(shape) == 3)
+  shape = 'x'.join(map(str, next(images)))
   what = 'points' if shape == '1x1x2' else f'images of {shape}'
   line = f'{name} {split}: {len(source)} {what}'
   if source.classes:

@@ -12,10 +12,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gen_jax.errors import InputError, nearest
 
-NORMALISATIONS = ('', 'batch', 'spectral')
+NORMALISATIONS = ('', 'batch', 'instance', 'spectral')
 
 
 class Normalised(nn.Module):
@@ -24,9 +25,11 @@ class Normalised(nn.Module):
   Attributes:
     layer: a convolution or a dense layer.
     kind: '' for none; 'batch', batch normalisation of its output (Ioffe and
-      Szegedy 2015), after which the layer needs no bias; 'spectral', its kernel
-      over its largest singular value (Miyato et al. 2018, eq. 8), by one step
-      of the power iteration in each application of training.
+      Szegedy 2015), after which the layer needs no bias; 'instance', of each
+      image and channel by itself, in training and after, without parameters
+      (Ulyanov et al. 2016); 'spectral', its kernel over its largest singular
+      value (Miyato et al. 2018, eq. 8), by one step of the power iteration in
+      each application of training.
     momentum: of the running averages.
     epsilon: beneath the variance.
     scale_std: deviation of the initial scales, of mean 1.
@@ -59,7 +62,26 @@ class Normalised(nn.Module):
         scale_init=around_one(self.scale_std),
         dtype=self.dtype,
       )(x)
+    if self.kind == 'instance':
+      x = instance_norm(x, self.epsilon)
     return x
+
+
+def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
+  """(x - m) / sqrt(v + epsilon), m and v over an image's pixels, [B, H, W, C].
+
+  Raises:
+    InputError: a map of one pixel, which would become 0.
+  """
+  if x.shape[1] * x.shape[2] == 1:
+    raise InputError(
+      'instance normalisation of maps of 1x1 pixels would leave nothing: take '
+      'larger images, or fewer levels.'
+    )
+  exact = x.astype(jnp.float32)
+  centred = exact - jnp.mean(exact, axis=(1, 2), keepdims=True)
+  variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
+  return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
 
 
 def around_one(deviation: float) -> nn.initializers.Initializer:
