@@ -57,7 +57,12 @@ def get_config(arg=None):
     )
   for player in _GENS:
     config.ema[player] = 0.999
-  config.evals = dict()
+  config.evals = dict(
+    grid=dict(name='translation.Grid', every=2500, at_start=True),
+    errors=dict(name='translation.Errors', every=5000),
+    pairs=dict(name='translation.Pairs', every=5000),
+    frechet=dict(name='translation.Frechet', every=0),
+  )
 
   def sized(height, width, channels_a=3, channels_b=3):
     config.data.common.shape = (height, width, channels_b)
@@ -82,6 +87,7 @@ def get_config(arg=None):
     )
     config.data.update(a=dict(suffix='A'), b=dict(suffix='B'), pairs=())
     config.data.flip = True
+    del config.evals['pairs']
     networks(gens=(), levels=3)
 
   def horses():  # tfds build cycle_gan/horse2zebra --file_format=array_record
@@ -147,6 +153,7 @@ def get_config(arg=None):
     networks(channels=4)
     networks(discs=(), blocks=1)
     config.objective.pool = 12
+    config.evals.grid.num = 4
 
   variants = (
     emoji64, folder, horses, colourise, super_resolution, digits, paper, unet,

@@ -57,7 +57,7 @@ class Denoising:
       ('denoised', denoised),
     ):
       yield f'{name}_psnr', float(psnr(clean, images).mean())
-      yield f'{name}_ssim', _ssim(clean, images)
+      yield f'{name}_ssim', ssim(clean, images)
     columns = (x[: self.shown] for x in (noisy, denoised, clean))
     triples = np.concatenate(list(columns), axis=2)
     yield 'denoising', grid(to_uint8(triples, self.task.objective.pixels), 4)
@@ -83,7 +83,8 @@ def _wiener(images, window):
   return np.where(np.isfinite(out), out, images)
 
 
-def _ssim(clean, images):
+def ssim(clean: np.ndarray, images: np.ndarray) -> float:
+  """Mean structural similarity of images in [0, 1], as scikit-image has it."""
   from skimage.metrics import structural_similarity
 
   return float(

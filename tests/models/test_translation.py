@@ -1,0 +1,185 @@
+"""Networks of translations: the reference's layers, at any size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.errors import InputError
+from gen_jax.models import translation
+from gen_jax.models.normalisation import instance_norm
+from gen_jax.models.translation import (
+  PatchDiscriminator,
+  ResidualTranslator,
+  UNetTranslator,
+)
+
+KEY = jax.random.key(0)
+
+
+def count(network, size=256, channels=3):
+  images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+  params = jax.eval_shape(network.init, KEY, images)['params']
+  return sum(x.size for x in jax.tree.leaves(params))
+
+
+def test_parameters_are_those_of_the_authors_program():
+  # What its `define_G` and `define_D` print, with instance normalisation.
+  assert count(ResidualTranslator()) == 11_378_179
+  assert count(ResidualTranslator(blocks=6)) == 7_837_699
+  assert count(PatchDiscriminator()) == 2_764_737
+  channels = (64, 128, 256, 512, 512, 512, 512, 512)
+  assert count(UNetTranslator(channels=channels)) == 54_413_955
+
+
+@pytest.mark.parametrize('upsample', ['transpose', 'resize'])
+@pytest.mark.parametrize(
+  'network',
+  [
+    ResidualTranslator(channels=4, blocks=1),
+    UNetTranslator(channels=(4, 8, 8)),
+  ],
+)
+def test_any_size_that_the_stride_divides(network, upsample):
+  network = network.clone(upsample=upsample, out=4)
+  images = jax.random.normal(KEY, (2, 16, 40, 1))
+  variables = jax.jit(network.init)(KEY, images)
+  assert set(variables) == {'params'}
+  out = jax.jit(network.apply)(variables, images)
+  assert out.shape == (2, 16, 40, 4)
+  assert float(jnp.abs(out).max()) < 1
+  one = jax.jit(network.apply)(variables, images[1:])
+  np.testing.assert_allclose(out[1:], one, atol=1e-5)  # each by itself
+  with pytest.raises(InputError, match='18x40 pixels are not a multiple'):
+    network.init(KEY, jnp.zeros((1, 18, 40, 1)))
+
+
+@pytest.mark.parametrize(
+  'levels,size,patch', [(3, 256, 70), (2, 64, 34), (1, 32, 16)]
+)
+def test_a_logit_sees_a_patch(levels, size, patch):
+  network = PatchDiscriminator(channels=2, levels=levels, normalise='')
+  images = jax.random.normal(KEY, (1, size, size, 1))
+  variables = network.init(KEY, images)
+  # Every weight 1, so that no rectifier hides a pixel.
+  variables = jax.tree.map(jnp.ones_like, variables)
+
+  def middle(x):
+    out = network.apply(variables, x)
+    return out[0, out.shape[1] // 2, out.shape[2] // 2]
+
+  seen = np.asarray(jax.grad(middle)(jnp.abs(images)))[0, :, :, 0] != 0
+  assert seen.any(axis=1).sum() == seen.any(axis=0).sum() == patch
+  out = size // 2**levels - 2
+  assert network.apply(variables, images).shape == (1, out, out)
+
+
+def test_images_that_are_too_small_are_refused():
+  with pytest.raises(InputError, match='too small for 3 `levels`'):
+    PatchDiscriminator().init(KEY, jnp.zeros((1, 16, 64, 3)))
+  with pytest.raises(InputError, match='too small to be padded by 1'):
+    ResidualTranslator(channels=2).init(KEY, jnp.zeros((1, 4, 8, 3)))
+  with pytest.raises(InputError, match='1x1'):
+    instance_norm(jnp.ones((1, 1, 1, 8)))
+
+
+def test_reflection_is_numpys():
+  x = jax.random.normal(KEY, (2, 5, 4, 3))
+  pads = ((0, 0), (3, 3), (3, 3), (0, 0))
+  np.testing.assert_array_equal(
+    translation.reflect(x, 3), np.pad(x, pads, mode='reflect')
+  )
+
+
+def test_instance_normalisation_is_pytorchs():
+  torch = pytest.importorskip('torch')
+  x = np.random.default_rng(0).normal(3, 2, (2, 5, 7, 4)).astype(np.float32)
+  norm = torch.nn.InstanceNorm2d(4)
+  want = norm(torch.from_numpy(x.transpose(0, 3, 1, 2))).numpy()
+  out = np.asarray(instance_norm(jnp.asarray(x)))
+  np.testing.assert_allclose(out.transpose(0, 3, 1, 2), want, atol=1e-5)
+  half = instance_norm(jnp.asarray(x, jnp.bfloat16))
+  assert half.dtype == jnp.bfloat16
+  np.testing.assert_allclose(half.astype(np.float32), out, atol=0.05)
+
+
+def test_a_generator_is_pytorchs():
+  torch = pytest.importorskip('torch')
+  nn = torch.nn
+  network = ResidualTranslator(channels=4, blocks=1, out=2)
+  x = np.random.default_rng(1).normal(size=(1, 12, 16, 3)).astype(np.float32)
+  variables = network.init(KEY, x)
+  variables = jax.tree.map(lambda p: p + 0.1, variables)
+  params = jax.device_get(variables['params'])
+  layers = [
+    nn.ReflectionPad2d(3),
+    nn.Conv2d(3, 4, 7),
+    nn.InstanceNorm2d(4),
+    nn.ReLU(),
+    nn.Conv2d(4, 8, 3, 2, 1),
+    nn.InstanceNorm2d(8),
+    nn.ReLU(),
+    nn.Conv2d(8, 16, 3, 2, 1),
+    nn.InstanceNorm2d(16),
+    nn.ReLU(),
+  ]
+  block = [
+    nn.ReflectionPad2d(1),
+    nn.Conv2d(16, 16, 3),
+    nn.InstanceNorm2d(16),
+    nn.ReLU(),
+    nn.ReflectionPad2d(1),
+    nn.Conv2d(16, 16, 3),
+    nn.InstanceNorm2d(16),
+  ]
+  after = [
+    nn.ConvTranspose2d(16, 8, 3, 2, 1, output_padding=1),
+    nn.InstanceNorm2d(8),
+    nn.ReLU(),
+    nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1),
+    nn.InstanceNorm2d(4),
+    nn.ReLU(),
+    nn.ReflectionPad2d(3),
+    nn.Conv2d(4, 2, 7),
+    nn.Tanh(),
+  ]
+  inner = params.pop('_Block_0')
+
+  def load(modules, layers):
+    parametric = [m for m in modules if list(m.parameters())]
+    for module, layer in zip(parametric, layers, strict=True):
+      kernel = layer['kernel']
+      if isinstance(module, nn.ConvTranspose2d):
+        weight = kernel[::-1, ::-1].transpose(2, 3, 0, 1)
+      else:
+        weight = kernel.transpose(3, 2, 0, 1)
+      with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(weight.copy()))
+        module.bias.copy_(torch.from_numpy(layer['bias'].copy()))
+
+  def in_order(tree):
+    convs = [k for k in tree if k.startswith('Conv_')]
+    ups = [k for k in tree if k.startswith('ConvTranspose_')]
+    number = lambda k: int(k.rpartition('_')[2])  # noqa: E731
+    names = sorted(convs, key=number)
+    ups = sorted(ups, key=number)
+    return [tree[k] for k in names], [tree[k] for k in ups]
+
+  convs, ups = in_order(params)
+  load(layers, convs[:3])
+  load(block, in_order(inner)[0])
+  load(after, [*ups, convs[3]])
+  with torch.no_grad():
+    y = torch.from_numpy(x.transpose(0, 3, 1, 2))
+    for layer in layers:
+      y = layer(y)
+    z = y
+    for layer in block:
+      z = layer(z)
+    y = y + z
+    for layer in after:
+      y = layer(y)
+  out = np.asarray(network.apply(variables, x))
+  np.testing.assert_allclose(
+    out.transpose(0, 3, 1, 2), y.numpy(), rtol=1e-4, atol=1e-5
+  )
