@@ -21,7 +21,7 @@ _GENS, _DISCS = ('gen_ab', 'gen_ba'), ('disc_a', 'disc_b')
 def get_config(arg=None):
   """Returns the CycleGAN of emoji, or the variant that `arg` names."""
   config = default()
-  config.steps = 30_000
+  config.steps = 24_000
   config.batch_size = 1
   config.data.name = 'domains'
   config.data.update(
@@ -76,7 +76,7 @@ def get_config(arg=None):
       config.objective[player].update(fields)
 
   def emoji64():
-    config.steps = 25_000
+    config.steps = 12_000
     sized(64, 64)
     networks(gens=(), levels=3)
 
