@@ -202,7 +202,7 @@ def find(root: pathlib.Path, split: str) -> tuple[list[File], tuple]:
 def _list(folder: pathlib.Path) -> list[File]:
   """Returns the images below a folder, sorted by their relative name."""
   files = []
-  for path in _walk(folder):
+  for path in walk(folder):
     name = path.relative_to(folder)
     files.append(File(path, name.parts[0] if len(name.parts) > 1 else ''))
   files.sort(key=lambda f: f.path.as_posix())
@@ -215,7 +215,7 @@ def _list(folder: pathlib.Path) -> list[File]:
   return files
 
 
-def _walk(
+def walk(
   folder: pathlib.Path, above: tuple[str, ...] = ()
 ) -> Iterator[pathlib.Path]:
   """Yields the images below a folder; `above` are the folders around it."""
@@ -226,7 +226,7 @@ def _walk(
     if path.name.startswith('.'):
       continue
     if path.is_dir():
-      yield from _walk(path, (*above, real))
+      yield from walk(path, (*above, real))
     elif path.suffix.lower() in EXTENSIONS:
       yield path
 

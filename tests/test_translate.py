@@ -1,0 +1,110 @@
+"""The command that translates a user's own images."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_jax import main, translate
+
+SIZES = {'a.png': (33, 18), 'in/b.jpg': (33, 18), 'c.jpg': (21, 40)}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A workdir of the smallest run, from grey to colour."""
+  path = tmp_path_factory.mktemp('trained') / 'w'
+  args = [
+    '--config=configs/cyclegan.py:test',
+    '--config.steps=2',
+    '--config.evals={}',
+    '--config.data.a={"style": "noto", "shape": (32, 32, 1)}',
+    '--config.objective.gen_ba.out=1',
+    '--config.objective.identity=0',
+  ]
+  assert main.main([*args, f'--workdir={path}']) == 0
+  return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+  """Pictures of odd sizes, one in a folder of its own, one on its side."""
+  rng = np.random.default_rng(0)
+  for name, (width, height) in SIZES.items():
+    file = tmp_path / 'pictures' / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    exif = Image.Exif()
+    if name == 'c.jpg':
+      exif[0x0112] = 6
+    Image.fromarray(pixels).save(file, exif=exif)
+  return tmp_path / 'pictures'
+
+
+def run(trained, source, out, *args):
+  return translate.main(
+    [f'--workdir={trained}', f'--input={source}', f'--out={out}', *args]
+  )
+
+
+@pytest.mark.parametrize('direction,mode', [('ab', 'RGB'), ('ba', 'L')])
+def test_images_keep_their_size_and_name(
+  trained, pictures, tmp_path, capsys, direction, mode
+):
+  out = tmp_path / 'out' / 'deep'
+  assert run(trained, pictures, out, f'--direction={direction}') == 0
+  assert f'3 images, {direction}, of step 2' in capsys.readouterr().out
+  sizes = {**SIZES, 'c.jpg': SIZES['c.jpg'][::-1]}
+  for name, size in sizes.items():
+    with Image.open((out / name).with_suffix('.png')) as image:
+      assert image.size == size and image.mode == mode
+  assert len(list(out.rglob('*.*'))) == 3
+
+
+def test_an_image_does_not_depend_on_its_batch(trained, pictures, tmp_path):
+  outs = []
+  for name, source, size in (
+    ('one', pictures / 'a.png', 1),
+    ('all', pictures, 4),
+  ):
+    out = tmp_path / name
+    assert run(trained, source, out, f'--batch_size={size}') == 0
+    outs.append(np.asarray(Image.open(out / 'a.png'), int))
+  assert np.abs(outs[0] - outs[1]).max() <= 1
+
+
+def test_names_that_would_meet_keep_their_endings(tmp_path):
+  for name in ('a.jpg', 'a.bmp', 'b.png', 'out/a.png'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.new('L', (4, 4)).save(tmp_path / name)
+  out = tmp_path / 'out'
+  names = translate._names(tmp_path, out)
+  assert sorted(str(x.relative_to(out)) for x in names.values()) == [
+    'a.bmp.png',
+    'a.jpg.png',
+    'b.png',
+  ]
+
+
+def test_what_is_refused(refused, trained, pictures, tmp_path):
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'file').write_text('')
+  broken = tmp_path / 'broken'
+  broken.mkdir()
+  (broken / 'x.png').write_bytes((pictures / 'a.png').read_bytes()[:200])
+  good = {'input': pictures, 'out': tmp_path / 'o', 'workdir': trained}
+  for fields, expected in (
+    (dict(direction='ac'), "--direction=ac: expected 'ab' or 'ba'"),
+    (dict(batch_size=0), '--batch_size=0'),
+    (dict(input=tmp_path / 'none'), '--input=.*no such folder'),
+    (dict(input=tmp_path / 'empty'), 'has no images'),
+    (dict(input=broken), r'x\.png cannot be read'),
+    (dict(out=pictures), 'another folder than --input'),
+    (dict(out=tmp_path / 'file'), '--out=.*not a folder'),
+    (dict(workdir=tmp_path / 'none'), 'does not exist'),
+    (dict(step=7), '--step=7: no such checkpoint'),
+  ):
+    args = [f'--{k}={v}' for k, v in {**good, **fields}.items()]
+    error = refused(translate, *args)
+    assert re.search(expected, error), error
