@@ -10,7 +10,7 @@ import numpy as np
 
 from gen_jax.data.sources import Apart, orders
 from gen_jax.errors import InputError
-from gen_jax.evals import distances
+from gen_jax.evals import distances, features
 from gen_jax.evals.denoising import psnr, ssim
 from gen_jax.evals.task import Task, filled
 from gen_jax.writer import grid, to_uint8, to_unit
@@ -147,14 +147,19 @@ class Frechet:
 
   Attributes:
     num: images of each domain; 0 for all.
+    features: 'random', or a function of yours; see evals/features.py.
   """
 
   task: Task
   split: str = 'test'
   num: int = 500
   batch_size: int = 50
+  features: str = 'random'
 
   needs = _NEEDS
+
+  def __post_init__(self):
+    features.check(self.features, classes=0)
 
   def run(self, players, key):
     images = {
@@ -164,18 +169,20 @@ class Frechet:
       x, real = images[here], images[there]
       y = translate(self.task, players, here + there, x, self.batch_size)
       train = domain(self.task, 'train', there, len(real), key)
-      want = self._moments(real)
       same = as_channels(x, real.shape[-1])
+      eyes = features.load(self.features, self.task.data, real.shape[1:])
+
+      def moments(images, eyes=eyes):
+        return distances.moments(eyes.look(to_unit(images, 'symmetric')))
+
+      want = moments(real)
       for name, made in (
         (f'frechet_{here}{there}', y),
         (f'identity_frechet_{here}{there}', same),
         (f'floor_{there}', train),
       ):
-        yield name, distances.frechet(self._moments(made), want)
-    yield 'features', 'thumbnails of 8x8'
-
-  def _moments(self, images):
-    return distances.moments(thumbnails(to_unit(images, 'symmetric')))
+        yield name, distances.frechet(moments(made), want)
+      yield f'features_{there}', eyes.identity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,17 +217,6 @@ class Grid:
       row = [as_channels(image, channels) for image in row]
       sheet = to_uint8(np.concatenate(row, axis=2), 'symmetric')
       yield f'{here}{there}', grid(sheet, self.columns)
-
-
-def thumbnails(images: np.ndarray, size: int = 8) -> np.ndarray:
-  """Means over a raster of size x size: [N, H, W, C] -> [N, size^2 C]."""
-  for axis in (1, 2):
-    edges = np.arange(size) * images.shape[axis] // size
-    counts = np.diff([*edges, images.shape[axis]])
-    shape = [1] * images.ndim
-    shape[axis] = size
-    images = np.add.reduceat(images, edges, axis=axis) / counts.reshape(shape)
-  return images.reshape(len(images), -1)
 
 
 def grey(images: np.ndarray) -> np.ndarray:
