@@ -100,7 +100,9 @@ class Jit:
   mesh: Mesh
 
   def compile(self, chunk):
-    return jax.jit(chunk, donate_argnums=0)
+    # Said, lest the compiler splits a part of the state that holds examples.
+    whole = NamedSharding(self.mesh, PartitionSpec())
+    return jax.jit(chunk, donate_argnums=0, out_shardings=whole)
 
   def replicate(self, tree):
     return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
