@@ -64,6 +64,9 @@ def get_config(arg=None):
     frechet=dict(name='translation.Frechet', every=0),
   )
 
+  def domains(a, b):  # assigned, for an update would merge them
+    config.data.a, config.data.b = a, b
+
   def sized(height, width, channels_a=3, channels_b=3):
     config.data.common.shape = (height, width, channels_b)
     if channels_a != channels_b:
@@ -85,7 +88,8 @@ def get_config(arg=None):
     config.data.common = dict(
       name='folder', path='', shape=(64, 64, 3), skip_unreadable=False
     )
-    config.data.update(a=dict(suffix='A'), b=dict(suffix='B'), pairs=())
+    domains(dict(suffix='A'), dict(suffix='B'))
+    config.data.pairs = ()
     config.data.flip = True
     del config.evals['pairs']
     networks(gens=(), levels=3)
@@ -102,16 +106,15 @@ def get_config(arg=None):
     networks(channels=64)
 
   def colourise():
-    config.data.update(a=dict(style='noto'), b=dict(style='noto'))
+    domains(dict(style='noto'), dict(style='noto'))
     sized(32, 32, channels_a=1)
 
   def super_resolution():
-    config.data.update(a=dict(style='noto', change='low'), b=dict(style='noto'))
+    domains(dict(style='noto', change='low'), dict(style='noto'))
 
   def digits():
-    config.data.update(
-      common=dict(name='mnist'), a=dict(change='outline'), b=dict(change='')
-    )
+    config.data.common = dict(name='mnist')
+    domains(dict(change='outline'), dict(change=''))
     networks(discs=(), out=1)
 
   def paper():
@@ -150,7 +153,7 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    networks(channels=4)
+    networks(channels=4, levels=1)
     networks(discs=(), blocks=1)
     config.objective.pool = 12
     config.evals.grid.num = 4

@@ -230,17 +230,29 @@ def small(**fields):
   )
 
 
+class Spread(nn.Module):
+  """x + its mean, over what a stride of 4 divides."""
+
+  stride: int = 4
+
+  @nn.compact
+  def __call__(self, x, train=False):
+    assert x.shape[1] % 4 == x.shape[2] % 4 == 0
+    w = self.param('w', nn.initializers.constant(1.0), ())
+    return x + w * jnp.mean(x, axis=(1, 2), keepdims=True)
+
+
 def test_images_of_any_size_are_translated():
-  objective = small()
-  players = jax.jit(objective.init)(KEY, batch(1, 8, (1, 2)))
-  fns = {k: jax.jit(fn) for k, fn in objective.predict_fns().items()}
-  odd = jax.random.normal(KEY, (2, 9, 14, 1))
-  out = fns['translate_ab'](players, {'a': odd})
-  assert out.shape == (2, 9, 14, 2)
-  assert fns['translate_ba'](players, {'b': out}).shape == odd.shape
-  whole = jnp.pad(odd, ((0, 0), (0, 3), (0, 2), (0, 0)), mode='symmetric')
-  whole = fns['translate_ab'](players, {'a': whole})
-  np.testing.assert_allclose(out, whole[:, :9, :14], atol=1e-6)
+  objective = linear(gen_ab=Spread(), gen_ba=Spread())
+  players = objective.init(KEY, batch())
+  odd = np.random.default_rng(0).normal(size=(2, 9, 14, 1))
+  out = objective.predict_fns()['translate_ab'](players, {'a': odd})
+  # Mirrored at the far edges, up to 12x16, and cut again.
+  whole = np.pad(odd, ((0, 0), (0, 3), (0, 2), (0, 0)), mode='symmetric')
+  want = odd + whole.mean(axis=(1, 2), keepdims=True)
+  np.testing.assert_allclose(out, want, atol=1e-5)
+  back = objective.predict_fns()['translate_ba'](players, {'b': odd})
+  np.testing.assert_allclose(back, want, atol=1e-5)
 
 
 def test_regression_is_the_mean_absolute_error_of_both():

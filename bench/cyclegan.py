@@ -1,0 +1,192 @@
+"""CycleGAN of `configs/cyclegan.py` with the networks of the paper."""
+
+import random
+
+import numpy as np
+
+from bench import peer
+from bench.harness import Row
+from bench.peer import torch
+
+
+def rows() -> list[Row]:
+  return [
+    Row(
+      f'cyclegan_{batch}',
+      'configs/cyclegan.py:emoji64',
+      CycleGAN,
+      target=target,
+      fields={
+        'batch_size': batch,
+        **{f'objective.{p}.channels': 64 for p in _PLAYERS},
+        **{f'objective.{p}.blocks': 9 for p in _PLAYERS[:2]},
+        'ema': {},  # PyTorch's side has none
+      },
+    )
+    for batch, target in ((1, 1.05), (4, 0.9))
+  ]
+
+
+_PLAYERS = ('gen_ab', 'gen_ba', 'disc_a', 'disc_b')
+
+
+class CycleGAN:
+  """The game of `gen_jax.objectives.cyclegan`, with least squares.
+
+  A generator sees what it is to translate and what is to stay as it is in one
+  call, and a judge what is real and what is not, as ours do.
+  """
+
+  def __init__(self, objective, batch_size: int):
+    del batch_size
+    self._objective = objective
+    self._pools = {'a': [], 'b': []}
+    self._shown = {}
+    self.players = {}
+    for name in _PLAYERS:
+      make = _generator if name.startswith('gen') else _judge
+      module = make(getattr(objective, name))
+      self.players[name] = module.to(memory_format=torch.channels_last)
+
+  def prepare(self, data):
+    return {
+      k: torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy())
+      for k, x in data.items()
+    }
+
+  def draw(self, update):
+    return None
+
+  def noise(self, update, key):
+    # Of the choices of the pool, which is not full yet in the comparison.
+    return None
+
+  def loss(self, update, batch, noise):
+    images = {
+      k: (x.to(torch.float32) / 127.5 - 1).contiguous(
+        memory_format=torch.channels_last
+      )
+      for k, x in batch.items()
+    }
+    return self._gens(images) if update == 'gens' else self._discs(images)
+
+  def _gens(self, images):
+    objective, total, fakes = self._objective, 0.0, {}
+    for here, there in ('ab', 'ba'):
+      seen = torch.cat([images[here], images[there]])
+      made, same = self._translate(here + there, seen).chunk(2)
+      fakes[there] = made
+      total += objective.identity * (same - images[there]).abs().mean()
+    for here, there in ('ab', 'ba'):
+      fake = fakes[there]
+      logits = self._judge(there, fake)
+      fooled = (logits - 1).square().mean() / 2
+      back = self._translate(there + here, fake)
+      cycle = (back - images[here]).abs().mean()
+      total += objective.adversarial * fooled + objective.cycle * cycle
+      self._shown[there] = self._exchange(there, fake.detach())
+    return total
+
+  def _discs(self, images):
+    total = 0.0
+    for name in 'ab':
+      both = torch.cat([images[name], self._shown[name]])
+      real, fake = self._judge(name, both).chunk(2)
+      total += ((real - 1).square().mean() + fake.square().mean()) / 2
+    return total
+
+  def _exchange(self, name, images):
+    kept, shown = self._pools[name], []
+    for image in images:
+      if len(kept) < self._objective.pool:
+        kept.append(image)
+      elif random.random() < 0.5:
+        place = random.randrange(len(kept))
+        kept[place], image = image, kept[place]
+      shown.append(image)
+    return torch.stack(shown)
+
+  def _translate(self, direction, x):
+    functional = torch.nn.functional
+    model = self.players[f'gen_{direction}']
+
+    def reflect(x, pad):
+      return functional.pad(x, (pad,) * 4, mode='reflect')
+
+    def hidden(layer, x):
+      return torch.relu(functional.instance_norm(layer(x)))
+
+    x = hidden(model['first'], reflect(x, 3))
+    for layer in model['down']:
+      x = hidden(layer, x)
+    for block in model['blocks']:
+      y = hidden(block[0], reflect(x, 1))
+      x = x + functional.instance_norm(block[1](reflect(y, 1)))
+    for layer in model['up']:
+      x = hidden(layer, x)
+    return torch.tanh(model['last'](reflect(x, 3)))
+
+  def _judge(self, name, x):
+    functional, layers = torch.nn.functional, self.players[f'disc_{name}']
+    for index, layer in enumerate(layers[:-1]):
+      x = layer(x)
+      x = functional.instance_norm(x) if index else x
+      x = functional.leaky_relu(x, 0.2)
+    return layers[-1](x)
+
+  def layout(self, player, params):
+    arrays = {}
+    if player.startswith('disc'):
+      for index in range(len(params)):
+        arrays |= peer.conv(str(index), params[f'Conv_{index}'])
+      return arrays
+    network = getattr(self._objective, player)
+    arrays |= peer.conv('first', params['Conv_0'])
+    for level in range(network.levels):
+      arrays |= peer.conv(f'down.{level}', params[f'Conv_{level + 1}'])
+      up = params[f'ConvTranspose_{level}']
+      arrays |= peer.conv_transpose(f'up.{level}', up)
+    for block in range(network.blocks):
+      for index in range(2):
+        layer = params[f'_Block_{block}'][f'Conv_{index}']
+        arrays |= peer.conv(f'blocks.{block}.{index}', layer)
+    last = params[f'Conv_{network.levels + 1}']
+    return arrays | peer.conv('last', last)
+
+
+def _generator(network):
+  nn, width = torch.nn, network.channels
+  widths = [width * 2**level for level in range(network.levels + 1)]
+  down = [
+    nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)
+  ]
+  up = [
+    nn.ConvTranspose2d(b, a, 3, 2, 1, output_padding=1)
+    for a, b in zip(widths, widths[1:], strict=False)
+  ]
+  inner = widths[-1]
+  blocks = [
+    nn.ModuleList([nn.Conv2d(inner, inner, 3) for _ in range(2)])
+    for _ in range(network.blocks)
+  ]
+  return nn.ModuleDict(
+    {
+      'first': nn.Conv2d(3, width, 7),
+      'down': nn.ModuleList(down),
+      'blocks': nn.ModuleList(blocks),
+      'up': nn.ModuleList(up[::-1]),
+      'last': nn.Conv2d(width, network.out, 7),
+    }
+  )
+
+
+def _judge(network):
+  widths = [3]
+  widths += [
+    network.channels * min(2**level, 8) for level in range(network.levels + 1)
+  ]
+  layers = [
+    torch.nn.Conv2d(a, b, 4, 2 if level < network.levels else 1, 1)
+    for level, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+  ]
+  return torch.nn.ModuleList([*layers, torch.nn.Conv2d(widths[-1], 1, 4, 1, 1)])
