@@ -12,6 +12,7 @@ _LOSS, _STEPS = 1e-4, 3
 # A rectifier whose input is 0 up to rounding goes either way, and one such unit
 # of a million moves the gradient by a thousandth of its size.
 _GRADIENT = 1e-2
+_NOTHING = 1e-3  # of the whole gradient, the least that errors are relative to
 
 
 class DifferentWork(Exception):
@@ -34,10 +35,13 @@ def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:
   """
   count = _compare_parameters(ours, theirs)
   theirs.load(ours.players)
-  gradient = max(
-    _compare_gradients(ours, theirs, index, update)
-    for index, update in enumerate(theirs.updates)
-  )
+  gradient, players = 0.0, dict(ours.players)
+  for index, update in enumerate(theirs.updates):
+    error, memory = _compare_gradients(ours, theirs, index, update, players)
+    gradient = max(gradient, error)
+    # What an update remembers, the next one of the step sees.
+    for name, collections in memory.items():
+      players[name] = {**players[name], **collections}
   return {
     'parameters': count,
     'gradient_error': gradient,
@@ -62,18 +66,22 @@ def _compare_parameters(ours, theirs):
   return count
 
 
-def _compare_gradients(ours, theirs, index, update):
+def _compare_gradients(ours, theirs, index, update, players):
   rows, key = ours.batches.rows(0), ours.key(0, index)
-  players = ours.players
 
   def loss_fn(params):
     raw = {k: x[rows[k]] for k, x in ours.batches.data.items()}
     batch = ours.experiment.preprocess(raw, key)
     moved = {k: {**players[k], 'params': p} for k, p in params.items()}
-    return update.loss({**players, **moved}, batch, key=key, step=0)[0]
+    loss, aux = update.loss({**players, **moved}, batch, key=key, step=0)
+    return loss, aux.memory
 
   params = {name: players[name]['params'] for name in update.wrt}
-  loss, grads = jax.jit(jax.value_and_grad(loss_fn))(params)
+  descend = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+  (loss, memory), grads = descend(params)
+  # Biases before a normalisation have gradients of 0, but for rounding.
+  squares = sum(np.sum(np.square(x)) for x in jax.tree.leaves(grads))
+  least = _NOTHING * float(np.sqrt(squares))
   noise = theirs.twin.noise(update.name, key)
   have = theirs.backward(update, theirs.rows(rows), noise)
   _require(f'loss of {update.name}', have.item(), loss, _LOSS)
@@ -83,8 +91,8 @@ def _compare_gradients(ours, theirs, index, update):
     for key, parameter in theirs.twin.players[name].named_parameters():
       where = f'gradient of {update.name} by {name}.{key}'
       have = parameter.grad.cpu().numpy()
-      errors.append(_require(where, have, want[key], _GRADIENT))
-  return max(errors)
+      errors.append(_require(where, have, want[key], _GRADIENT, least))
+  return max(errors), memory
 
 
 def _compare_steps(ours, theirs):
@@ -107,10 +115,10 @@ def _compare_steps(ours, theirs):
   return max(errors)
 
 
-def _require(where, have, want, tolerance) -> float:
-  """Returns the relative error; raises beyond the tolerance."""
+def _require(where, have, want, tolerance, least=1e-12) -> float:
+  """Returns the error, relative to `want` or `least`; raises beyond."""
   have, want = np.asarray(have, np.float64), np.asarray(want, np.float64)
-  error = np.linalg.norm(have - want) / max(np.linalg.norm(want), 1e-12)
+  error = np.linalg.norm(have - want) / max(np.linalg.norm(want), least)
   if not error <= tolerance:  # which NaN is not either
     raise DifferentWork(
       f'{where} differs by {error:.1e} of its size; {tolerance:.0e} is allowed'

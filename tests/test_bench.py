@@ -10,7 +10,7 @@ from gen_jax import config as config_lib
 
 pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
-from bench import gan, harness, peer, sameness, start, vae  # noqa: E402
+from bench import cyclegan, gan, harness, peer, sameness, start, vae  # noqa: E402
 from bench.__main__ import find_rows, main  # noqa: E402
 
 
@@ -46,6 +46,12 @@ def wgan_gp():
   return config
 
 
+def cyclegan_pair():
+  config = small('cyclegan.py:test')
+  config.ema = {}
+  return config
+
+
 def check(config, twin):
   ours = harness.Ours(config)
   return sameness.check(ours, peer.Theirs(twin, ours))
@@ -58,6 +64,7 @@ def check(config, twin):
     (conv(), vae.Conv, 1e-4),
     (dcgan(), gan.DCGAN, 1e-2),
     (wgan_gp(), gan.WGANGP, 1e-2),
+    (cyclegan_pair(), cyclegan.CycleGAN, 1e-2),
   ],
 )
 def test_both_sides_do_the_same_work(config, twin, gradient_error):
