@@ -42,7 +42,7 @@ def wgan_gp():
   config = small('wgan_gp.py:test')
   config.objective.gen.update(channels=(8, 12), kernel=5)
   config.objective.critic.kernel = 5
-  config.objective.n_critic = 4
+  config.objective.update(n_critic=4, augment=())
   return config
 
 
