@@ -8,6 +8,8 @@ the licences.
 1,690 emoji are 'train' and 221 are 'test': a tenth, by a fixed hash of the
 code points. Some emoji are drawn alike (the flags of Norway and Svalbard);
 these share the hash of the first, so no test image occurs in 'train'.
+'combinations' are the 71 of the test emoji whose names have words that all
+occur in names of 'train', but never together: 'red circle', 'kissing cat'.
 
 Format of `embedded/emoji`: `<style>_<k>.webp` is a lossless sheet of 8 x 8
 emoji, row by row, with those numbered 64 k, ..., 64 k + 63; the last sheet is
@@ -27,12 +29,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax.data import embedded, images
+from gen_jax.data import captions, embedded, images
 from gen_jax.data.sources import ArraySource, check_split
 from gen_jax.errors import InputError, nearest
 
 STYLES = ('noto', 'twemoji')
-SPLITS = ('train', 'test')
+SPLITS = ('train', 'test', 'combinations')
 
 _SIZE = 64  # pixels
 _SHEET = 8  # emoji along a side
@@ -42,14 +44,19 @@ _TABLE_SHA256 = (
 
 
 def load(
-  split: str, style: str = 'noto', shape: images.Shape = (64, 64, 3)
+  split: str,
+  style: str = 'noto',
+  shape: images.Shape = (64, 64, 3),
+  words: int = 0,
 ) -> ArraySource:
   """Returns a split with 'image' and 'label', the index of the category.
 
   Args:
-    split: 'train' (1,690 emoji) or 'test' (221).
+    split: 'train' (1,690 emoji), 'test' (221) or 'combinations' (71).
     style: 'noto' or 'twemoji'; both have the same emoji in the same order.
     shape: (H, W, C) of the images; another than 64x64x3 resizes them.
+    words: of each caption, for a field 'text' as well, int32 [2, words, P]: the
+      caption and the name, see `captions.py`; 0 for none.
 
   Raises:
     InputError: an unknown split or style, or an embedded file is damaged.
@@ -71,6 +78,10 @@ def load(
   classes = tuple(sorted(set(categories)))
   label = np.array([classes.index(categories[i]) for i in rows], np.int32)
   arrays = {'image': images.fit_array(image, shape), 'label': label}
+  if words:
+    columns = [content['emoji'][k] for k in ('caption', 'name')]
+    texts = [[column[i] for column in columns] for i in rows]
+    arrays['text'] = captions.encode(texts, words)
   return ArraySource(f'emoji {style}', split, arrays, classes)
 
 
@@ -78,7 +89,7 @@ def load_table(split: str) -> dict[str, list[Any]]:
   """Returns what is known of each emoji, in the order of `load`.
 
   Args:
-    split: 'train' or 'test'.
+    split: 'train', 'test' or 'combinations'.
 
   Returns:
     A list per column: 'name', 'caption' (the name and the keywords),
@@ -100,10 +111,18 @@ def _read_table() -> dict[str, Any]:
 
 
 def _rows(table: dict[str, list[Any]], split: str) -> list[int]:
+  rows: dict[bool, list[int]] = {False: [], True: []}
+  for i, codepoints in enumerate(table['drawn_as']):
+    rows[_is_test(codepoints)].append(i)
+  if split != 'combinations':
+    return rows[split == 'test']
+  words = [frozenset(captions.split(name)) for name in table['name']]
+  together = {words[i] for i in rows[False]}
+  apart = frozenset().union(*together)
   return [
     i
-    for i, codepoints in enumerate(table['drawn_as'])
-    if _is_test(codepoints) == (split == 'test')
+    for i in rows[True]
+    if len(words[i]) > 1 and words[i] <= apart and words[i] not in together
   ]
 
 

@@ -1,0 +1,51 @@
+"""Images of other sizes, by boxes of pixels."""
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError
+
+
+def enlarge(x: jax.Array, factor: int = 2) -> jax.Array:
+  """Repeats each pixel along both axes, [B, H, W, C] -> [B, f H, f W, C]."""
+  b, h, w, c = x.shape
+  x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, factor, w, factor, c))
+  return x.reshape(b, h * factor, w * factor, c)
+
+
+def shrink(x: jax.Array, factor: int = 2) -> jax.Array:
+  """Means of boxes of f x f pixels, [B, f H, f W, C] -> [B, H, W, C]."""
+  if factor == 1:
+    return x
+  b, h, w, c = x.shape
+  x = x.reshape(b, h // factor, factor, w // factor, factor, c)
+  return jnp.mean(x, axis=(2, 4))
+
+
+def shrink_to(x: jax.Array, size: int, field: str) -> jax.Array:
+  """Shrinks images until they are `size` high; 0 leaves them.
+
+  Raises:
+    InputError: they are no whole number of times as high and wide; `field`
+      says who asked.
+  """
+  factor = x.shape[1] // size if size else 1
+  if size and (factor * size != x.shape[1] or x.shape[2] % factor):
+    raise InputError(
+      f'{field}={size}: images of {x.shape[1]}x{x.shape[2]} pixels cannot be '
+      f'averaged down to {size}: take a divisor of their height.'
+    )
+  return shrink(x, factor)
+
+
+def smear(w: jax.Array) -> jax.Array:
+  """The sum of the four shifts of a kernel, [k, k, ...] -> [k + 1, k + 1, ...].
+
+  A transposed convolution of stride 2 with it is a convolution with `w` of the
+  enlarged image, at 4 / 9 of the products.
+  """
+  for axis in (0, 1):
+    before, after = ([(0, 0)] * w.ndim for _ in range(2))
+    before[axis], after[axis] = (1, 0), (0, 1)
+    w = jnp.pad(w, before) + jnp.pad(w, after)
+  return w
