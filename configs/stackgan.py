@@ -16,9 +16,28 @@ from gen_jax.config import choose, default, tiny
 def get_config(arg=None):
   """Returns the default in three stages, or the variant that `arg` names."""
   config = default()
-  config.batch_size = 64
+  config.batch_size = 32
   config.data.name = 'emoji'
   config.data.update(words=24)
+
+  sentences = (
+    'a red heart',
+    'a blue heart',
+    'a smiling cat',
+    'a green book',
+    'a crying face',
+    'a yellow star',
+    'a woman with red hair',
+    'the flag of france',
+  )
+  figures = dict(
+    sentences=dict(name='captioned.Sentences', every=1000, sentences=sentences),
+    held_out=dict(name='captioned.HeldOut', every=1000),
+  )
+  numbers = dict(
+    retrieval=dict(name='retrieval.Retrieval', every=0, split='test'),
+    sharpness=dict(name='sharpness.Sharpness', every=0, split='test'),
+  )
 
   text = dict(
     name='text.Encoder',
@@ -53,10 +72,10 @@ def get_config(arg=None):
       size=32,
     ),
     'ema': dict(text=0.99, image=0.99),
-    'evals': {},
+    'evals': dict(retrieval=dict(name='retrieval.Reals', every=500)),
   }
   stage_1 = {
-    'steps': 6000,
+    'steps': 7500,
     'objective': dict(
       name='stackgan.StageI',
       text=text,
@@ -73,11 +92,10 @@ def get_config(arg=None):
       kl=1 / 64,
     ),
     'ema': dict(gen1=0.998),
-    'evals': {},
+    'evals': {**figures, **numbers},
   }
   stage_2 = {
-    'steps': 4000,
-    'batch_size': 32,
+    'steps': 3000,
     'objective': dict(
       name='stackgan.StageII',
       text=text,
@@ -103,7 +121,19 @@ def get_config(arg=None):
       kl=1 / 64,
     ),
     'ema': dict(gen2=0.998),
-    'evals': {},
+    'evals': dict(
+      **figures,
+      **numbers,
+      combinations=dict(
+        name='retrieval.Retrieval', every=0, split='combinations'
+      ),
+      diversity=dict(name='retrieval.Diversity', every=0, split='test'),
+      between=dict(
+        name='captioned.Between',
+        every=0,
+        sentences=('a red heart', 'a blue heart', 'a blue book'),
+      ),
+    ),
   }
   config.stages = (reader, stage_1, stage_2)
   for player in ('text', 'image'):
@@ -117,9 +147,22 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.data.words = 6
+    config.data.update(words=6, shape=(16, 16, 3))
+    text.update(features=16, buckets=64, width=8, hidden=8)
+    gen1.update(shape=(8, 8, 3), channels=(8, 4), condition=4)
+    reader, stage_1, stage_2 = (s['objective'] for s in config.stages)
+    reader['image'].update(classes=16, channels=(4, 8), features=8)
+    reader['size'] = 8
+    stage_1['disc1'].update(channels=(4, 8), text=4)
+    stage_2['gen2'].update(
+      shape=(16, 16, 3), down=(4, 8), blocks=1, up=(8, 4), condition=4
+    )
+    stage_2['disc2'].update(channels=(4, 8), text=4)
     for stage in config.stages:
       stage.update(steps=3, batch_size=8)
+      for name in ('retrieval', 'combinations', 'diversity'):
+        if stage['objective'] is not reader:
+          stage['evals'].pop(name, None)
 
   choose(arg, dict(test=test))
   return config

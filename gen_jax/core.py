@@ -15,7 +15,8 @@ import flax.struct
 import jax
 import optax
 
-Batch = Mapping[str, jax.Array]  # {'image': [B, H, W, C], 'label': [B], ...}
+# {'image': [B, H, W, C], 'label': [B], 'text': [B, K, words, P], ...}
+Batch = Mapping[str, jax.Array]
 # {'gen': {'params': ..., 'batch_stats': ...}, 'disc': {...}}
 Players = Mapping[str, Mapping[str, Any]]
 # What a trained model can do, by name. The first argument is the players; like
@@ -36,6 +37,10 @@ Players = Mapping[str, Mapping[str, Any]]
 #                   more an image looks like data to the judge
 #   'translate_ab': (players, batch) -> batch['a'] as images of b, [B, H, W, C]
 #   'translate_ba': (players, batch) -> batch['b'] as images of a, [B, H, W, C]
+#   'read':         (players, batch) -> vectors of the captions [B, E]
+#   'look':         (players, batch) -> vectors of the images [B, E]
+#   'illustrate':   (players, vectors of captions [B, E], *, key) -> images
+#                   [B, H, W, C]; 'sketch' are those of a first stage
 #   'sampling_probabilities': (players, batch) -> [B], of sum 1
 PredictFn = Callable[..., Any]
 

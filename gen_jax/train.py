@@ -179,7 +179,10 @@ class _Stage:
     """Makes the stage's players; what was trained before is carried over."""
     players = self.experiment.init_players()
     if state is not None:
-      players = stages.carry_over(state.players, players)
+      # A player that learns no more is, from now on, its average.
+      learning = self.experiment.optimizers
+      kept = {k: v for k, v in state.ema.items() if k not in learning}
+      players = stages.carry_over({**state.players, **kept}, players)
     new = self.experiment.init_state(players)
     if state is not None:
       new = new.replace(ema=stages.carry_over(state.ema, new.ema))

@@ -24,7 +24,9 @@ class Source(Protocol):
   """Random access to the examples of one split.
 
   Fields: 'image' uint8 [H, W, C] and, in a labelled set, 'label' int32 [],
-  an index into `classes`. A point of the plane is an 'image' float32 [1, 1, 2],
+  an index into `classes`. In a captioned one 'text' int32 [K, words, P], the
+  words of K captions (see `captions.py`), 'embedding' float32 [K, D], vectors
+  of them, or both. A point of the plane is an 'image' float32 [1, 1, 2],
   which the networks see as it is. The images of two domains are 'a' and 'b'.
   """
 

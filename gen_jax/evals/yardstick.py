@@ -11,7 +11,7 @@ import hashlib
 import pathlib
 import signal
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 try:
   import fcntl
@@ -104,15 +104,46 @@ def load(data: Mapping[str, Any], classes: int) -> Yardstick:
 
 @functools.lru_cache(maxsize=2)
 def _load(text: str) -> Yardstick:
+  trained = open_trained(text, 'classifiers')
+  return Yardstick(
+    hash=trained.hash,
+    error=trained.latest['classification/error_percent'],
+    players=trained.players,
+    predict=trained.predict,
+  )
+
+
+class Trained(NamedTuple):
+  """What was trained on first use.
+
+  Attributes:
+    hash: of its parameters, 12 hexadecimal digits.
+    latest: the last value of each metric.
+    players: of its objective, averaged.
+    predict: its compiled functions, by name.
+  """
+
+  hash: str
+  latest: dict[str, Any]
+  players: Any
+  predict: Any
+
+
+def open_trained(text: str, kind: str) -> Trained:
+  """Returns what a config describes, and trains it if there is none.
+
+  Args:
+    text: the config, as JSON.
+    kind: 'classifiers' or 'scorers', the folder of the cache.
+  """
   # Late, for the loop imports the evaluators.
   from gen_jax import workdir
   from gen_jax.evals.suite import make_task
 
   config = config_lib.from_json(text)
   name = hashlib.sha256(text.encode()).hexdigest()[:12]
-  folder = runtime.cache_folder() / 'classifiers'
-  folder = folder / f'{config.data.name}-{name}'
-  print(f'the classifier of {config.data.name} is {folder}', flush=True)
+  folder = runtime.cache_folder() / kind / f'{config.data.name}-{name}'
+  print(f'the {kind[:-1]} of {config.data.name} is {folder}', flush=True)
   with _alone(folder):
     latest = train_whole(config, folder)
     state, experiment = workdir.open_trained(folder)
@@ -120,9 +151,9 @@ def _load(text: str) -> Yardstick:
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(players):
     digest.update(np.asarray(leaf).tobytes())
-  return Yardstick(
+  return Trained(
     hash=digest.hexdigest()[:12],
-    error=latest['classification/error_percent'],
+    latest=latest,
     players=players,
     predict=make_task(experiment).predict,
   )

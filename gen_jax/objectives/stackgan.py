@@ -69,9 +69,7 @@ class StageI:
     known = [name for name in LOSSES if name != 'wasserstein']
     check_known('objective.loss', self.loss, known)
     if not 0 <= self.mismatch <= 1:
-      raise InputError(
-        f'objective.mismatch={self.mismatch}: expected 0 to 1.'
-      )
+      raise InputError(f'objective.mismatch={self.mismatch}: expected 0 to 1.')
     if self.label != 1 and not LOSSES[self.loss].labels:
       raise InputError(
         f'objective.label={self.label}: {self.loss!r} has no labels.'
