@@ -2,6 +2,13 @@
 
 python -m gen_jax.sample --workdir=runs/vae --num=64 --out=samples.png
 
+A model that draws captions is given them, a row of pictures for each, or the
+way from each to the next:
+
+python -m gen_jax.sample --workdir=runs/stackgan --text="a red heart" --num=8
+python -m gen_jax.sample --workdir=runs/stackgan --text="a red heart" \
+  --text="a blue book" --between=8 --num=4
+
 A model that cannot sample but can encode and decode, such as a plain
 autoencoder, draws from a mixture of Gaussians over its training codes.
 """
@@ -9,6 +16,7 @@ autoencoder, draws from a mixture of Gaussians over its training codes.
 import argparse
 import inspect
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import jax
@@ -16,10 +24,11 @@ import numpy as np
 
 from gen_jax import cli, plot, runtime, workdir
 from gen_jax.core import averaged
+from gen_jax.data import captions
 from gen_jax.errors import InputError
-from gen_jax.evals import mixture
+from gen_jax.evals import captioned, mixture
 from gen_jax.evals.suite import make_task
-from gen_jax.writer import save_image, to_uint8
+from gen_jax.writer import grid, save_image, to_uint8
 
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
 _COMPONENTS = 50
@@ -37,6 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument(
     '--label', type=int, help='the class asked for; all in turn if not given'
+  )
+  parser.add_argument(
+    '--text',
+    action='append',
+    default=[],
+    help='a caption that is drawn --num times; may be given again',
+  )
+  parser.add_argument(
+    '--between',
+    type=int,
+    default=0,
+    help='pictures of the way from each --text to the next; 0 for none',
   )
   parser.add_argument(
     '--components',
@@ -64,8 +85,35 @@ def sample(args: argparse.Namespace) -> None:
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   players, key = averaged(state), jax.random.key(args.seed)
+  if args.text or 'illustrate' in experiment.objective.predict_fns():
+    images = _illustrate(experiment, players, args, key)
+    columns, pixels, asked = images.shape[1], 'unit', {}
+    images = images.reshape(-1, *images.shape[2:])
+  else:
+    labels = _labels(experiment, args)
+    images = _draw(experiment, players, args, labels, key)
+    columns, pixels = None, experiment.objective.pixels
+    asked = {} if labels is None else {'labels': labels}
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == '.npz':
+      if not plot.is_points(images):
+        images = to_uint8(images, pixels)
+      np.savez_compressed(
+        out, images=images, step=int(state.step), seed=args.seed, **asked
+      )
+    elif columns:
+      save_image(out, grid(to_uint8(images, pixels), columns))
+    else:
+      save_image(out, plot.draw(images, pixels))
+  except OSError as error:
+    raise InputError(f'--out={out}: {error.strerror}.') from error
+  print(f'{out}: {len(images)} samples of step {int(state.step)}')
+
+
+def _draw(experiment, players, args, labels, key):
+  """Images [num, H, W, C] of a model that is told nothing, or a class."""
   draw = _sampler(experiment, players, args.components)
-  labels = _labels(experiment, args)
   parts = []
   for index, start in enumerate(range(0, args.num, _BATCH)):
     asked = {}
@@ -73,22 +121,43 @@ def sample(args: argparse.Namespace) -> None:
       asked = {'labels': np.resize(labels[start : start + _BATCH], _BATCH)}
     key_part = jax.random.fold_in(key, index)
     parts.append(draw(players, key=key_part, num=_BATCH, **asked))
-  pixels = experiment.objective.pixels
-  images = np.concatenate([np.asarray(x) for x in parts])[: args.num]
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.npz':
-      if not plot.is_points(images):
-        images = to_uint8(images, pixels)
-      asked = {} if labels is None else {'labels': labels}
-      np.savez_compressed(
-        out, images=images, step=int(state.step), seed=args.seed, **asked
+  return np.concatenate([np.asarray(x) for x in parts])[: args.num]
+
+
+def _illustrate(experiment, players, args, key):
+  """Images [rows, columns, H, W, C] in [0, 1] of what --text says."""
+  objective, data = experiment.objective, experiment.config.data
+  if 'illustrate' not in objective.predict_fns():
+    raise InputError(
+      f'--text: {type(objective).__name__} draws no pictures of captions.'
+    )
+  if not args.text:
+    raise InputError('this model draws captions: give one or more of --text.')
+  if args.between and (args.between < 2 or len(args.text) < 2):
+    raise InputError(
+      f'--between={args.between}: expected 2 or more, and two of --text.'
+    )
+  fields = captions.read(args.text, data)
+  if objective.text.field not in fields:
+    raise InputError(
+      '--text: this model reads vectors of captions from a file, not words.'
+    )
+  for text in args.text:
+    if len(captions.split(text)) > data.words:
+      print(
+        f'--text="{text[:40]}...": its first {data.words} words are read.',
+        file=sys.stderr,
       )
-    else:
-      save_image(out, plot.draw(images, pixels))
-  except OSError as error:
-    raise InputError(f'--out={out}: {error.strerror}.') from error
-  print(f'{out}: {args.num} samples of step {int(state.step)}')
+  task = make_task(experiment)
+  texts = captioned.read(task, players, fields)
+  if args.between:
+    return captioned.between(task, players, texts, args.num, args.between, key)
+  # A column of its own draws, so that the first do not depend on the number.
+  columns = [
+    captioned.draw(task, players, texts, jax.random.fold_in(key, index))
+    for index in range(args.num)
+  ]
+  return np.stack(columns, axis=1)
 
 
 def _labels(experiment, args):

@@ -19,7 +19,7 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,8 @@ class FolderSource:
     name: of the folder.
     split: of the folder.
     files: of the split.
-    labels: int32 [N], or None without classes.
+    beside: the fields beside the image, [N, ...]: 'label' where there are
+      classes.
     shape: (H, W, C) of the images.
     classes: names by label.
     notes: what the check found, for the summary.
@@ -64,8 +65,8 @@ class FolderSource:
 
   name: str
   split: str
-  files: tuple[pathlib.Path, ...]
-  labels: np.ndarray | None
+  files: tuple['File', ...]
+  beside: dict[str, np.ndarray]
   shape: images.Shape
   classes: tuple[str, ...] = ()
   notes: str = ''
@@ -74,9 +75,7 @@ class FolderSource:
   @property
   def fields(self) -> Fields:
     fields = {'image': (self.shape, np.dtype(np.uint8))}
-    if self.labels is not None:
-      fields['label'] = ((), np.dtype(np.int32))
-    return fields
+    return fields | {k: (x.shape[1:], x.dtype) for k, x in self.beside.items()}
 
   def __len__(self) -> int:
     return len(self.files)
@@ -85,12 +84,12 @@ class FolderSource:
     indices = check_indices(indices, len(self))
     out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
     files = [self.files[i] for i in indices]
-    read = images.map_threads(lambda f: images.read_file(f, self.shape), files)
+    read = images.map_threads(
+      lambda f: images.read_file(f.path, self.shape, f.box), files
+    )
     for i, image in enumerate(read):
       out['image'][i] = image
-    if self.labels is not None:
-      out['label'] = self.labels[indices]
-    return out
+    return out | {k: x[indices] for k, x in self.beside.items()}
 
   def summary(self) -> str:
     return f'{describe(self, self.name, self.split)}\n{self.notes}'
@@ -115,10 +114,31 @@ def load(
     InputError: a folder without images, an unknown split, or files that
       cannot be decoded.
   """
-  shape = images.check_shape(shape)
-  root = check_root(path)
+  shape, root = images.check_shape(shape), check_root(path)
   files, classes = find(root, split)
+  return open_files(root, split, files, classes, shape, skip_unreadable)
 
+
+def open_files(
+  root: pathlib.Path,
+  split: str,
+  files: list['File'],
+  classes: tuple[str, ...],
+  shape: images.Shape,
+  skip_unreadable: bool = False,
+  more: Callable[[list['File']], dict[str, np.ndarray]] | None = None,
+) -> ArraySource | FolderSource:
+  """Returns a split of some files below `root`; see `load`.
+
+  Args:
+    root: the folder, for messages.
+    split: its name.
+    files: of the split.
+    classes: names by label; without any there is no 'label'.
+    shape: (H, W, C) of the images.
+    skip_unreadable: leaves out what cannot be decoded.
+    more: returns further fields [N, ...] of the files that are used.
+  """
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
   facts = _check(files, shape, image)
@@ -135,15 +155,16 @@ def load(
   if bad:
     notes += f'\nleft out {len(bad)} unreadable: {listed}'
 
-  labels = None
+  files = [files[i] for i in good]
+  beside = more(files) if more else {}
   if classes:
-    labels = np.array([classes.index(files[i].label) for i in good], np.int32)
+    labels = [classes.index(f.label) for f in files]
+    beside['label'] = np.array(labels, np.int32)
   if image is None:
-    paths = tuple(files[i].path for i in good)
-    return FolderSource(root.name, split, paths, labels, shape, classes, notes)
-  arrays = {'image': image[good] if bad else image}
-  if labels is not None:
-    arrays['label'] = labels
+    return FolderSource(
+      root.name, split, tuple(files), beside, shape, classes, notes
+    )
+  arrays = {'image': image[good] if bad else image, **beside}
   return ArraySource(root.name, split, arrays, classes, notes)
 
 
@@ -160,6 +181,7 @@ class File(NamedTuple):
 
   path: pathlib.Path
   label: str  # name of the class, '' without
+  box: tuple[int, int, int, int] | None = None  # left, top, right, bottom
 
 
 class _Fact(NamedTuple):
@@ -250,7 +272,7 @@ def _check(
     try:
       with images.open_image(files[i].path) as image:
         size, mode = image.size, image.mode
-        decoded = images.fit(image, shape)
+        decoded = images.fit(image, shape, files[i].box)
     # Pillow's decoders raise errors of many kinds on a damaged file.
     except Exception as e:
       return _Fact(error=_reason(e))

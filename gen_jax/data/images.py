@@ -63,7 +63,10 @@ def open_image(file: str | os.PathLike | bytes, name: str = '') -> Image.Image:
   return image
 
 
-def fit(image: Image.Image, shape: Shape) -> np.ndarray:
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
+
+
+def fit(image: Image.Image, shape: Shape, box: Box | None = None) -> np.ndarray:
   """Returns an image as uint8 [H, W, C].
 
   The camera's orientation is applied; transparency is composited on white
@@ -74,7 +77,10 @@ def fit(image: Image.Image, shape: Shape) -> np.ndarray:
   Args:
     image: of any size and mode; of a 16-bit image the high byte counts.
     shape: (H, W, C), with C of 1 (grey), 3 (RGB) or 4 (RGBA).
+    box: the part of the image that counts; all of it if None.
   """
+  if box is not None:
+    image = image.crop(box)
   return _fit_upright(ImageOps.exif_transpose(image), shape)
 
 
@@ -90,10 +96,12 @@ def fit_array(images: np.ndarray, shape: Shape) -> np.ndarray:
   return out
 
 
-def read_file(path: pathlib.Path, shape: Shape) -> np.ndarray:
+def read_file(
+  path: pathlib.Path, shape: Shape, box: Box | None = None
+) -> np.ndarray:
   """Decodes one file to uint8 [H, W, C]; errors are those of Pillow."""
   with open_image(path) as image:
-    return fit(image, shape)
+    return fit(image, shape, box)
 
 
 def read_whole(path: pathlib.Path, channels: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import images
+from gen_jax.data import captions, images
 from gen_jax.data.sources import (
   Fields,
   Indices,
@@ -25,6 +25,8 @@ from gen_jax.data.sources import (
   describe,
 )
 from gen_jax.errors import InputError, nearest
+
+_CAPTIONS = 5  # of an image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class TfdsSource:
     image: the field with the image.
     label: the field with the label, or None.
     classes: names by label.
+    text: the field with the captions, or None.
+    words: that are read of each.
   """
 
   name: str
@@ -50,6 +54,8 @@ class TfdsSource:
   image: str
   label: str | None
   classes: tuple[str, ...] = ()
+  text: str | None = None
+  words: int = 0
   arrays: None = None
 
   @property
@@ -57,6 +63,9 @@ class TfdsSource:
     fields = {'image': (self.shape, np.dtype(np.uint8))}
     if self.label is not None:
       fields['label'] = ((), np.dtype(np.int32))
+    if self.text is not None:
+      shape = (_CAPTIONS, self.words, captions.PIECES)
+      fields['text'] = (shape, np.dtype(np.int32))
     return fields
 
   def __len__(self) -> int:
@@ -76,6 +85,10 @@ class TfdsSource:
     if self.label is not None:
       labels = [_pick(example, self.label) for example in examples]
       out['label'] = np.array(labels, np.int32)
+    if self.text is not None:
+      texts = [_texts(_pick(example, self.text)) for example in examples]
+      found = captions.encode(texts, self.words, [str(i) for i in indices])
+      out['text'] = found[:, np.arange(_CAPTIONS) % found.shape[1]]
     encoded = [example[self.image] for example in examples]
     for i, image in enumerate(images.map_threads(self._decode, encoded)):
       out['image'][i] = image
@@ -97,6 +110,8 @@ def load(
   shape: images.Shape | None = None,
   image: str = 'image',
   label: str | None = 'label',
+  text: str | None = None,
+  words: int = 24,
 ) -> TfdsSource:
   """Returns a split of a prepared data set; prepares MNIST and Fashion-MNIST.
 
@@ -113,6 +128,10 @@ def load(
     image: the field with the image.
     label: the field with an integer or boolean, 'attributes/Smiling' in a
       nested one. The default is left out where it does not exist.
+    text: the field with one caption or several, for 'text': 'captions/text' of
+      'coco_captions'. Five of an image are read, some of them again where it
+      has fewer.
+    words: that are read of each caption.
 
   Raises:
     InputError: the data set is not prepared, or not as ArrayRecord; or an
@@ -130,6 +149,9 @@ def load(
       'which are not random access; ' + _how_to_prepare(dataset, 'NEW_DIR')
     )
   features, shape, label, classes = _choose(info, image, label, shape)
+  if text is not None:
+    captions.check_words(words)
+    features = _with_text(info, features, text)
   records = builder.as_data_source(
     split,
     deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
@@ -139,7 +161,16 @@ def load(
     if not file.exists():
       raise InputError(f'data.dataset: {file} is missing; copy it again.')
   return TfdsSource(
-    info.full_name, split, records, features, shape, image, label, classes
+    info.full_name,
+    split,
+    records,
+    features,
+    shape,
+    image,
+    label,
+    classes,
+    text,
+    words,
   )
 
 
@@ -253,6 +284,38 @@ def _choose(info, image: str, label: str | None, shape):
     nested = {part: nested}
   features.update(nested)
   return tfds.features.FeaturesDict(features), shape, label, classes
+
+
+def _with_text(info, features, text: str):
+  """Returns the features to read with the one that has the captions."""
+  import tensorflow_datasets as tfds
+
+  first, *rest = text.split('/')
+  try:
+    chosen = info.features[first]
+    if rest:  # a sequence of dicts is a dict of sequences
+      chosen = getattr(chosen, 'feature', chosen)
+      last = _pick(chosen, '/'.join(rest))
+    else:
+      last = getattr(chosen, 'feature', chosen)
+    if not isinstance(last, tfds.features.Text):
+      raise TypeError
+  except (KeyError, TypeError, AttributeError):
+    raise InputError(
+      f'data.text: {info.full_name} has no text "{text}".'
+      + nearest(text, info.features)
+    ) from None
+  return tfds.features.FeaturesDict(
+    {**dict(features.items()), first: info.features[first]}
+  )
+
+
+def _texts(value: Any) -> list[str]:
+  """One caption or several, as text."""
+  return [
+    x.decode('utf-8', errors='replace') if isinstance(x, bytes) else str(x)
+    for x in np.atleast_1d(value).tolist()
+  ]
 
 
 def _pick(example: Any, path: str) -> Any:

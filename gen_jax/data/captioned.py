@@ -1,0 +1,100 @@
+"""A folder of images with captions, in one file or beside each image.
+
+  path/captions.jsonl       a JSON object a line: {"file": "a/1.jpg",
+                            "captions": ["a red bird", ...]}; also under the
+                            names "file_name" and "caption" or "text"
+  path/a/1.jpg, a/1.txt     or a text beside each image, a caption a line
+
+Names are relative to the folder. Subfolders are splits and classes as in
+`folder.py`; images without a caption are refused.
+"""
+
+import json
+import pathlib
+
+from gen_jax.data import captions, folder, images
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
+
+LISTS = ('captions.jsonl', 'metadata.jsonl')
+
+
+def load(
+  split: str,
+  path: str,
+  shape: images.Shape,
+  words: int = 24,
+  skip_unreadable: bool = False,
+) -> ArraySource | folder.FolderSource:
+  """Returns a split with 'image', 'text' and, with subfolders, 'label'.
+
+  Args:
+    split: as in `folder.load`.
+    path: of the folder.
+    shape: (H, W, C) that the images are cropped and resized to.
+    words: that are read of each caption.
+    skip_unreadable: leaves out the images that cannot be decoded.
+
+  Raises:
+    InputError: as `folder.load`; or captions that cannot be read, or an image
+      without one.
+  """
+  captions.check_words(words)
+  shape, root = images.check_shape(shape), folder.check_root(path)
+  listed = read_list(root)
+  files, classes = folder.find(root, split)
+
+  def texts(files):
+    names = [file.path.relative_to(root).as_posix() for file in files]
+    found = [
+      listed.get(name, ()) if listed is not None else _beside(root / name)
+      for name in names
+    ]
+    return {'text': captions.encode(found, words, names)}
+
+  return folder.open_files(
+    root, split, files, classes, shape, skip_unreadable, texts
+  )
+
+
+def read_list(root: pathlib.Path) -> dict[str, list[str]] | None:
+  """Returns the captions by name of the image; None without a list.
+
+  Raises:
+    InputError: naming the line that is not what it should be.
+  """
+  files = [root / name for name in LISTS if (root / name).is_file()]
+  if not files:
+    return None
+  found: dict[str, list[str]] = {}
+  for number, line in enumerate(read_text(files[0]).splitlines(), start=1):
+    if not line.strip():
+      continue
+    try:
+      entry = json.loads(line)
+      name = entry.get('file', entry.get('file_name'))
+      some = entry.get('captions', entry.get('caption', entry.get('text')))
+      some = [some] if isinstance(some, str) else list(some)
+      if not isinstance(name, str) or not all(isinstance(c, str) for c in some):
+        raise TypeError
+    except (ValueError, AttributeError, TypeError):
+      raise InputError(
+        f'data.path: line {number} of {files[0]} is not like '
+        '{"file": "1.jpg", "captions": ["a red bird"]}.'
+      ) from None
+    name = pathlib.PurePosixPath(name).as_posix()  # ./1.jpg is 1.jpg
+    found.setdefault(name, []).extend(some)
+  return found
+
+
+def read_text(path: pathlib.Path) -> str:
+  """Returns a UTF-8 file; raises InputError where it is none."""
+  try:
+    return path.read_text('utf-8-sig')
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f'data.path: {path} cannot be read: {error}') from error
+
+
+def _beside(image: pathlib.Path) -> list[str]:
+  file = image.with_suffix('.txt')
+  return read_text(file).splitlines() if file.is_file() else []

@@ -1,0 +1,134 @@
+"""Arrays and lists in a pickle, without running what else may be in one.
+
+A pickle is a program: to read one is to let it call any function of Python. The
+one here may make numbers, texts, lists, tuples, dicts and numeric arrays, and
+refuses all else before it is called.
+"""
+
+import io
+import pathlib
+import pickle
+from typing import Any
+
+import numpy as np
+
+from gen_jax.errors import InputError
+
+
+def load(path: pathlib.Path) -> Any:
+  """Returns what a pickle holds, of Python 2 or 3.
+
+  Raises:
+    InputError: it cannot be read, or is of more than arrays and lists.
+  """
+  try:
+    data = path.read_bytes()
+    # The bytes of arrays that Python 2 wrote come as text of this encoding.
+    return _plain(_Unpickler(io.BytesIO(data), encoding='latin1').load())
+  except _Refused as error:
+    raise InputError(
+      f'data.path: {path} is a pickle that asks for {error}; only arrays, '
+      'lists, numbers and text are read.'
+    ) from None
+  # A damaged pickle may raise almost anything.
+  except Exception as error:
+    raise InputError(f'data.path: {path} cannot be read: {error}') from error
+
+
+class _Refused(Exception):
+  pass
+
+
+class _Unpickler(pickle.Unpickler):
+  def find_class(self, module: str, name: str) -> Any:
+    found = _KNOWN.get((module.replace('numpy._core', 'numpy.core'), name))
+    if found is None:
+      raise _Refused(f'{module}.{name}')
+    return found
+
+  def persistent_load(self, pid: Any) -> Any:
+    raise _Refused(f'the object {pid!r} of another file')
+
+
+# NumPy's own functions would believe what a file says of an array's memory, so
+# arrays are made here, from their bytes.
+
+
+class _Dtype:
+  """A numeric dtype; one of objects would hold pointers of the file."""
+
+  def __init__(self, kind: Any, *flags: Any):
+    del flags
+    if not isinstance(kind, str) or kind.lstrip('<>|=')[:1] not in tuple(
+      'biuf'
+    ):
+      raise _Refused(f'an array of {kind!r}')
+    self.value = np.dtype(kind)
+
+  def __setstate__(self, state: Any) -> None:
+    if state[1] in ('<', '>'):
+      self.value = self.value.newbyteorder(state[1])
+
+
+class _Array:
+  """What is to become an array."""
+
+  def __init__(self, *like: Any):
+    del like
+
+  def __setstate__(self, state: Any) -> None:
+    _, shape, dtype, fortran, data = state
+    self.value = _array(data, dtype, shape, 'F' if fortran else 'C')
+
+
+class _Buffer:
+  """The same, as protocol 5 writes it."""
+
+  def __init__(self, data: Any, dtype: Any, shape: Any, order: Any = 'C'):
+    self.value = _array(data, dtype, shape, order)
+
+
+class _Scalar:
+  """A number of NumPy's."""
+
+  def __init__(self, dtype: Any, data: Any):
+    self.value = _array(data, dtype, (), 'C')[()]
+
+
+def _array(data, dtype, shape, order):
+  if not isinstance(dtype, _Dtype):
+    raise _Refused(f'an array of {dtype!r}')
+  values = np.frombuffer(_encode(data), dtype.value)
+  return values.reshape(shape, order=order)
+
+
+def _encode(data: Any, encoding: Any = 'latin1') -> bytes:
+  """Bytes, which Python 2 and protocol 2 write as text."""
+  if isinstance(data, str) and encoding in ('latin1', 'latin-1'):
+    return data.encode('latin1')
+  if isinstance(data, bytes | bytearray):
+    return bytes(data)
+  raise _Refused(f'bytes of {type(data).__name__}')
+
+
+def _plain(value: Any) -> Any:
+  """Puts the arrays where what is to become one stands."""
+  if isinstance(value, _Array | _Buffer | _Scalar):
+    return value.value
+  if isinstance(value, dict):
+    return {_plain(k): _plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return type(value)(_plain(v) for v in value)
+  return value
+
+
+# What the pickles of arrays by Python 2 and 3 name. The type itself is only
+# ever an argument there.
+_KNOWN = {
+  ('numpy.core.multiarray', '_reconstruct'): _Array,
+  ('numpy.core.multiarray', 'scalar'): _Scalar,
+  ('numpy.core.numeric', '_frombuffer'): _Buffer,
+  ('numpy', 'ndarray'): 'ndarray',
+  ('numpy', 'dtype'): _Dtype,
+  ('_codecs', 'encode'): _encode,
+}
