@@ -6,8 +6,10 @@
 Three stages: captions and images learn to tell each other apart; stage I draws
 small pictures from the captions; stage II draws them again, at twice the size.
 
-Variants: `folder`, your own pictures with captions; `paper`, the networks of
-the paper, 64 and 256 pixels, for the birds of the published release; `test`.
+Variants: `folder`, your own pictures with captions, by
+`--config.data.path=DIR`; `coco`, of TFDS; `paper`, the networks of the paper,
+64 and 256 pixels, for the birds or flowers of the published release and its
+vectors of captions, in DIR; `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -145,6 +147,50 @@ def get_config(arg=None):
       name='adam', learning_rate=2e-4, b1=0.5, schedule='constant_then_linear'
     )
 
+  def folder():  # --config.data.path=DIR
+    config.data.name = 'captioned'
+    config.data.update(path='', shape=(64, 64, 3), skip_unreadable=False)
+    del stage_2['evals']['combinations']  # a split of the emoji
+
+  def coco():  # prepared by TFDS elsewhere, see gen_jax/data/tfds.py
+    config.data.name, config.data.test = 'tfds', 'validation[:2000]'
+    config.data.update(
+      dataset='coco_captions',
+      data_dir=None,
+      shape=(64, 64, 3),
+      text='captions/text',
+    )
+    del stage_2['evals']['combinations']
+
+  def paper():  # --config.data.path=DIR/birds
+    config.batch_size = 64
+    config.data.name = 'text_release'
+    config.data.update(path='', shape=(256, 256, 3), embeddings=True)
+    config.data.flip = True
+    given = dict(name='text.Given')
+    gen1.update(
+      shape=(64, 64, 3), channels=(1024, 512, 256, 128, 64), condition=128
+    )
+    first, second = (s['objective'] for s in (stage_1, stage_2))
+    first['disc1'].update(channels=(64, 128, 256, 512), normalise='batch')
+    second['gen2'].update(
+      shape=(256, 256, 3),
+      down=(128, 256, 512),
+      blocks=4,
+      up=(256, 128, 64, 32),
+      condition=128,
+      skip=False,
+    )
+    second['disc2'].update(
+      channels=(64, 128, 256, 512, 1024, 2048), normalise='batch'
+    )
+    for stage in (stage_1, stage_2):
+      stage['steps'] = 83_000  # 600 epochs of the birds
+      stage['objective'].update(text=given, loss='non_saturating')
+      for name in ('sentences', 'between', 'combinations'):
+        stage['evals'].pop(name, None)
+    config.stages = (stage_1, stage_2)
+
   def test():
     tiny(config)
     config.data.update(words=6, shape=(16, 16, 3))
@@ -164,5 +210,6 @@ def get_config(arg=None):
         if stage['objective'] is not reader:
           stage['evals'].pop(name, None)
 
-  choose(arg, dict(test=test))
+  variants = (folder, coco, paper, test)
+  choose(arg, {f.__name__: f for f in variants})
   return config

@@ -89,11 +89,18 @@ def encode(
       f'word in it: {", ".join(shown)}{more}.'
     )
   most = max(map(len, readable))
-  out = np.empty((len(readable), most, words, PIECES), np.int32)
-  for rows, some in zip(out, readable, strict=True):
-    for k, row in enumerate(rows):
-      row[...] = tokens(some[k % len(some)], words)
-  return out
+  return np.stack([repeat(some, most, words) for some in readable])
+
+
+def repeat(some: Sequence[str], count: int, words: int) -> np.ndarray:
+  """Returns the tokens of `count` of an image's captions, [count, words, P].
+
+  Some again where it has fewer; no word at all where it has none.
+  """
+  found = np.zeros((max(len(some), 1), words, PIECES), np.int32)
+  for row, caption in zip(found, some[:count], strict=False):
+    row[...] = tokens(caption, words)
+  return found[np.arange(count) % min(len(found), count)]
 
 
 def check_words(words: Any) -> None:

@@ -131,4 +131,6 @@ _KNOWN = {
   ('numpy', 'ndarray'): 'ndarray',
   ('numpy', 'dtype'): _Dtype,
   ('_codecs', 'encode'): _encode,
+  # Without arguments, for an array without elements.
+  ('__builtin__', 'bytes'): lambda: b'',
 }

@@ -86,9 +86,12 @@ class TfdsSource:
       labels = [_pick(example, self.label) for example in examples]
       out['label'] = np.array(labels, np.int32)
     if self.text is not None:
-      texts = [_texts(_pick(example, self.text)) for example in examples]
-      found = captions.encode(texts, self.words, [str(i) for i in indices])
-      out['text'] = found[:, np.arange(_CAPTIONS) % found.shape[1]]
+      out['text'] = np.stack(
+        [
+          captions.repeat(_texts(_pick(e, self.text)), _CAPTIONS, self.words)
+          for e in examples
+        ]
+      )
     encoded = [example[self.image] for example in examples]
     for i, image in enumerate(images.map_threads(self._decode, encoded)):
       out['image'][i] = image
