@@ -21,7 +21,7 @@ import pytest
 import tensorflow_datasets as tf_datasets
 from PIL import Image
 
-from gen_jax.data import mnist, tfds, tfds_idx
+from gen_jax.data import captions, mnist, tfds, tfds_idx
 from gen_jax.data.sources import open_split
 from gen_jax.errors import InputError
 
@@ -203,6 +203,10 @@ class Faces(tf_datasets.core.GeneratorBasedBuilder, skip_registration=True):
           'image': features.Image(shape=(None, None, 3)),
           'depth': features.Image(shape=(None, None, 1), dtype=np.uint16),
           'attributes': {'smiling': np.bool_, 'beauty': np.float32},
+          # As those of 'coco_captions'.
+          'captions': features.Sequence(
+            {'id': np.int64, 'text': features.Text()}
+          ),
         }
       ),
     )
@@ -217,7 +221,16 @@ class Faces(tf_datasets.core.GeneratorBasedBuilder, skip_registration=True):
       Image.new('I;16', (4, 4)).save(png, 'PNG')
       jpeg.seek(0), png.seek(0)
       attributes = {'smiling': i == 1, 'beauty': 0.5}
-      yield i, {'image': jpeg, 'depth': png, 'attributes': attributes}
+      found = [{'id': k, 'text': f'é face {i} {k}'} for k in range(3 * i)]
+      yield (
+        i,
+        {
+          'image': jpeg,
+          'depth': png,
+          'attributes': attributes,
+          'captions': found,
+        },
+      )
 
 
 @pytest.fixture
@@ -234,6 +247,26 @@ def test_jpegs_of_any_size_and_nested_labels(faces, no_network):
   np.testing.assert_array_equal(blue.all((1, 2)), batch['label'] == 1)
   np.testing.assert_array_equal(blue.any((1, 2)), batch['label'] == 1)
   assert sorted(batch['label'].tolist()) == [0, 1]
+
+
+def test_captions_of_an_image_are_read(faces, no_network):
+  source = faces(
+    shape=(8, 8, 3),
+    label='attributes/smiling',
+    text='captions/text',
+    words=4,
+  )
+  assert source.fields['text'] == ((5, 4, captions.PIECES), np.int32)
+  batch = source.__getitems__([0, 1])
+  smiling = int(np.argmax(batch['label']))
+  assert batch['text'].shape == (2, 5, 4, captions.PIECES)
+  for k in range(5):
+    expected = captions.tokens(f'é face 1 {k % 3}', 4)
+    np.testing.assert_array_equal(batch['text'][smiling, k], expected)
+  assert not batch['text'][1 - smiling].any()  # it has none
+  for name in ('captions/id', 'caption', 'image'):
+    with pytest.raises(InputError, match='data.text: .* has no text'):
+      faces(shape=(8, 8, 3), text=name)
 
 
 def test_a_set_without_the_default_label_has_none(faces):
