@@ -1,4 +1,4 @@
-"""A model of captions from its first stage to a sentence on the command line."""
+"""A model of captions, from its first stage to a sentence that is drawn."""
 
 import json
 import os

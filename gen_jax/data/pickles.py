@@ -15,7 +15,7 @@ import numpy as np
 from gen_jax.errors import InputError
 
 
-def load(path: pathlib.Path) -> Any:
+def read(path: pathlib.Path) -> Any:
   """Returns what a pickle holds, of Python 2 or 3.
 
   Raises:

@@ -172,7 +172,8 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
 
   Args:
     name: a module of `gen_jax.data` that defines `load`: 'mnist', 'emoji',
-      'tfds', 'folder', 'patches', 'npz', 'toy', 'stacked_mnist', 'domains'.
+      'tfds', 'folder', 'captioned', 'text_release', 'patches', 'npz', 'toy',
+      'stacked_mnist', 'domains'.
     split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
       'train[:90%]'.
     **fields: the arguments of that module's `load`.

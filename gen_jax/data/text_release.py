@@ -47,7 +47,7 @@ def load(
   """
   check_split(split, ('train', 'test'), 'the release')
   shape, root = images.check_shape(shape), folder.check_root(path)
-  names = pickles.load(_there(root / split / 'filenames.pickle'))
+  names = pickles.read(_there(root / split / 'filenames.pickle'))
   names = [str(name) for name in names]
   numbers = _numbers(root, split, len(names))
   vectors = _vectors(root, split, len(names)) if embeddings else None
@@ -101,7 +101,7 @@ def _numbers(root, split, count):
   file = root / split / 'class_info.pickle'
   if not file.is_file():
     return [None] * count
-  numbers = [int(x) for x in pickles.load(file)]
+  numbers = [int(x) for x in pickles.read(file)]
   if len(numbers) != count:
     raise InputError(
       f'data.path: {file} has {len(numbers)} entries for {count} images.'
@@ -113,7 +113,7 @@ def _vectors(root, split, count):
   """Vectors of captions, float32 [N, K, D]."""
   file = _there(root / split / 'char-CNN-RNN-embeddings.pickle')
   try:
-    vectors = np.asarray(pickles.load(file), np.float32)
+    vectors = np.asarray(pickles.read(file), np.float32)
   except (TypeError, ValueError):
     vectors = np.zeros(0, np.float32)
   if vectors.ndim == 2:

@@ -21,7 +21,7 @@ def test_arrays_and_lists_come_back(tmp_path, protocol):
   }
   file = tmp_path / 'x.pickle'
   file.write_bytes(pickle.dumps(value, protocol))
-  found = pickles.load(file)
+  found = pickles.read(file)
   assert found['b'] == value['b']
   for a, b in zip(
     [*found['a'], found['c'], found['d']],
@@ -80,7 +80,7 @@ def test_anything_else_is_refused_before_it_runs(
   file = tmp_path / 'x.pickle'
   file.write_bytes(pickle.dumps(value, protocol))
   with pytest.raises(InputError, match='x.pickle'):
-    pickles.load(file)
+    pickles.read(file)
   assert not (tmp_path / 'proof').exists()
 
 
@@ -88,7 +88,7 @@ def test_a_pickle_that_asks_for_a_function_says_which(tmp_path):
   file = tmp_path / 'x.pickle'
   file.write_bytes(pickle.dumps(Call(os.system, 'true')))
   with pytest.raises(InputError, match=r'asks for (posix|nt)\.system; only'):
-    pickles.load(file)
+    pickles.read(file)
 
 
 @pytest.mark.parametrize('content', [b'', b'\x80\x04]', b'not a pickle'])
@@ -96,7 +96,7 @@ def test_a_damaged_pickle_is_bad_input(tmp_path, content):
   file = tmp_path / 'x.pickle'
   file.write_bytes(content)
   with pytest.raises(InputError, match='cannot be read'):
-    pickles.load(file)
+    pickles.read(file)
 
 
 def test_an_array_that_lies_about_its_size_is_refused(tmp_path):
@@ -104,4 +104,4 @@ def test_an_array_that_lies_about_its_size_is_refused(tmp_path):
   file = tmp_path / 'x.pickle'
   file.write_bytes(data.replace(b'K\x04\x85', b'K\x7f\x85', 1))
   with pytest.raises(InputError):
-    pickles.load(file)
+    pickles.read(file)

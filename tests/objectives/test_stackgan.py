@@ -1,5 +1,7 @@
 """StackGAN: its losses by hand, its stages, and captions told from images."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,16 @@ GEN1 = stackgan.Generator(shape=(4, 4, 3), channels=(4, 4), condition=3)
 GEN2 = stackgan.Refiner(
   shape=(8, 8, 3), down=(4, 4), blocks=1, up=(4, 4), condition=3
 )
+
+
+@functools.cache
+def init(objective):
+  """Its players, at once: one operation after the other would take long."""
+  return jax.jit(objective.init)(KEY, BATCH)
+
+
+def loss(method, players, batch=BATCH):
+  return jax.jit(lambda p, b: method(p, b, key=KEY, step=0))(players, batch)
 
 
 def judge(normalise='spectral'):
@@ -69,8 +81,8 @@ def test_wrong_captions_are_of_others():
     np.testing.assert_array_equal(wrong, captions_[order, 0] != captions_[:, 0])
 
 
-@pytest.mark.parametrize('loss', ['non_saturating', 'hinge'])
-def test_the_judges_loss_by_hand(loss):
+@pytest.mark.parametrize('name', ['non_saturating', 'hinge'])
+def test_the_judges_loss_by_hand(name):
   """The terms of algorithm 1 of Reed et al., with a judge of known logits."""
 
   class Known(nn.Module):
@@ -80,10 +92,10 @@ def test_the_judges_loss_by_hand(loss):
       return brightness + 2 * jnp.mean(texts, axis=-1)
 
   objective = StageI(
-    text=READER, gen1=GEN1, disc1=Known(), latent=2, loss=loss, mismatch=0.3
+    text=READER, gen1=GEN1, disc1=Known(), latent=2, loss=name, mismatch=0.3
   )
-  players = dict(stage_1().init(KEY, BATCH), disc1={})
-  total, aux = objective.disc_loss(players, BATCH, key=KEY, step=0)
+  players = dict(init(stage_1()), disc1={})
+  total, aux = loss(objective.disc_loss, players)
 
   key_choice, key_wrong, key_draw = jax.random.split(KEY, 3)
   chosen = text.choose(BATCH['text'], key_choice)
@@ -94,7 +106,7 @@ def test_the_judges_loss_by_hand(loss):
   def logits(images, texts):
     return images.mean((1, 2, 3)) + 2 * texts.mean(-1)
 
-  terms = LOSSES[loss]
+  terms = LOSSES[name]
   expected = (
     terms.real(logits(BATCH['image'], texts)).mean()
     + 0.3 * terms.fake(logits(BATCH['image'], texts[order])).mean()
@@ -107,9 +119,9 @@ def test_the_judges_loss_by_hand(loss):
 def test_the_generator_pays_for_its_conditioning():
   """The KL is that of SciPy's closed form, summed over the dimensions."""
   free, dear = stage_1(kl=0.0), stage_1(kl=0.5)
-  players = free.init(KEY, BATCH)
-  a, aux = free.gen_loss(players, BATCH, key=KEY, step=0)
-  b, _ = dear.gen_loss(players, BATCH, key=KEY, step=0)
+  players = init(free)
+  a, aux = loss(free.gen_loss, players)
+  b, _ = loss(dear.gen_loss, players)
   kl = float(aux.metrics['kl'])
   assert float(b - a) == pytest.approx(0.5 * kl, rel=1e-3)
   texts = READER.apply(
@@ -125,17 +137,18 @@ def test_the_generator_pays_for_its_conditioning():
 
 def test_stage_ii_draws_stage_is_picture_again():
   objective = stage_2()
-  players = objective.init(KEY, BATCH)
+  players = init(objective)
   texts = objective.read(players, BATCH)
-  sketch = objective.sketch(players, texts, key=KEY)
-  picture = objective.illustrate(players, texts, key=KEY)
+
+  def drawn(method, texts=texts):
+    return jax.jit(lambda p, t: method(p, t, key=KEY))(players, texts)
+
+  sketch, picture = drawn(objective.sketch), drawn(objective.illustrate)
   assert sketch.shape == (8, 4, 4, 3) and picture.shape == (8, 8, 8, 3)
-  np.testing.assert_array_equal(
-    sketch, stage_1().illustrate(players, texts, key=KEY)
-  )
+  np.testing.assert_array_equal(sketch, drawn(stage_1().illustrate))
   # What a caption draws does not depend on those beside it.
   np.testing.assert_allclose(
-    objective.illustrate(players, texts[:3], key=KEY), picture[:3], atol=1e-5
+    drawn(objective.illustrate, texts[:3]), picture[:3], atol=1e-5
   )
 
 
@@ -167,7 +180,7 @@ def run(objective, players, devices):
 @pytest.mark.parametrize('normalise', ['batch', 'spectral'])
 def test_eight_devices_equal_one(normalise):
   objective = stage_1(normalise)
-  players = objective.init(KEY, BATCH)
+  players = init(objective)
   one, eight = (run(objective, players, n) for n in (1, 8))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
@@ -190,15 +203,15 @@ def contrastive(**fields):
 def test_pairs_are_learned():
   objective = contrastive()
   batch = {**BATCH, 'image': (BATCH['image'] + 1) / 2}
-  players = objective.init(KEY, batch)
+  players = init(objective)
   tx = dict.fromkeys(('text', 'image'), optax.adam(1e-2))
   step = jax.jit(make_train_step(objective, tx, key=KEY))
   state = init_state(players, tx, {})
   for _ in range(60):
     state, metrics = step(state, batch)
   assert float(metrics['match/loss']) < 1
-  texts = objective.read(state.players, batch)
-  images = objective.look(state.players, batch)
+  texts = jax.jit(objective.read)(state.players, batch)
+  images = jax.jit(objective.look)(state.players, batch)
   nearest = np.argmax(images @ texts.T, axis=1)
   assert np.mean(nearest == np.arange(8)) >= 0.75
   # Both have mean square 1.
@@ -217,8 +230,8 @@ def test_vectors_of_a_file_take_the_place_of_words():
   vectors = jax.random.normal(KEY, (8, 2, 5))
   batch = {'image': BATCH['image'], 'embedding': vectors}
   objective = StageI(text=text.Given(), gen1=GEN1, disc1=judge(), latent=2)
-  players = objective.init(KEY, batch)
+  players = jax.jit(objective.init)(KEY, batch)
   assert players['text'] == {'params': {}}
   np.testing.assert_array_equal(objective.read(players, batch), vectors[:, 0])
-  total, _ = objective.disc_loss(players, batch, key=KEY, step=0)
+  total, _ = loss(objective.disc_loss, players, batch)
   assert np.isfinite(total)
