@@ -196,7 +196,9 @@ def test_eight_devices_equal_one(normalise):
 
 
 def contrastive(**fields):
-  image = classifier.ConvClassifier(classes=8, channels=(4,), features=6)
+  image = classifier.ConvClassifier(
+    classes=8, channels=(8,), features=32, dropout=0.0
+  )
   return Contrastive(text=READER, image=image, **fields)
 
 
