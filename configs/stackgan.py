@@ -7,9 +7,10 @@ Three stages: captions and images learn to tell each other apart; stage I draws
 small pictures from the captions; stage II draws them again, at twice the size.
 
 Variants: `folder`, your own pictures with captions, by
-`--config.data.path=DIR`; `coco`, of TFDS; `paper`, the networks of the paper,
-64 and 256 pixels, for the birds or flowers of the published release and its
-vectors of captions, in DIR; `test`.
+`--config.data.path=DIR`; `coco`, of TFDS; `minilm` and `folder_minilm`, whose
+captions are read by a model of sentences in `--config.data.sentence_model=DIR`;
+`paper`, the networks of the paper, 64 and 256 pixels, for the birds or flowers
+of the published release and its vectors of captions, in DIR; `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -162,12 +163,25 @@ def get_config(arg=None):
     )
     del stage_2['evals']['combinations']
 
+  def given():
+    for stage in (stage_1, stage_2):
+      stage['objective']['text'] = dict(name='text.Given')
+    config.stages = (stage_1, stage_2)
+
+  def minilm():  # --config.data.sentence_model=DIR
+    config.data.sentence_model = ''
+    given()
+
+  def folder_minilm():
+    folder()
+    minilm()
+
   def paper():  # --config.data.path=DIR/birds
     config.batch_size = 64
     config.data.name = 'text_release'
     config.data.update(path='', shape=(256, 256, 3), embeddings=True)
     config.data.flip = True
-    given = dict(name='text.Given')
+    given()
     gen1.update(
       shape=(64, 64, 3), channels=(1024, 512, 256, 128, 64), condition=128
     )
@@ -186,10 +200,9 @@ def get_config(arg=None):
     )
     for stage in (stage_1, stage_2):
       stage['steps'] = 83_000  # 600 epochs of the birds
-      stage['objective'].update(text=given, loss='non_saturating')
+      stage['objective']['loss'] = 'non_saturating'
       for name in ('sentences', 'between', 'combinations'):
         stage['evals'].pop(name, None)
-    config.stages = (stage_1, stage_2)
 
   def test():
     tiny(config)
@@ -210,6 +223,6 @@ def get_config(arg=None):
         if stage['objective'] is not reader:
           stage['evals'].pop(name, None)
 
-  variants = (folder, coco, paper, test)
+  variants = (folder, coco, minilm, folder_minilm, paper, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

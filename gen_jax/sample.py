@@ -143,7 +143,8 @@ def _illustrate(experiment, players, args, key):
       '--text: this model reads vectors of captions from a file, not words.'
     )
   for text in args.text:
-    if len(captions.split(text)) > data.words:
+    cut = objective.text.field == 'text'
+    if cut and len(captions.split(text)) > data.words:
       print(
         f'--text="{text[:40]}...": its first {data.words} words are read.',
         file=sys.stderr,

@@ -25,6 +25,7 @@ def load(
   shape: images.Shape,
   words: int = 24,
   skip_unreadable: bool = False,
+  sentence_model: str = '',
 ) -> ArraySource | folder.FolderSource:
   """Returns a split with 'image', 'text' and, with subfolders, 'label'.
 
@@ -34,12 +35,15 @@ def load(
     shape: (H, W, C) that the images are cropped and resized to.
     words: that are read of each caption.
     skip_unreadable: leaves out the images that cannot be decoded.
+    sentence_model: directory of a model of sentences, for 'embedding' as well;
+      see `sentences.py`.
 
   Raises:
     InputError: as `folder.load`; or captions that cannot be read, or an image
       without one.
   """
-  captions.check_words(words)
+  if words or not sentence_model:
+    captions.check_words(words)
   shape, root = images.check_shape(shape), folder.check_root(path)
   listed = read_list(root)
   files, classes = folder.find(root, split)
@@ -50,7 +54,7 @@ def load(
       listed.get(name, ()) if listed is not None else _beside(root / name)
       for name in names
     ]
-    return {'text': captions.encode(found, words, names)}
+    return captions.encode(found, words, names, sentence_model)
 
   return folder.open_files(
     root, split, files, classes, shape, skip_unreadable, texts

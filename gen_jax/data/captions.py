@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gen_jax.data import sentences as sentence_model
 from gen_jax.errors import InputError
 
 PIECES = 12  # of a word: itself and at most 11 n-grams
@@ -62,23 +63,30 @@ def tokens(caption: str, words: int) -> np.ndarray:
 
 
 def encode(
-  captions: Iterable[Sequence[str]], words: int, names: Sequence[str] = ()
-) -> np.ndarray:
-  """Returns the tokens of some captions of each image, [N, K, words, PIECES].
-
-  K is the most that an image has, or MOST; those of an image with fewer are
-  repeated.
+  captions: Iterable[Sequence[str]],
+  words: int,
+  names: Sequence[str] = (),
+  model: str = '',
+) -> dict[str, np.ndarray]:
+  """Returns what the networks see of some captions of each image.
 
   Args:
     captions: of each image.
-    words: that are read of each.
+    words: that are read of each, for 'text'; 0 for none.
     names: of the images, for messages.
+    model: directory of a model of sentences, for 'embedding'; '' for none.
+
+  Returns:
+    'text', int32 [N, K, words, PIECES], and 'embedding', float32 [N, K, D]. K
+    is the most captions that an image has, or MOST; those of an image with
+    fewer are repeated.
 
   Raises:
     InputError: an image without a caption, or only with captions without a
-      word; or `words` is less than 1.
+      word; `words` is less than 0; or the model cannot be read.
   """
-  check_words(words)
+  if words or not model:
+    check_words(words)
   readable = [[c for c in some if split(c)][:MOST] for some in captions]
   empty = [i for i, some in enumerate(readable) if not some]
   if empty:
@@ -88,8 +96,15 @@ def encode(
       f'data: {len(empty)} of {len(readable)} images have no caption with a '
       f'word in it: {", ".join(shown)}{more}.'
     )
-  most = max(map(len, readable))
-  return np.stack([repeat(some, most, words) for some in readable])
+  most, fields = max(map(len, readable)), {}
+  if words:
+    texts = [repeat(some, most, words) for some in readable]
+    fields['text'] = np.stack(texts)
+  if model:
+    whole = [some[i % len(some)] for some in readable for i in range(most)]
+    vectors = sentence_model.embed(whole, model)
+    fields['embedding'] = vectors.reshape(len(readable), most, -1)
+  return fields
 
 
 def repeat(some: Sequence[str], count: int, words: int) -> np.ndarray:
@@ -117,18 +132,20 @@ def read(sentences: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
     data: the group `data` of the config.
 
   Returns:
-    {'text': int32 [N, 1, words, PIECES]}.
+    'text', int32 [N, 1, words, PIECES], where the data has words, and
+    'embedding', float32 [N, 1, D], where it has a model of sentences.
 
   Raises:
     InputError: a sentence without a word, or data without captions that are
       read here.
   """
-  if not data.get('words'):
+  words, model = data.get('words', 0), data.get('sentence_model', '')
+  if not words and not model:
     raise InputError('--text: this model was not trained on words.')
   for sentence in sentences:
     if not split(sentence):
       raise InputError(f'--text="{sentence}": there is no word in it.')
-  return {'text': encode([[s] for s in sentences], data['words'])}
+  return encode([[s] for s in sentences], words, model=model)
 
 
 @functools.lru_cache(maxsize=2**16)

@@ -48,6 +48,7 @@ def load(
   style: str = 'noto',
   shape: images.Shape = (64, 64, 3),
   words: int = 0,
+  sentence_model: str = '',
 ) -> ArraySource:
   """Returns a split with 'image' and 'label', the index of the category.
 
@@ -57,6 +58,8 @@ def load(
     shape: (H, W, C) of the images; another than 64x64x3 resizes them.
     words: of each caption, for a field 'text' as well, int32 [2, words, P]: the
       caption and the name, see `captions.py`; 0 for none.
+    sentence_model: directory of a model, for a field 'embedding', float32
+      [2, D], of the same two; see `sentences.py`.
 
   Raises:
     InputError: an unknown split or style, or an embedded file is damaged.
@@ -78,10 +81,10 @@ def load(
   classes = tuple(sorted(set(categories)))
   label = np.array([classes.index(categories[i]) for i in rows], np.int32)
   arrays = {'image': images.fit_array(image, shape), 'label': label}
-  if words:
+  if words or sentence_model:
     columns = [content['emoji'][k] for k in ('caption', 'name')]
     texts = [[column[i] for column in columns] for i in rows]
-    arrays['text'] = captions.encode(texts, words)
+    arrays |= captions.encode(texts, words, model=sentence_model)
   return ArraySource(f'emoji {style}', split, arrays, classes)
 
 

@@ -75,7 +75,7 @@ def load(
       fields['embedding'] = vectors
     if words:
       texts = [_captions(root, name) for name in names]
-      fields['text'] = captions.encode(texts, words, names)
+      fields |= captions.encode(texts, words, names)
     return fields
 
   classes = tuple(sorted({f.label for f in files} - {''}, key=int))

@@ -40,7 +40,8 @@ def make_config(data: Mapping[str, Any], steps: int = 2000) -> ConfigDict:
   config.batch_size = 128
   config.log_every = 500
   config.checkpoint.update(every=0, keep=1)
-  config.data = dict(data)
+  # It has a reader of its own, the same beside any model of sentences.
+  config.data = {k: v for k, v in data.items() if k != 'sentence_model'}
   config.data.update(binarize='', flip=False, classes=(), labels_per_class=())
   config.objective = dict(
     name='contrastive.Contrastive',

@@ -103,7 +103,8 @@ def check_captioned(batch: Any, encoder: nn.Module) -> None:
   if encoder.field not in batch:
     fix = {
       'text': 'captions: set data.words to how many words of each are read',
-      'embedding': 'vectors of captions: take data with embeddings',
+      'embedding': 'vectors of captions: set data.sentence_model, or take '
+      'data with embeddings',
     }[encoder.field]
     raise InputError(
       f'objective.text: {type(encoder).__name__} reads '

@@ -55,7 +55,7 @@ def test_a_long_caption_is_cut_and_a_short_one_padded():
 
 
 def test_captions_of_an_image_are_repeated_to_one_number():
-  out = captions.encode([['a', 'b', ''], ['c']], words=2)
+  out = captions.encode([['a', 'b', ''], ['c']], words=2)['text']
   assert out.shape == (2, 2, 2, captions.PIECES)
   np.testing.assert_array_equal(out[1, 0], out[1, 1])
   assert (out[0, 0] != out[0, 1]).any()

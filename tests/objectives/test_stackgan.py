@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 WORDS = 'red blue green heart star cat book sun'.split()
 BATCH = {
   'image': jax.random.uniform(KEY, (8, 8, 8, 3), minval=-1),
-  'text': jnp.asarray(captions.encode([[w, f'a {w}'] for w in WORDS], 3)),
+  **captions.encode([[w, f'a {w}'] for w in WORDS], 3),
 }
 READER = text.Encoder(features=8, buckets=50, width=6, hidden=7)
 GEN1 = stackgan.Generator(shape=(4, 4, 3), channels=(4, 4), condition=3)

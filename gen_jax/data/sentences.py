@@ -1,0 +1,212 @@
+"""Vectors of sentences, by a model of a directory on this machine.
+
+The directory is as Hugging Face and sentence-transformers write one of BERT's
+kind, such as all-MiniLM-L6-v2:
+
+  config.json, model.safetensors        the encoder
+  tokenizer.json or vocab.txt           its pieces of words
+  tokenizer_config.json, modules.json, sentence_bert_config.json,
+  1_Pooling/config.json                 where they are
+
+The pieces are by the library `tokenizers`, of the extra `text`.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.data import bert, safetensors
+from gen_jax.errors import InputError, nearest
+
+_FIELD = 'data.sentence_model'
+_BATCH = 64  # sentences in one dispatch
+
+
+def embed(sentences: Sequence[str], path: str | pathlib.Path) -> np.ndarray:
+  """Returns vectors of sentences, float32 [N, D], of mean square 1.
+
+  A sentence longer than the model reads is cut.
+
+  Args:
+    sentences: in any script that the model knows.
+    path: of the model's directory.
+
+  Raises:
+    InputError: no such directory, or a model of another kind.
+  """
+  model = _open(str(pathlib.Path(path).expanduser()))
+  texts = list(dict.fromkeys(sentences))
+  rows = model.tokens(texts)
+  order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+  vectors: list[Any] = [None] * len(rows)
+  for start in range(0, len(order), _BATCH):
+    part = order[start : start + _BATCH]
+    made = model.vectors([rows[i] for i in part])
+    for i, vector in zip(part, made, strict=True):
+      vectors[i] = vector
+  by_text = dict(zip(texts, vectors, strict=True))
+  return np.stack([by_text[sentence] for sentence in sentences])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Model:
+  """A directory that was read.
+
+  Attributes:
+    weights: of the encoder.
+    encode: `(weights, tokens, lengths) -> [B, L, D]`.
+    pool: 'mean' or 'cls', the first token.
+    tokenizer: of the library.
+    longest: tokens that are read of a sentence.
+  """
+
+  weights: dict[str, jax.Array]
+  encode: Any
+  pool: str
+  tokenizer: Any
+  longest: int
+
+  def tokens(self, sentences: Sequence[str]) -> list[list[int]]:
+    # The library takes no half of a surrogate pair.
+    clean = [s.encode('utf-8', 'replace').decode() for s in sentences]
+    return [e.ids for e in self.tokenizer.encode_batch(clean)]
+
+  def vectors(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    # One compiled program for each of a few sizes.
+    length = min(_size(max(map(len, rows))), self.longest)
+    tokens = np.zeros((_size(len(rows)), length), np.int32)
+    for into, row in zip(tokens, rows, strict=False):
+      into[: len(row)] = row
+    lengths = np.ones(len(tokens), np.int32)
+    lengths[: len(rows)] = [len(row) for row in rows]
+    return np.asarray(self._vectors(self.weights, tokens, lengths))[: len(rows)]
+
+  @functools.cached_property
+  def _vectors(self):
+    @jax.jit
+    def run(weights, tokens, lengths):
+      x = self.encode(weights, tokens, lengths)
+      x = bert.mean(x, lengths) if self.pool == 'mean' else x[:, 0]
+      square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+      return x * jax.lax.rsqrt(square + 1e-12)
+
+    return run
+
+
+def _size(count: int) -> int:
+  """The least of 8, 16, 32, ... that is enough."""
+  return 8 if count <= 8 else 2 ** (count - 1).bit_length()
+
+
+@functools.lru_cache(maxsize=2)
+def _open(path: str) -> _Model:
+  root = pathlib.Path(path)
+  if not root.is_dir():
+    raise InputError(f'{_FIELD}: there is no directory "{path}".')
+  config = _json(root / 'config.json', needed=True)
+  kind, act = config.get('model_type'), config.get('hidden_act', 'gelu')
+  if kind != 'bert' or config.get('position_embedding_type') not in (
+    None,
+    'absolute',
+  ):
+    raise InputError(
+      f"{_FIELD}: {root} is a model of the type {kind!r}; only those of 'bert' "
+      'with absolute positions are read.'
+    )
+  if act not in bert.ACTIVATIONS:
+    raise InputError(
+      f'{_FIELD}: the activation {act!r} is unknown.'
+      + nearest(act, bert.ACTIVATIONS)
+    )
+  tokenizer = _tokenizer(root)  # first, for what is missing most often
+  arrays = safetensors.read(root / 'model.safetensors', _FIELD)
+  try:
+    weights = bert.check(arrays, config, _FIELD)
+    encode = functools.partial(
+      bert.encode,
+      layers=config['num_hidden_layers'],
+      heads=config['num_attention_heads'],
+      activation=act,
+      epsilon=config.get('layer_norm_eps', 1e-12),
+    )
+  except (KeyError, TypeError) as error:
+    raise InputError(
+      f'{_FIELD}: {root}/config.json is not complete: {error}'
+    ) from error
+  if tokenizer.get_vocab_size() > config['vocab_size']:
+    raise InputError(
+      f'{_FIELD}: the tokenizer of {root} knows {tokenizer.get_vocab_size()} '
+      f'pieces, and the model {config["vocab_size"]}.'
+    )
+  longest = min(
+    _json(root / 'sentence_bert_config.json').get('max_seq_length') or 512,
+    config['max_position_embeddings'],
+  )
+  tokenizer.no_padding()
+  tokenizer.enable_truncation(longest)
+  weights = {k: jnp.asarray(x) for k, x in weights.items()}
+  return _Model(weights, encode, _pool(root), tokenizer, longest)
+
+
+def _json(file: pathlib.Path, needed: bool = False) -> Any:
+  if not needed and not file.is_file():
+    return {}
+  try:
+    return json.loads(file.read_text('utf-8'))
+  except (OSError, ValueError) as error:
+    raise InputError(f'{_FIELD}: {file} cannot be read: {error}') from error
+
+
+def _pool(root: pathlib.Path) -> str:
+  """How the vectors of tokens become one."""
+  modules = _json(root / 'modules.json') or []
+  kinds = [str(module.get('type', '')).split('.')[-1] for module in modules]
+  others = [
+    k for k in kinds if k not in ('Transformer', 'Pooling', 'Normalize')
+  ]
+  pooling = _json(root / '1_Pooling' / 'config.json')
+  modes = {
+    k.removeprefix('pooling_mode_')
+    for k, v in pooling.items()
+    if k.startswith('pooling_mode_') and v
+  } or {'mean_tokens'}
+  known = {'mean_tokens': 'mean', 'cls_token': 'cls'}
+  if others or len(modes) > 1 or not modes <= set(known):
+    raise InputError(
+      f'{_FIELD}: {root} pools by {", ".join(sorted(modes) + others)}; only '
+      'the mean of the tokens or the first of them is known.'
+    )
+  return known[modes.pop()]
+
+
+def _tokenizer(root: pathlib.Path) -> Any:
+  try:
+    import tokenizers
+  except ImportError as error:
+    raise InputError(
+      f'{_FIELD}: needs the library tokenizers: pip install "gen_jax[text]".'
+    ) from error
+  whole, words = root / 'tokenizer.json', root / 'vocab.txt'
+  if not whole.is_file() and not words.is_file():
+    raise InputError(
+      f'{_FIELD}: {root} has neither a tokenizer.json nor a vocab.txt.'
+    )
+  try:
+    if whole.is_file():
+      return tokenizers.Tokenizer.from_file(str(whole))
+    lower = _json(root / 'tokenizer_config.json').get('do_lower_case', True)
+    return tokenizers.BertWordPieceTokenizer(str(words), lowercase=lower)
+  except InputError:
+    raise
+  # The library raises plain exceptions.
+  except Exception as error:
+    raise InputError(
+      f'{_FIELD}: the tokenizer of {root} cannot be read: {error}'
+    ) from error
