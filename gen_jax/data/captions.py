@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import sentences as sentence_model
 from gen_jax.errors import InputError
 
 PIECES = 12  # of a word: itself and at most 11 n-grams
@@ -101,8 +100,10 @@ def encode(
     texts = [repeat(some, most, words) for some in readable]
     fields['text'] = np.stack(texts)
   if model:
+    from gen_jax.data import sentences  # imports JAX, which data do not need
+
     whole = [some[i % len(some)] for some in readable for i in range(most)]
-    vectors = sentence_model.embed(whole, model)
+    vectors = sentences.embed(whole, model)
     fields['embedding'] = vectors.reshape(len(readable), most, -1)
   return fields
 
