@@ -194,7 +194,7 @@ class _Stage:
     batch = self.experiment.preprocess(batch, stream(self.config.seed, 'eval'))
     pixels = self.experiment.objective.pixels
     for name, x in batch.items():
-      if x.ndim == 4:
+      if x.ndim == 4 and x.dtype.kind == 'f':  # images, and not words
         label = 'reals' if name == 'image' else f'reals_{name}'
         self.writer.image(None, label, plot.draw(x, pixels))
 
