@@ -75,6 +75,11 @@ def tiny(config: ConfigDict) -> None:
   config.data.train, config.data.test = 'train[:64]', 'test[:40]'
 
 
+def half_life(images: float, batch_size: int) -> float:
+  """Returns the decay per step by which an average halves in so many images."""
+  return 0.5 ** (batch_size / images)
+
+
 def load(name: str) -> ConfigDict:
   """Reads `path.py[:variant]` and returns its config.
 

@@ -1,0 +1,194 @@
+"""StyleGAN, growing from 8x8 to 32x32 pixels; in small, on the emoji.
+
+  python -m gen_jax.main --config=configs/stylegan.py
+
+A resolution has two stages: in one it fades in, in the other it is all there;
+optimizers start anew with each, as in the authors' program. Variants:
+`emoji64`; `folder`, your own pictures, to 64x64; `folder256` and `folder1024`,
+with the networks of the paper; `bfloat16`, `folder256` in that precision;
+`wgan_gp`; `classes`, an emoji of a category that is asked for; `test`.
+"""
+
+from gen_jax.config import choose, default, half_life, tiny
+
+
+def get_config(arg=None):
+  """Returns the small StyleGAN, or the variant that `arg` names."""
+  config = default()
+  config.data.name = 'emoji'
+  config.data.shape = (32, 32, 3)
+  networks = dict(base=1024, most=64, classes=0, dtype=None)
+  config.objective = dict(
+    name='stylegan.StyleGAN',
+    gen=dict(
+      name='stylegan.Generator',
+      shape=(32, 32, 3),
+      width=128,
+      depth=8,
+      rate=0.01,
+      **networks,
+    ),
+    disc=dict(name='stylegan.Discriminator', group=4, **networks),
+    latent=128,
+    fade=0,
+    mixing=0.9,
+    decay=0.995,
+    psi=1.0,
+    cutoff=0,
+    loss='non_saturating',
+    penalty='r1',
+    penalty_weight=10.0,
+    penalty_every=16,
+  )
+  for player in ('gen', 'disc'):
+    config.optim[player] = dict(
+      name='adam',
+      learning_rate=2e-3,
+      b1=0.0,
+      b2=0.99,
+      eps=1e-8,
+      schedule='constant',
+    )
+  config.ema.gen = 0.0  # by the stages
+  config.log_every = 100
+  config.evals = dict(
+    samples=dict(name='figures.Samples', every=500, at_start=True),
+  )
+
+  def grow(*rows, average=10_000, players=('gen', 'disc')):
+    """Sets the stages.
+
+    Args:
+      *rows: resolution, batch size, learning rate, and thousands of images
+        while it fades in and after that.
+      average: half-life of the generator's average, in images.
+      players: whose learning rate it is.
+    """
+    channels = config.data.shape[2]
+    stages = []
+    for index, (size, batch, rate, *thousands) in enumerate(rows):
+      for fades, images in zip((True, False), thousands, strict=True):
+        if fades and not index:  # the first is there from the start
+          continue
+        steps = images * 1000 // batch
+        stages.append(
+          {
+            'steps': steps,
+            'batch_size': batch,
+            'objective.gen.shape': (size, size, channels),
+            'objective.fade': steps if fades else 0,
+            'ema.gen': half_life(average, batch),
+            **{f'optim.{name}.learning_rate': rate for name in players},
+          }
+        )
+    config.stages = tuple(stages)
+
+  grow(
+    (8, 32, 2e-3, 0, 60),
+    (16, 32, 2e-3, 30, 50),
+    (32, 32, 2e-3, 30, 70),
+  )
+
+  def pictures(size, name='emoji'):
+    config.data.shape = (size, size, 3)
+    config.objective.gen.shape = (size, size, 3)
+    if name == 'folder':  # --config.data.path=DIR
+      config.data.name = name
+      config.data.update(path='', skip_unreadable=False)
+      config.data.flip = True
+
+  def emoji64():
+    pictures(64)
+    grow(
+      (8, 32, 2e-3, 0, 60),
+      (16, 32, 2e-3, 30, 50),
+      (32, 32, 2e-3, 30, 70),
+      (64, 16, 2e-3, 40, 100),
+    )
+
+  def folder():
+    pictures(64, 'folder')
+    grow(
+      (8, 32, 2e-3, 0, 60),
+      (16, 32, 2e-3, 30, 50),
+      (32, 32, 2e-3, 50, 100),
+      (64, 16, 2e-3, 50, 150),
+    )
+
+  def paper(size):
+    """The networks and the schedule of appendix C, 600,000 images a phase."""
+    pictures(size, 'folder')
+    config.objective.latent = 512
+    config.objective.gen.width = 512
+    for player in ('gen', 'disc'):
+      config.objective[player].update(base=8192, most=512)
+    batches = {8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
+    rates = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
+    sizes = [2**n for n in range(3, size.bit_length())]
+    rows = [[s, batches.get(s, 4), rates.get(s, 1e-3), 600, 600] for s in sizes]
+    rows[-1][-1] = 25_000 - 1200 * (len(rows) - 1)
+    grow(*rows)
+    for name in ('samples',):
+      config.evals[name].update(every=10_000, num=16)
+
+  def folder256():
+    paper(256)
+
+  def folder1024():
+    paper(1024)
+
+  def bfloat16():
+    paper(256)
+    for player in ('gen', 'disc'):
+      config.objective[player].dtype = 'bfloat16'
+
+  def wgan_gp():
+    objective = config.objective
+    config.optim.critic = config.optim.disc
+    objective.critic = objective.disc
+    for field in ('disc', 'loss', 'penalty', 'penalty_weight', 'penalty_every'):
+      del objective[field]
+    del config.optim['disc']
+    objective.update(
+      name='stylegan.StyleWGAN',
+      weight=10.0,
+      one_sided=False,
+      drift=1e-3,
+      n_critic=1,
+    )
+    grow(
+      (8, 32, 1e-3, 0, 60),
+      (16, 32, 1e-3, 30, 50),
+      (32, 32, 1e-3, 30, 70),
+      players=('gen', 'critic'),
+    )
+
+  def classes():
+    for player in ('gen', 'disc'):
+      config.objective[player].classes = 9
+
+  def test():
+    tiny(config)
+    config.data.shape = (16, 16, 3)
+    for player in ('gen', 'disc'):
+      config.objective[player].update(base=32, most=4)
+    config.objective.update(latent=4, penalty_every=2)
+    config.objective.gen.update(width=4, depth=2)
+    config.evals.samples.update(every=2, num=4)
+    grow((8, 8, 1e-3, 0, 1), (16, 8, 1e-3, 1, 1))
+    for stage in config.stages:
+      stage['steps'] = 3
+      stage['objective.fade'] = min(stage['objective.fade'], 3)
+
+  variants = (
+    emoji64,
+    folder,
+    folder256,
+    folder1024,
+    bfloat16,
+    wgan_gp,
+    classes,
+    test,
+  )
+  choose(arg, {f.__name__: f for f in variants})
+  return config

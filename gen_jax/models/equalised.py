@@ -1,0 +1,148 @@
+"""Layers whose learning rate is equalised, and filters of progressive growth.
+
+A weight is drawn from N(0, 1) and scaled where it is used, by He's gain /
+sqrt(fan-in), so that an optimizer which normalises gradients moves the weights
+of all layers at one speed (Karras et al. 2017, section 4.1).
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.models import conv
+
+GAIN = math.sqrt(2)  # He's, for rectifiers
+
+
+class Dense(nn.Module):
+  """x W + b, [B, C] -> [B, features].
+
+  Attributes:
+    features: outputs.
+    gain: the outputs' deviation for inputs of deviation 1.
+    rate: multiplies the learning rate of the weights and biases: they are
+      stored as much larger than they are used.
+  """
+
+  features: int
+  gain: float = GAIN
+  rate: float = 1.0
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    shape = x.shape[-1], self.features
+    init = nn.initializers.normal(1 / self.rate)
+    w = self.param('kernel', init, shape) * (
+      self.gain * self.rate / math.sqrt(shape[0])
+    )
+    b = self.param('bias', nn.initializers.zeros, shape[1:]) * self.rate
+    x, w, b = nn.dtypes.promote_dtype(x, w, b, dtype=self.dtype)
+    return x @ w + b
+
+
+class Conv(nn.Module):
+  """Convolution, [B, H, W, C] -> [B, H', W', features].
+
+  Attributes:
+    features: of each pixel of the output.
+    kernel: size of the kernel, odd.
+    scale: 1; 2 doubles each side first, pixels repeated; .5 halves it
+      afterwards, by means of 2 x 2. Both are one convolution of stride 2 with
+      a kernel one larger, of the sum of the four shifts, which takes 4 / 9 of
+      the products and gives the same numbers.
+    gain: the outputs' deviation for inputs of deviation 1.
+    use_bias: whether a bias is added.
+  """
+
+  features: int
+  kernel: int = 3
+  scale: float = 1
+  gain: float = GAIN
+  use_bias: bool = True
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    size = self.kernel
+    shape = (size, size, x.shape[-1], self.features)
+    w = self.param('kernel', nn.initializers.normal(1.0), shape)
+    w = w * (self.gain / math.sqrt(size * size * shape[2]))
+    b = None
+    if self.use_bias:
+      b = self.param('bias', nn.initializers.zeros, shape[3:])
+    x, w, b = nn.dtypes.promote_dtype(x, w, b, dtype=self.dtype)
+    if self.scale == 1:
+      x = conv.conv(x, w)
+    elif self.scale == 2:
+      pad = size - size // 2
+      x = conv.conv_transpose(x, _smeared(w), strides=2, padding=pad)
+    else:
+      pad = size // 2
+      x = conv.conv(x, _smeared(w) / 4, strides=2, padding=pad)
+    return x if b is None else x + b
+
+
+def _smeared(w):
+  """The sum of the four shifts by a pixel, [k, k, ...] -> [k + 1, k + 1, ...].
+
+  That is the kernel after, or before, a box of 2 x 2.
+  """
+  for axis in (0, 1):
+    before, after = ([(0, 0)] * w.ndim for _ in range(2))
+    before[axis], after[axis] = (1, 0), (0, 1)
+    w = jnp.pad(w, before) + jnp.pad(w, after)
+  return w
+
+
+def pixel_norm(x: jax.Array) -> jax.Array:
+  """x / sqrt(mean_c x_c^2 + 1e-8), along the last axis.
+
+  Karras et al. 2017, section 4.2.
+  """
+  return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
+
+
+def instance_norm(x: jax.Array) -> jax.Array:
+  """Mean 0 and variance 1 of each channel of each image, [B, H, W, C]."""
+  wide = x.astype(jnp.float32)
+  wide -= jnp.mean(wide, axis=(1, 2), keepdims=True)
+  variance = jnp.mean(jnp.square(wide), axis=(1, 2), keepdims=True)
+  return (wide * jax.lax.rsqrt(variance + 1e-8)).astype(x.dtype)
+
+
+def blur(x: jax.Array) -> jax.Array:
+  """[1, 2, 1] / 4 along both axes, 0 beyond the borders, [B, H, W, C].
+
+  As sums of shifted images: a convolution of each channel on its own would be
+  slow on the CPU, and its second derivative more so.
+  """
+  for axis in (1, 2):
+    pads = [(0, 0)] * 4
+    pads[axis] = (1, 1)
+    size, wide = x.shape[axis], jnp.pad(x, pads)
+    before = jax.lax.slice_in_dim(wide, 0, size, axis=axis)
+    after = jax.lax.slice_in_dim(wide, 2, size + 2, axis=axis)
+    x = (before + after) * 0.25 + x * 0.5
+  return x
+
+
+def enlarge(x: jax.Array, factor: int = 2) -> jax.Array:
+  """Repeats each pixel along both axes, [B, H, W, C] -> [B, f H, f W, C]."""
+  b, h, w, c = x.shape
+  x = jnp.broadcast_to(
+    x[:, :, None, :, None], (b, h, factor, w, factor, c)
+  )  # [B, H, f, W, f, C]
+  return x.reshape(b, h * factor, w * factor, c)
+
+
+def shrink(x: jax.Array, factor: int = 2) -> jax.Array:
+  """Means of boxes of f x f pixels, [B, f H, f W, C] -> [B, H, W, C]."""
+  if factor == 1:
+    return x
+  b, h, w, c = x.shape
+  x = x.reshape(b, h // factor, factor, w // factor, factor, c)
+  return jnp.mean(x, axis=(2, 4))

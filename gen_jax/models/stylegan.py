@@ -1,0 +1,327 @@
+"""The style-based generator and its discriminator (Karras et al. 2018).
+
+Both are named by resolution, layer for layer, so that a network for twice the
+resolution takes over all that a smaller one has learned. With the channels of
+the paper the generator has 26,219,627 parameters at 1024 pixels, as the
+authors' has; noise is drawn, and is none of them.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import InputError
+from gen_jax.models.equalised import (
+  Conv,
+  Dense,
+  blur,
+  enlarge,
+  instance_norm,
+  pixel_norm,
+  shrink,
+)
+
+_SLOPE = 0.2
+_GROUP = 4  # images whose deviation the discriminator sees
+
+
+def resolutions(size: int) -> list[int]:
+  """4, 8, ..., size.
+
+  Raises:
+    InputError: `size` is no power of two from 8 to 1024.
+  """
+  if size not in (8, 16, 32, 64, 128, 256, 512, 1024):
+    raise InputError(
+      f'stylegan: images of {size} pixels: expected a power of two from 8 to '
+      '1024.'
+    )
+  return [2**n for n in range(2, size.bit_length())]
+
+
+def channels(resolution: int, base: int, most: int) -> int:
+  """Of the maps of a resolution: 2 base / resolution, at most `most`."""
+  return max(min(2 * base // resolution, most), 1)
+
+
+def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+  return start + (end - start) * t
+
+
+class Mapping(nn.Module):
+  """Codes [B, Z] to styles [B, width]: 8 dense layers after a pixel norm.
+
+  Attributes:
+    width: of every layer, and of the style.
+    layers: how many.
+    rate: of the learning rate.
+    classes: K, of labels [B, K], one-hot, each with a learned vector of Z
+      beside the code; 0 for none.
+  """
+
+  width: int = 512
+  layers: int = 8
+  rate: float = 0.01
+  classes: int = 0
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self, codes: jax.Array, labels: jax.Array | None = None
+  ) -> jax.Array:
+    x = codes
+    if self.classes:
+      shape = self.classes, codes.shape[-1]
+      table = self.param('label', nn.initializers.normal(1.0), shape)
+      x = jnp.concatenate([x, labels @ table], axis=-1)
+    x = pixel_norm(x)
+    for index in range(self.layers):
+      layer = Dense(
+        self.width, rate=self.rate, dtype=self.dtype, name=f'dense_{index}'
+      )
+      x = nn.leaky_relu(layer(x), _SLOPE)
+    return x.astype(jnp.float32)
+
+
+class Layer(nn.Module):
+  """Noise, bias, leaky rectifier, instance norm, style: figure 1 (b).
+
+  Noise is one map for all channels, with a weight for each, 0 at first. The
+  style is y_s x + y_b (eq. 1) with (y_s - 1, y_b) a dense layer of w.
+
+  Attributes:
+    shared: one draw of noise for all images of the batch.
+  """
+
+  shared: bool = False
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, w: jax.Array) -> jax.Array:
+    batch, height, width, depth = x.shape
+    shape = (1 if self.shared else batch, height, width, 1)
+    noise = jax.random.normal(self.make_rng('noise'), shape)
+    weight = self.param('noise', nn.initializers.zeros, (depth,))
+    bias = self.param('bias', nn.initializers.zeros, (depth,))
+    x = x + (noise * weight + bias).astype(x.dtype)
+    x = instance_norm(nn.leaky_relu(x, _SLOPE))
+    style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
+    scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
+    return x * (scale + 1) + shift
+
+
+class Synthesis(nn.Module):
+  """Styles [B, layers, W] to images [B, H, H, C]; see `Generator`."""
+
+  shape: tuple[int, int, int]
+  base: int = 8192
+  most: int = 512
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self,
+    styles: jax.Array,
+    alpha: jax.Array | float = 1.0,
+    shared: bool = False,
+  ) -> jax.Array:
+    dtype, count = self.dtype, iter(range(styles.shape[1]))
+
+    def finish(x, name):
+      layer = Layer(shared, dtype, name=name)
+      return layer(x, styles[:, next(count)])
+
+    def maps(resolution):
+      return channels(resolution, self.base, self.most)
+
+    x, images = None, []
+    for size in resolutions(self.shape[0]):
+      width, name = maps(size), f'{size}x{size}'
+      common = dict(use_bias=False, dtype=dtype)
+      if size == 4:
+        constant = self.param(
+          f'{name}_constant', nn.initializers.ones, (4, 4, width)
+        )
+        x = jnp.broadcast_to(constant, (len(styles), 4, 4, width))
+        x = x.astype(dtype or jnp.float32)
+      else:
+        x = Conv(width, scale=2, name=f'{name}_up', **common)(x)
+        x = blur(x)
+      x = finish(x, f'{name}_0')
+      x = Conv(width, name=f'{name}_conv', **common)(x)
+      x = finish(x, f'{name}_1')
+      # Of all heads, so that each is there; the compiler leaves those of low
+      # resolutions out.
+      head = Conv(
+        self.shape[2], kernel=1, gain=1.0, dtype=dtype, name=f'{name}_to_image'
+      )
+      images.append(head(x).astype(jnp.float32))
+    if isinstance(alpha, float) and alpha == 1:
+      return images[-1]
+    return lerp(enlarge(images[-2]), images[-1], alpha)
+
+
+class Generator(nn.Module):
+  """The mapping and the synthesis network.
+
+  Codes [B, Z] become styles w, and those images by way of a learned constant of
+  4x4 and two layers for each resolution: doubled, convolved and blurred, then
+  `Layer`; convolved, then `Layer`.
+
+  While a resolution is new, the image is a mixture of the head of the
+  resolution before, its pixels repeated, and, with the share `alpha`, its own.
+
+  Attributes:
+    shape: of an image, (H, H, C), H a power of two from 8 to 1024.
+    width: of w, and of the mapping.
+    depth: layers of the mapping.
+    rate: of its learning rate.
+    classes: of labels, 0 for none.
+    base: sets how fast the channels fall: 2 base / resolution.
+    most: channels of a map.
+    dtype: of the computation; parameters and images are float32.
+  """
+
+  shape: tuple[int, int, int]
+  width: int = 512
+  depth: int = 8
+  rate: float = 0.01
+  classes: int = 0
+  base: int = 8192
+  most: int = 512
+  dtype: Any = None
+
+  def setup(self):
+    height, width, _ = self.shape
+    if height != width:
+      raise InputError(f'objective.gen.shape={self.shape}: expected a square.')
+    self.mapping = Mapping(
+      self.width, self.depth, self.rate, self.classes, self.dtype
+    )
+    self.synthesis = Synthesis(self.shape, self.base, self.most, self.dtype)
+
+  @property
+  def layers(self) -> int:
+    """How many styles an image has."""
+    return 2 * len(resolutions(self.shape[0]))
+
+  def map(self, codes: jax.Array, labels: jax.Array | None = None) -> jax.Array:
+    """w of codes, [B, width]; `labels` are [B, K], one-hot or shares."""
+    return self.mapping(codes, labels)
+
+  def synthesise(
+    self,
+    styles: jax.Array,
+    alpha: jax.Array | float = 1.0,
+    shared: bool = False,
+  ) -> jax.Array:
+    """Images of styles, [B, W] or one for each layer, [B, layers, W].
+
+    The noise is of the stream 'noise', one draw for all images if `shared`.
+    """
+    if styles.ndim == 2:
+      styles = self.spread(styles)
+    return self.synthesis(styles, alpha, shared)
+
+  def spread(self, w: jax.Array) -> jax.Array:
+    """One style for all layers, [B, W] -> [B, layers, W]."""
+    return jnp.repeat(w[:, None], self.layers, axis=1)
+
+  def __call__(
+    self,
+    codes: jax.Array,
+    labels: jax.Array | None = None,
+    alpha: jax.Array | float = 1.0,
+  ) -> jax.Array:
+    return self.synthesise(self.map(codes, labels), alpha)
+
+
+class Discriminator(nn.Module):
+  """Images [B, H, H, C] to logits [B].
+
+  For each resolution: convolved; blurred, convolved and halved. At 4x4 the
+  deviation over groups of images is seen as a further map; then a convolution
+  and two dense layers. While a resolution is new, what comes from its layers
+  is mixed, by `alpha`, with what the head of the one before sees of the image
+  at half its size.
+
+  Attributes:
+    base, most, dtype: as in `Generator`.
+    classes: of labels [B, K]: the last layer has an output for each, and that
+      of the label is the logit; 0 for none.
+    group: images of a group.
+  """
+
+  base: int = 8192
+  most: int = 512
+  classes: int = 0
+  group: int = _GROUP
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    alpha: jax.Array | float = 1.0,
+  ) -> jax.Array:
+    largest, dtype = images.shape[1], self.dtype
+
+    def maps(resolution):
+      return channels(resolution, self.base, self.most)
+
+    def rectify(layer, x):
+      return nn.leaky_relu(layer(x), _SLOPE)
+
+    def head(size):
+      # Of all resolutions, as the generator's.
+      layer = Conv(
+        maps(size), kernel=1, dtype=dtype, name=f'{size}x{size}_from_image'
+      )
+      return rectify(layer, shrink(images, largest // size))
+
+    sizes = resolutions(largest)
+    heads = {size: head(size) for size in sizes}
+    x = heads[largest]
+    for size in reversed(sizes[1:]):
+      name = f'{size}x{size}'
+      x = rectify(Conv(maps(size), dtype=dtype, name=f'{name}_conv'), x)
+      down = Conv(maps(size // 2), scale=0.5, dtype=dtype, name=f'{name}_down')
+      x = rectify(down, blur(x))
+      fading = not (isinstance(alpha, float) and alpha == 1)
+      if size == largest and fading:
+        x = lerp(heads[size // 2], x, jnp.asarray(alpha, x.dtype))
+    x = deviation(x, self.group)
+    x = rectify(Conv(maps(4), dtype=dtype, name='4x4_conv'), x)
+    x = x.reshape(len(x), -1)
+    x = rectify(Dense(maps(2), dtype=dtype, name='dense'), x)
+    last = Dense(max(self.classes, 1), gain=1.0, dtype=dtype, name='logits')
+    x = last(x).astype(jnp.float32)
+    return jnp.sum(x * labels, axis=-1) if self.classes else x[:, 0]
+
+
+def deviation(x: jax.Array, group: int = _GROUP) -> jax.Array:
+  """Appends a map of the deviation over groups, [B, H, W, C + 1].
+
+  Karras et al. 2017, section 3: of each group the standard deviation of every
+  feature and place, and its mean over them. Groups are of images B / group
+  apart; a smaller batch is one group.
+
+  Raises:
+    InputError: `group` does not divide a larger batch.
+  """
+  batch, height, width, depth = x.shape
+  group = min(group, batch)
+  if batch % group:
+    raise InputError(
+      f'stylegan.Discriminator: a batch of {batch} is no multiple of its '
+      f'groups of {group}: take another `batch_size` or `group`.'
+    )
+  y = x.astype(jnp.float32).reshape(group, -1, height, width, depth)
+  y = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)  # [B / group, H, W, C]
+  y = jnp.mean(y, axis=(1, 2, 3))
+  y = jnp.tile(y, group)[:, None, None, None]
+  y = jnp.broadcast_to(y, (batch, height, width, 1)).astype(x.dtype)
+  return jnp.concatenate([x, y], axis=-1)
