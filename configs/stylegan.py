@@ -71,6 +71,8 @@ def get_config(arg=None):
         if fades and not index:  # the first is there from the start
           continue
         steps = images * 1000 // batch
+        if not steps:
+          continue
         stages.append(
           {
             'steps': steps,
@@ -128,8 +130,7 @@ def get_config(arg=None):
     rows = [[s, batches.get(s, 4), rates.get(s, 1e-3), 600, 600] for s in sizes]
     rows[-1][-1] = 25_000 - 1200 * (len(rows) - 1)
     grow(*rows)
-    for name in ('samples',):
-      config.evals[name].update(every=10_000, num=16)
+    config.evals.samples.update(every=10_000, num=16)
 
   def folder256():
     paper(256)
@@ -175,10 +176,10 @@ def get_config(arg=None):
     config.objective.update(latent=4, penalty_every=2)
     config.objective.gen.update(width=4, depth=2)
     config.evals.samples.update(every=2, num=4)
-    grow((8, 8, 1e-3, 0, 1), (16, 8, 1e-3, 1, 1))
+    grow((8, 8, 1e-3, 0, 1), (16, 8, 1e-3, 1, 0))
     for stage in config.stages:
-      stage['steps'] = 3
-      stage['objective.fade'] = min(stage['objective.fade'], 3)
+      stage['steps'] = 4
+    stage['objective.fade'] = 4
 
   variants = (
     emoji64,

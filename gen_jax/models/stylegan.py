@@ -6,6 +6,8 @@ the paper the generator has 26,219,627 parameters at 1024 pixels, as the
 authors' has; noise is drawn, and is none of them.
 """
 
+import itertools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -88,21 +90,16 @@ class Mapping(nn.Module):
 class Layer(nn.Module):
   """Noise, bias, leaky rectifier, instance norm, style: figure 1 (b).
 
-  Noise is one map for all channels, with a weight for each, 0 at first. The
-  style is y_s x + y_b (eq. 1) with (y_s - 1, y_b) a dense layer of w.
-
-  Attributes:
-    shared: one draw of noise for all images of the batch.
+  The noise [B, H, W, 1] is one map for all channels, with a weight for each, 0
+  at first. The style is y_s x + y_b (eq. 1) with (y_s - 1, y_b) a dense layer
+  of w [B, W].
   """
 
-  shared: bool = False
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: jax.Array, w: jax.Array) -> jax.Array:
-    batch, height, width, depth = x.shape
-    shape = (1 if self.shared else batch, height, width, 1)
-    noise = jax.random.normal(self.make_rng('noise'), shape)
+  def __call__(self, x: jax.Array, noise: jax.Array, w: jax.Array) -> jax.Array:
+    depth = x.shape[-1]
     weight = self.param('noise', nn.initializers.zeros, (depth,))
     bias = self.param('bias', nn.initializers.zeros, (depth,))
     x = x + (noise * weight + bias).astype(x.dtype)
@@ -127,17 +124,18 @@ class Synthesis(nn.Module):
     alpha: jax.Array | float = 1.0,
     shared: bool = False,
   ) -> jax.Array:
-    dtype, count = self.dtype, iter(range(styles.shape[1]))
+    dtype, sizes = self.dtype, resolutions(self.shape[0])
+    noise = iter(self._noise(1 if shared else len(styles), sizes))
+    layers = iter(jnp.swapaxes(styles, 0, 1))
 
     def finish(x, name):
-      layer = Layer(shared, dtype, name=name)
-      return layer(x, styles[:, next(count)])
+      return Layer(dtype, name=name)(x, next(noise), next(layers))
 
     def maps(resolution):
       return channels(resolution, self.base, self.most)
 
     x, images = None, []
-    for size in resolutions(self.shape[0]):
+    for size in sizes:
       width, name = maps(size), f'{size}x{size}'
       common = dict(use_bias=False, dtype=dtype)
       if size == 4:
@@ -161,6 +159,15 @@ class Synthesis(nn.Module):
     if isinstance(alpha, float) and alpha == 1:
       return images[-1]
     return lerp(enlarge(images[-2]), images[-1], alpha)
+
+  def _noise(self, count, sizes):
+    """N(0, 1) for two layers of each size, [count, H, H, 1] each."""
+    shapes = [(count, size, size, 1) for size in sizes for _ in range(2)]
+    ends = list(itertools.accumulate(math.prod(s[1:]) for s in shapes))
+    # One draw for all, since each takes its time to compile.
+    flat = jax.random.normal(self.make_rng('noise'), (count, ends[-1]))
+    parts = jnp.split(flat, ends[:-1], axis=1)
+    return [x.reshape(s) for x, s in zip(parts, shapes, strict=True)]
 
 
 class Generator(nn.Module):
