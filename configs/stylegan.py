@@ -51,9 +51,20 @@ def get_config(arg=None):
     )
   config.ema.gen = 0.0  # by the stages
   config.log_every = 100
-  config.evals = dict(
-    samples=dict(name='figures.Samples', every=500, at_start=True),
-  )
+  samples = dict(name='figures.Samples', every=500, at_start=True)
+  config.evals = dict(samples=samples)
+
+  def closing(**fidelity):
+    """What is looked at when all is grown, beside the samples."""
+    return dict(
+      samples=config.evals.samples.to_dict(),
+      fidelity=dict(name='fidelity.Fidelity', **fidelity),
+      path_length=dict(name='paths.PathLength', num=2000),
+      truncation=dict(name='style_figures.Truncation'),
+      mixing=dict(name='style_figures.Mixing'),
+      noise=dict(name='style_figures.Noise'),
+      walk=dict(name='style_figures.Walk'),
+    )
 
   def grow(*rows, average=10_000, players=('gen', 'disc')):
     """Sets the stages.
@@ -83,6 +94,7 @@ def get_config(arg=None):
             **{f'optim.{name}.learning_rate': rate for name in players},
           }
         )
+    stages[-1]['evals'] = closing(features='random', num=2000)
     config.stages = tuple(stages)
 
   grow(
@@ -129,8 +141,8 @@ def get_config(arg=None):
     sizes = [2**n for n in range(3, size.bit_length())]
     rows = [[s, batches.get(s, 4), rates.get(s, 1e-3), 600, 600] for s in sizes]
     rows[-1][-1] = 25_000 - 1200 * (len(rows) - 1)
-    grow(*rows)
     config.evals.samples.update(every=10_000, num=16)
+    grow(*rows)
 
   def folder256():
     paper(256)
@@ -180,6 +192,7 @@ def get_config(arg=None):
     for stage in config.stages:
       stage['steps'] = 4
     stage['objective.fade'] = 4
+    del stage['evals']
 
   variants = (
     emoji64,

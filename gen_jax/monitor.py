@@ -18,6 +18,8 @@ from gen_jax.writer import Writer
 
 # Longest dispatch, in seconds: how long a signal may wait to be heard.
 _DISPATCH_SECONDS = 2.0
+# Metrics of the first update that the progress bar shows, where it has them.
+_SHOWN = ('loss', 'alpha')
 
 _LOGS_IN_A_ROW = 3  # that show the same before a warning
 
@@ -54,7 +56,7 @@ class Log:
     self._updates, self._start = updates, start
     self._sums: dict[str, float] = {}
     self._counts: dict[str, int] = {}
-    self.loss = float('nan')  # of the first update, newest
+    self.shown: dict[str, float] = {}  # newest, for the progress bar
 
   def add(
     self, step: int, count: int, metrics: Mapping[str, np.ndarray]
@@ -78,8 +80,12 @@ class Log:
           values.sum(dtype=np.float64)
         )
         self._counts[name] = self._counts.get(name, 0) + len(values)
-    first = metrics[f'{self._updates[0].name}/loss'][:count]
-    self.loss = float(first[-1])
+    first = self._updates[0].name
+    self.shown = {
+      name: float(metrics[f'{first}/{name}'][count - 1])
+      for name in _SHOWN
+      if f'{first}/{name}' in metrics
+    }
 
   def means(self) -> dict[str, float]:
     """Returns the means since the last call, and starts anew."""

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 class Progress:
-  """A bar with steps/s, images/s, the loss and the time left."""
+  """A bar with the stage, steps/s, images/s, the loss and the time left."""
 
   def __init__(self, first: int, last: int):
     """Starts at step `first` of `last`."""
@@ -18,11 +18,27 @@ class Progress:
     if sys.stderr.isatty():
       self._bar = tqdm(total=last, initial=first, unit='step', smoothing=0.1)
 
-  def update(self, step: int, images_per_second: float, loss: float) -> None:
-    """Moves the bar; does nothing without a terminal."""
+  def enter(self, stage: int, count: int) -> None:
+    """Says which of `count` stages begins, where there are some."""
+    if count == 1:
+      return
+    text = f'stage {stage}/{count}'
     if self._bar is not None:
+      self._bar.set_description_str(text)
+    else:
+      print(text, flush=True)
+
+  def update(
+    self, step: int, images_per_second: float, shown: Mapping[str, float]
+  ) -> None:
+    """Moves the bar; does nothing without a terminal.
+
+    `shown` are metrics, the loss and whatever else an objective has for it.
+    """
+    if self._bar is not None:
+      values = ''.join(f', {k} {v:.4g}' for k, v in shown.items())
       self._bar.set_postfix_str(
-        f'{images_per_second:,.0f} images/s, loss {loss:.4g}', refresh=False
+        f'{images_per_second:,.0f} images/s{values}', refresh=False
       )
       self._bar.update(step - self._bar.n)
 

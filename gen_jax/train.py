@@ -69,6 +69,7 @@ def train(
         if run.stage.end < first:
           continue
         run.attach(checkpoints, best, writer, progress, stopper)
+        progress.enter(run.stage.index + 1, len(runs))
         state = run.train(state)
         if stopper.requested:
           progress.note(
@@ -227,7 +228,7 @@ class _Stage:
     pace.finished(end)
     self.log.add(step, count, metrics)
     rate = pace.steps_per_second * self.config.batch_size
-    self.progress.update(end, rate, self.log.loss)
+    self.progress.update(end, rate, self.log.shown)
     if self._due(end, self.config.log_every):
       values = self.log.means()
       values['time/steps_per_second'] = pace.steps_per_second

@@ -123,7 +123,7 @@ class RandomFeatures:
   seed: int = 0
 
   def look(self, images: np.ndarray) -> np.ndarray:
-    return _in_parts(self._apply, images)
+    return _in_parts(self.apply, images)
 
   @functools.cached_property
   def identity(self) -> str:
@@ -153,7 +153,8 @@ class RandomFeatures:
     return weights
 
   @functools.cached_property
-  def _apply(self) -> Callable[[Any], jax.Array]:
+  def apply(self) -> Callable[[Any], jax.Array]:
+    """Features [B, F] of images [B, H, W, C] on the device."""
     *kernels, last = map(jnp.asarray, self._weights)
 
     def apply(images):

@@ -1,0 +1,124 @@
+"""Finds the style of a trained StyleGAN whose image is nearest to yours.
+
+python -m gen_jax.project --workdir=runs/stylegan --image=me.png --out=near.png
+
+The picture shows each image and, to its right, what was found. With --out in
+.npz: `styles` [N, layers, W], `images` and `wanted`, uint8 [N, H, W, C].
+"""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from gen_jax import cli, optim, runtime, step, workdir
+from gen_jax.core import averaged
+from gen_jax.data import images
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.errors import InputError
+from gen_jax.evals import features
+from gen_jax.objectives.projection import Projection
+from gen_jax.objectives.stylegan import Style
+from gen_jax.writer import grid, save_image, to_uint8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Projects images with the newest or a chosen checkpoint."""
+  parser = argparse.ArgumentParser('gen_jax.project', description=__doc__)
+  parser.add_argument('--workdir', required=True, help='of a trained run')
+  parser.add_argument(
+    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
+  )
+  parser.add_argument(
+    '--image', required=True, action='append', help='may be given again'
+  )
+  parser.add_argument('--out', default='projection.png', help='.png or .npz')
+  parser.add_argument('--steps', type=int, default=500)
+  parser.add_argument('--rate', type=float, default=0.05, help='of learning')
+  parser.add_argument('--seed', type=int, default=0, help='of the noise')
+  parser.add_argument('--pixel', type=float, default=1.0, help='weight')
+  parser.add_argument('--feature', type=float, default=1.0, help='weight')
+  parser.add_argument(
+    '--every-layer',
+    action='store_true',
+    help='a style for each layer: nearer, but less of the model',
+  )
+  args = parser.parse_args(argv)
+  return cli.run(lambda: project(args))
+
+
+def project(args: argparse.Namespace) -> None:
+  """Descends, writes the result, and prints how near it is."""
+  out = pathlib.Path(args.out)
+  if out.suffix not in ('.png', '.npz'):
+    raise InputError(f'--out={out}: expected a name in .png or .npz.')
+  if args.steps < 1:
+    raise InputError(f'--steps={args.steps}: expected 1 or more.')
+  runtime.configure()
+  state, experiment = workdir.open_trained(args.workdir, args.step)
+  model = experiment.objective
+  if not isinstance(model, Style):
+    raise InputError(
+      f'{type(model).__name__} has no styles: --workdir of a StyleGAN.'
+    )
+  shape = model.gen.shape
+  raw = np.stack([_read(path, shape) for path in args.image])
+  key = jax.random.key(args.seed)
+  batch = Preprocess(model.pixels)({'image': raw}, key)
+  objective = Projection(
+    model=model,
+    features=features.RandomFeatures(shape).apply,
+    every_layer=args.every_layer,
+    pixel_weight=args.pixel,
+    feature_weight=args.feature,
+  )
+  players, metrics = descend(
+    objective, averaged(state), batch, key, args.steps, args.rate
+  )
+  found = objective.reconstruct(players, batch, key=noise_key(key))
+  found = to_uint8(found, model.pixels)
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == '.npz':
+      styles = np.asarray(objective.styles(players))
+      np.savez_compressed(out, styles=styles, images=found, wanted=raw)
+    else:
+      save_image(out, grid(np.concatenate([raw, found], axis=2), 4))
+  except OSError as error:
+    raise InputError(f'--out={out}: {error.strerror}.') from error
+  shown = '  '.join(f'{k} {float(v):.5f}' for k, v in metrics.items())
+  print(f'{out}: after {args.steps} steps  {shown}')
+
+
+def descend(objective, trained, batch, key, steps, rate):
+  """Returns the players with their codes, and the last step's metrics."""
+  num = len(batch['image'])
+  # A warm-up of a twentieth, and down to 0 in the end.
+  adam = dict(
+    name='adam', learning_rate=rate, schedule='cosine', warmup=steps // 20
+  )
+  optimizers = {'code': optim.make(adam, steps)}
+  state = step.init_state(objective.start(trained, num), optimizers, {})
+  train_step = step.make_train_step(objective, optimizers, key=key)
+  chunk = jax.jit(step.make_train_chunk(train_step, steps))
+  rows = {'image': np.tile(np.arange(num), (steps, 1))}
+  state, metrics = chunk(state, batch, rows, np.int32(steps))
+  return state.players, {k: v[-1] for k, v in metrics.items()}
+
+
+def noise_key(key):
+  """Of the noise in which the result is shown."""
+  return jax.random.fold_in(key, 1)
+
+
+def _read(path, shape):
+  try:
+    return images.read_file(pathlib.Path(path).expanduser(), shape)
+  except (OSError, ValueError) as error:
+    raise InputError(f'--image={path}: cannot be read: {error}') from error
+
+
+if __name__ == '__main__':
+  raise SystemExit(main())
