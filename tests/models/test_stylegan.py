@@ -1,0 +1,280 @@
+"""The style-based networks: sizes, layers and growth, by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+
+from gen_jax.errors import InputError
+from gen_jax.models import equalised, stylegan
+from gen_jax.models.conv import conv
+
+KEY = jax.random.key(0)
+SMALL = dict(base=16, most=4)
+
+
+def count(tree):
+  return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def shapes(network, *inputs):
+  """Of the variables of a network, without computing any."""
+  keys = {'params': KEY, 'noise': KEY}
+  return jax.eval_shape(lambda: network.init(keys, *inputs))
+
+
+def generator(size, **fields):
+  fields = {'width': 4, 'depth': 2, **SMALL, **fields}
+  return stylegan.Generator((size, size, 3), **fields)
+
+
+def init(network, *inputs):
+  variables = jax.jit(network.init)({'params': KEY, 'noise': KEY}, *inputs)
+  # So that nothing is 0 or 1 by chance of the initialisation.
+  leaves, tree = jax.tree.flatten(variables)
+  rng = np.random.default_rng(0)
+  leaves = [x + 0.3 * rng.normal(size=x.shape).astype(x.dtype) for x in leaves]
+  return jax.tree.unflatten(tree, leaves)
+
+
+@pytest.mark.parametrize(
+  'size,total', [(1024, 26_219_627), (64, 25_137_935), (32, 22_841_356)]
+)
+def test_the_generator_has_the_parameters_of_the_authors(size, total):
+  variables = shapes(stylegan.Generator((size, size, 3)), jnp.zeros((2, 512)))
+  assert set(variables) == {'params'}  # noise and the mean of w are none
+  assert count(variables) == total
+  assert count(variables['params']['mapping']) == 2_101_248
+  heads = {
+    k: count(v)
+    for k, v in variables['params']['synthesis'].items()
+    if k.endswith('to_image')
+  }
+  assert set(heads) == {f'{n}x{n}_to_image' for n in stylegan.resolutions(size)}
+  widths = [min(16384 // n, 512) for n in stylegan.resolutions(size)]
+  assert sum(heads.values()) == sum(3 * w + 3 for w in widths)
+
+
+def test_the_discriminator_has_the_parameters_of_the_authors():
+  images = jnp.zeros((4, 1024, 1024, 3))
+  assert count(shapes(stylegan.Discriminator(), images)) == 23_087_249
+
+
+@pytest.mark.parametrize('shape', [(8, 8, 1), (16, 16, 4), (1024, 1024, 3)])
+def test_images_of_any_size_grey_or_with_alpha(shape):
+  network = stylegan.Generator(shape, **SMALL)
+  keys = {'params': KEY, 'noise': KEY}
+  out, _ = jax.eval_shape(
+    lambda: network.init_with_output(keys, jnp.zeros((2, 5)))
+  )
+  assert out.shape == (2, *shape)
+  assert out.dtype == jnp.float32
+  judge = stylegan.Discriminator(**SMALL)
+  out, _ = jax.eval_shape(
+    lambda: judge.init_with_output(KEY, jnp.zeros(out.shape))
+  )
+  assert out.shape == (2,)
+
+
+@pytest.mark.parametrize('size', [4, 12, 2048])
+def test_other_sizes_are_refused(size):
+  with pytest.raises(InputError, match='power of two from 8 to 1024'):
+    shapes(generator(size), jnp.zeros((2, 4)))
+
+
+# The layers.
+
+
+def test_weights_are_scaled_where_they_are_used():
+  x = jnp.asarray([[1.0, -2.0, 3.0, 0.5]])
+  layer = equalised.Dense(3, rate=0.01)
+  params = layer.init(KEY, x)['params']
+  params = {**params, 'bias': jnp.asarray([1.0, 2.0, 3.0])}
+  weight = params['kernel'] * np.sqrt(2) / np.sqrt(4) * 0.01
+  expected = x @ weight + 0.01 * params['bias']
+  np.testing.assert_allclose(
+    layer.apply({'params': params}, x), expected, rtol=1e-5
+  )
+  # Stored as N(0, 1 / rate^2).
+  wide = equalised.Dense(100, rate=0.01).init(KEY, jnp.zeros((1, 100)))
+  assert float(jnp.std(wide['params']['kernel'])) == pytest.approx(
+    100, rel=0.05
+  )
+
+
+def test_a_convolution_is_scaled_by_its_fan_in():
+  x = jax.random.normal(KEY, (2, 5, 5, 3))
+  layer = equalised.Conv(4)
+  variables = layer.init(KEY, x)
+  kernel = variables['params']['kernel']
+  assert float(jnp.std(kernel)) == pytest.approx(1, rel=0.25)
+  expected = conv(x, kernel * (2 / 27) ** 0.5)
+  np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_a_fused_scale_is_that_of_two_layers(kernel):
+  x = jax.random.normal(KEY, (2, 6, 6, 3))
+  plain, up, down = (
+    equalised.Conv(4, kernel, scale=scale) for scale in (1, 2, 0.5)
+  )
+  variables = plain.init(KEY, x)
+  np.testing.assert_allclose(
+    up.apply(variables, x),
+    plain.apply(variables, equalised.enlarge(x)),
+    atol=1e-5,
+  )
+  np.testing.assert_allclose(
+    down.apply(variables, x),
+    equalised.shrink(plain.apply(variables, x)),
+    atol=1e-5,
+  )
+
+
+def test_pixel_norm_by_hand():
+  x = jnp.asarray([[3.0, 4.0]])  # mean square 12.5
+  np.testing.assert_allclose(
+    equalised.pixel_norm(x), [[3 / 12.5**0.5, 4 / 12.5**0.5]], rtol=1e-6
+  )
+
+
+def test_blur_by_hand():
+  x = jax.random.normal(KEY, (1, 5, 4, 2))
+  kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+  for channel in range(2):
+    expected = scipy.signal.convolve2d(x[0, :, :, channel], kernel, 'same')
+    np.testing.assert_allclose(
+      equalised.blur(x)[0, :, :, channel], expected, atol=1e-6
+    )
+
+
+def test_shrink_is_the_mean_of_boxes_and_enlarge_repeats():
+  x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+  np.testing.assert_array_equal(
+    equalised.shrink(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]]
+  )
+  np.testing.assert_array_equal(
+    equalised.enlarge(x)[0, :2, :4, 0], [[0, 0, 1, 1]] * 2
+  )
+
+
+def test_the_deviation_over_groups_by_hand():
+  x = jnp.asarray([[0.0, 1], [5, 5], [2, 1], [5, 9]]).reshape(4, 1, 1, 2)
+  out = stylegan.deviation(x, group=2)
+  # Groups are images 0 and 2, deviations 1 and 0; and 1 and 3, with 0 and 2.
+  np.testing.assert_allclose(out[..., :2], x)
+  np.testing.assert_allclose(
+    out[:, 0, 0, 2], [0.5, 1, 0.5, 1], rtol=1e-3, atol=1e-4
+  )
+  assert stylegan.deviation(x[:3], group=4).shape == (3, 1, 1, 3)
+  with pytest.raises(InputError, match='multiple'):
+    stylegan.deviation(x, group=3)
+
+
+def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 3, 3, 4))
+  noise, w = rng.normal(size=(2, 3, 3, 1)), rng.normal(size=(2, 5))
+  layer = stylegan.Layer()
+  args = [jnp.asarray(a, jnp.float32) for a in (x, noise, w)]
+  variables = init(layer, *args)
+  p = jax.tree.map(lambda a: np.asarray(a, np.float64), variables['params'])
+  y = x + noise * p['noise'] + p['bias']
+  y = np.where(y > 0, y, 0.2 * y)
+  y = y - y.mean(axis=(1, 2), keepdims=True)
+  y = y / np.sqrt(np.square(y).mean(axis=(1, 2), keepdims=True) + 1e-8)
+  style = w @ p['style']['kernel'] / np.sqrt(5) + p['style']['bias']
+  scale, shift = style[:, None, None, :4], style[:, None, None, 4:]
+  expected = y * (scale + 1) + shift
+  np.testing.assert_allclose(
+    layer.apply(variables, *args), expected, rtol=1e-4, atol=1e-4
+  )
+
+
+def test_mapping_is_a_pixel_norm_then_slow_dense_layers():
+  z = jax.random.normal(KEY, (2, 3))
+  network = stylegan.Mapping(width=5, layers=2)
+  variables = init(network, z)
+  p = variables['params']
+  x = z / np.sqrt(np.mean(np.square(z), axis=-1, keepdims=True))
+  for index, fan_in in enumerate((3, 5)):
+    layer = p[f'dense_{index}']
+    x = x @ layer['kernel'] * (0.01 * np.sqrt(2 / fan_in))
+    x = x + 0.01 * layer['bias']
+    x = np.where(x > 0, x, 0.2 * x)
+  np.testing.assert_allclose(
+    network.apply(variables, z), x, rtol=1e-4, atol=1e-5
+  )
+
+
+# Growth.
+
+
+def smaller(variables):
+  """The same without what belongs to 16 pixels."""
+  if isinstance(variables, dict):
+    return {k: smaller(v) for k, v in variables.items() if '16x16' not in k}
+  return variables
+
+
+def test_a_generator_fades_in_from_the_one_of_half_the_size():
+  large, small = generator(16), generator(8)
+  z = jax.random.normal(KEY, (2, 3))
+  variables = init(large, z)
+  for layer in variables['params']['synthesis'].values():
+    if isinstance(layer, dict) and 'noise' in layer:  # draws differ by size
+      layer['noise'] = 0 * layer['noise']
+
+  def draw(network, variables, alpha):
+    rngs = {'noise': KEY}
+    return network.apply(variables, z, alpha=alpha, rngs=rngs)
+
+  before = equalised.enlarge(draw(small, smaller(variables), 1.0))
+  fading = jax.jit(lambda alpha: draw(large, variables, alpha))
+  np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
+  after = draw(large, variables, 1.0)
+  np.testing.assert_allclose(fading(1.0), after, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+    fading(0.25), 0.75 * before + 0.25 * after, rtol=1e-4, atol=1e-5
+  )
+  assert float(jnp.max(jnp.abs(before - after))) > 0.1
+
+
+def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
+  judge = stylegan.Discriminator(**SMALL)
+  images = jax.random.normal(KEY, (4, 16, 16, 3))
+  variables = init(judge, images)
+  before = judge.apply(smaller(variables), equalised.shrink(images))
+  fading = jax.jit(lambda alpha: judge.apply(variables, images, None, alpha))
+  np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
+  after = judge.apply(variables, images)
+  np.testing.assert_allclose(fading(1.0), after, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_are_seen_by_both():
+  z, images = jax.random.normal(KEY, (3, 3)), jnp.ones((3, 8, 8, 3))
+  labels = jnp.eye(3)
+  network = generator(8, classes=3)
+  variables = init(network, z, labels)
+  w = [
+    network.apply(variables, z, x, method='map') for x in (labels, labels[::-1])
+  ]
+  assert list(np.any(w[0] != w[1], axis=-1)) == [True, False, True]
+  judge = stylegan.Discriminator(classes=3, **SMALL)
+  variables = init(judge, images, labels)
+  logits = judge.apply(variables, images, labels)
+  assert len(set(np.asarray(logits).round(4))) == 3
+
+
+def test_bfloat16_computes_in_it_and_returns_float32():
+  network = generator(8, dtype='bfloat16')
+  z = jax.random.normal(KEY, (2, 3))
+  variables = init(network, z)
+  assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
+  rngs = {'noise': KEY}
+  images = network.apply(variables, z, rngs=rngs)
+  exact = generator(8).apply(variables, z, rngs=rngs)
+  assert images.dtype == jnp.float32
+  difference = np.abs(np.asarray(images - exact))
+  assert 0 < difference.max() < 0.2 * float(jnp.std(exact))

@@ -1,0 +1,40 @@
+"""Projection into W: the style alone moves, and finds an image of the model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.models import stylegan
+from gen_jax.objectives.projection import Projection
+from gen_jax.objectives.stylegan import StyleGAN
+from gen_jax.project import descend, noise_key
+
+KEY = jax.random.key(0)
+
+
+def test_an_image_of_the_model_is_found_and_the_model_stays():
+  fields = dict(base=32, most=8)
+  model = StyleGAN(
+    gen=stylegan.Generator((8, 8, 3), width=4, depth=1, **fields),
+    disc=stylegan.Discriminator(**fields),
+    latent=4,
+  )
+  batch = {'image': jnp.zeros((2, 8, 8, 3))}
+  trained = jax.jit(model.init)(KEY, batch)
+  w = jnp.asarray([[1.0, 0.5, -1.0, 0.2], [-0.5, 1.0, 0.7, -1.0]])
+  wanted = model.synthesise(trained, w[:, None].repeat(4, axis=1), key=KEY)
+  objective = Projection(
+    model=model, features=lambda x: x.reshape(len(x), -1) @ jnp.eye(192, 20)
+  )
+  batch = {'image': wanted}
+  start = objective.start(trained, 2)
+  before, _ = objective.loss(start, batch, key=KEY, step=0)
+  players, metrics = descend(objective, trained, batch, KEY, 200, 0.1)
+  assert float(metrics['code/loss']) < 0.02 * float(before)
+  found = objective.reconstruct(players, batch, key=noise_key(KEY))
+  assert float(jnp.mean(jnp.square(found - wanted))) < 0.05 * float(
+    jnp.var(wanted)
+  )
+  assert objective.styles(players).shape == (2, 4, 4)
+  for name in ('gen', 'disc'):
+    jax.tree.map(np.testing.assert_array_equal, players[name], trained[name])
