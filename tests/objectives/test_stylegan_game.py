@@ -137,7 +137,7 @@ def test_truncation_draws_styles_to_the_mean_in_the_first_layers():
   np.testing.assert_allclose(
     half[:, :3], mean + 0.5 * (styles[:, :3] - mean), rtol=1e-5
   )
-  np.testing.assert_array_equal(half[:, 3], styles[:, 3])
+  np.testing.assert_allclose(half[:, 3], styles[:, 3], rtol=1e-5)
   centre = GAME.truncated(PLAYERS, styles, 0.0)
   np.testing.assert_allclose(centre, np.broadcast_to(mean, styles.shape))
   # The weights of the noise start at 0, so the image of the mean is one.
