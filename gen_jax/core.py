@@ -23,6 +23,11 @@ Players = Mapping[str, Mapping[str, Any]]
 # a loss it takes the whole batch, for a model may look at more than the image.
 #   'sample':       (players, *, key, num) -> images [num, H, W, C]
 #   'reconstruct':  (players, batch, *, key) -> images [B, H, W, C]
+#   'codes':        (players, *, key, num) -> codes from the prior [num, Z]
+#   'map':          (players, codes [B, Z]) -> styles [B, layers, W]
+#   'centre':       (players) -> the mean style [W]
+#   'synthesise':   (players, styles [B, layers, W], *, key) -> images, with one
+#                   noise for all
 #   'encode':       (players, batch) -> codes [B, Z]
 #   'decode':       (players, codes [B, Z]) -> images [B, H, W, C]
 #   'corrupt':      (players, batch, *, key) -> images [B, H, W, C]

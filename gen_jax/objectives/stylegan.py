@@ -23,6 +23,8 @@ from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.labels import check_labelled, one_hot
 from gen_jax.objectives.wgan_gp import WGANGP
 
+_PART = 50  # samples at a time
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style(Game):
@@ -236,7 +238,17 @@ class Style(Game):
     key_code, key_noise = jax.random.split(key)
     styles = self.map(players, self.draw(key_code, num), labels)
     styles = self.truncated(players, styles, self.psi, self.cutoff)
-    return self._synthesise(players, styles, key_noise, shared=False)
+
+    def draw(part):
+      return self._synthesise(players, *part, shared=False)
+
+    if num <= _PART:
+      return draw((styles, key_noise))
+    # In parts, for the maps of hundreds of large images fit no memory.
+    count = -(-num // _PART)
+    styles = jnp.resize(styles, (count, _PART, *styles.shape[1:]))
+    images = jax.lax.map(draw, (styles, jax.random.split(key_noise, count)))
+    return images.reshape(-1, *images.shape[2:])[:num]
 
   def truncated(
     self, players: Players, styles: jax.Array, psi: float, cutoff: int = 0

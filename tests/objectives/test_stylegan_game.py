@@ -160,6 +160,15 @@ def test_synthesis_shares_one_noise_and_samples_do_not():
   assert np.abs(images[0] - images[1]).max() > 0.01
 
 
+def test_many_samples_are_drawn_in_parts(monkeypatch):
+  monkeypatch.setattr('gen_jax.objectives.stylegan._PART', 2)
+  # Without noise, whose weights start at 0, they are those of one part.
+  parts = GAME.sample(PLAYERS, key=KEY, num=5)
+  monkeypatch.setattr('gen_jax.objectives.stylegan._PART', 5)
+  whole = GAME.sample(PLAYERS, key=KEY, num=5)
+  np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
+
+
 # Losses.
 
 
