@@ -28,7 +28,7 @@ def get_config(arg=None):
       rate=0.01,
       **networks,
     ),
-    disc=dict(name='stylegan.Discriminator', group=4, **networks),
+    disc=dict(name='progressive.Discriminator', group=4, **networks),
     latent=128,
     fade=0,
     mixing=0.9,

@@ -20,7 +20,7 @@ from gen_jax.data.pipeline import Preprocess
 from gen_jax.errors import InputError
 from gen_jax.evals import features
 from gen_jax.objectives.projection import Projection
-from gen_jax.objectives.stylegan import Style
+from gen_jax.objectives.style import Style
 from gen_jax.writer import grid, save_image, to_uint8
 
 

@@ -1,9 +1,9 @@
-"""The style-based generator and its discriminator (Karras et al. 2018).
+"""The style-based generator (Karras et al. 2018).
 
-Both are named by resolution, layer for layer, so that a network for twice the
-resolution takes over all that a smaller one has learned. With the channels of
-the paper the generator has 26,219,627 parameters at 1024 pixels, as the
-authors' has; noise is drawn, and is none of them.
+Its layers are named by resolution, so that a network for twice the resolution
+takes over all that a smaller one has learned. With the channels of the paper it
+has 26,219,627 parameters at 1024 pixels, as the authors' has; noise is drawn,
+and is none of them.
 """
 
 import itertools
@@ -22,34 +22,8 @@ from gen_jax.models.equalised import (
   enlarge,
   instance_norm,
   pixel_norm,
-  shrink,
 )
-
-_SLOPE = 0.2
-_GROUP = 4  # images whose deviation the discriminator sees
-
-
-def resolutions(size: int) -> list[int]:
-  """4, 8, ..., size.
-
-  Raises:
-    InputError: `size` is no power of two from 8 to 1024.
-  """
-  if size not in (8, 16, 32, 64, 128, 256, 512, 1024):
-    raise InputError(
-      f'stylegan: images of {size} pixels: expected a power of two from 8 to '
-      '1024.'
-    )
-  return [2**n for n in range(2, size.bit_length())]
-
-
-def channels(resolution: int, base: int, most: int) -> int:
-  """Of the maps of a resolution: 2 base / resolution, at most `most`."""
-  return max(min(2 * base // resolution, most), 1)
-
-
-def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
-  return start + (end - start) * t
+from gen_jax.models.progressive import SLOPE, channels, lerp, resolutions
 
 
 class Mapping(nn.Module):
@@ -83,7 +57,7 @@ class Mapping(nn.Module):
       layer = Dense(
         self.width, rate=self.rate, dtype=self.dtype, name=f'dense_{index}'
       )
-      x = nn.leaky_relu(layer(x), _SLOPE)
+      x = nn.leaky_relu(layer(x), SLOPE)
     return x.astype(jnp.float32)
 
 
@@ -103,7 +77,7 @@ class Layer(nn.Module):
     weight = self.param('noise', nn.initializers.zeros, (depth,))
     bias = self.param('bias', nn.initializers.zeros, (depth,))
     x = x + (noise * weight + bias).astype(x.dtype)
-    x = instance_norm(nn.leaky_relu(x, _SLOPE))
+    x = instance_norm(nn.leaky_relu(x, SLOPE))
     style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
     scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
     return x * (scale + 1) + shift
@@ -243,92 +217,3 @@ class Generator(nn.Module):
     alpha: jax.Array | float = 1.0,
   ) -> jax.Array:
     return self.synthesise(self.map(codes, labels), alpha)
-
-
-class Discriminator(nn.Module):
-  """Images [B, H, H, C] to logits [B].
-
-  For each resolution: convolved; blurred, convolved and halved. At 4x4 the
-  deviation over groups of images is seen as a further map; then a convolution
-  and two dense layers. While a resolution is new, what comes from its layers
-  is mixed, by `alpha`, with what the head of the one before sees of the image
-  at half its size.
-
-  Attributes:
-    base, most, dtype: as in `Generator`.
-    classes: of labels [B, K]: the last layer has an output for each, and that
-      of the label is the logit; 0 for none.
-    group: images of a group.
-  """
-
-  base: int = 8192
-  most: int = 512
-  classes: int = 0
-  group: int = _GROUP
-  dtype: Any = None
-
-  @nn.compact
-  def __call__(
-    self,
-    images: jax.Array,
-    labels: jax.Array | None = None,
-    alpha: jax.Array | float = 1.0,
-  ) -> jax.Array:
-    largest, dtype = images.shape[1], self.dtype
-
-    def maps(resolution):
-      return channels(resolution, self.base, self.most)
-
-    def rectify(layer, x):
-      return nn.leaky_relu(layer(x), _SLOPE)
-
-    def head(size):
-      # Of all resolutions, as the generator's.
-      layer = Conv(
-        maps(size), kernel=1, dtype=dtype, name=f'{size}x{size}_from_image'
-      )
-      return rectify(layer, shrink(images, largest // size))
-
-    sizes = resolutions(largest)
-    heads = {size: head(size) for size in sizes}
-    x = heads[largest]
-    for size in reversed(sizes[1:]):
-      name = f'{size}x{size}'
-      x = rectify(Conv(maps(size), dtype=dtype, name=f'{name}_conv'), x)
-      down = Conv(maps(size // 2), scale=0.5, dtype=dtype, name=f'{name}_down')
-      x = rectify(down, blur(x))
-      fading = not (isinstance(alpha, float) and alpha == 1)
-      if size == largest and fading:
-        x = lerp(heads[size // 2], x, jnp.asarray(alpha, x.dtype))
-    x = deviation(x, self.group)
-    x = rectify(Conv(maps(4), dtype=dtype, name='4x4_conv'), x)
-    x = x.reshape(len(x), -1)
-    x = rectify(Dense(maps(2), dtype=dtype, name='dense'), x)
-    last = Dense(max(self.classes, 1), gain=1.0, dtype=dtype, name='logits')
-    x = last(x).astype(jnp.float32)
-    return jnp.sum(x * labels, axis=-1) if self.classes else x[:, 0]
-
-
-def deviation(x: jax.Array, group: int = _GROUP) -> jax.Array:
-  """Appends a map of the deviation over groups, [B, H, W, C + 1].
-
-  Karras et al. 2017, section 3: of each group the standard deviation of every
-  feature and place, and its mean over them. Groups are of images B / group
-  apart; a smaller batch is one group.
-
-  Raises:
-    InputError: `group` does not divide a larger batch.
-  """
-  batch, height, width, depth = x.shape
-  group = min(group, batch)
-  if batch % group:
-    raise InputError(
-      f'stylegan.Discriminator: a batch of {batch} is no multiple of its '
-      f'groups of {group}: take another `batch_size` or `group`.'
-    )
-  y = x.astype(jnp.float32).reshape(group, -1, height, width, depth)
-  y = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)  # [B / group, H, W, C]
-  y = jnp.mean(y, axis=(1, 2, 3))
-  y = jnp.tile(y, group)[:, None, None, None]
-  y = jnp.broadcast_to(y, (batch, height, width, 1)).astype(x.dtype)
-  return jnp.concatenate([x, y], axis=-1)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.objectives.stylegan import Style
+from gen_jax.objectives.style import Style
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 
 from gen_jax.errors import InputError
-from gen_jax.models import equalised, stylegan
+from gen_jax.models import equalised, progressive, stylegan
 from gen_jax.models.conv import conv
 
 KEY = jax.random.key(0)
@@ -51,14 +51,16 @@ def test_the_generator_has_the_parameters_of_the_authors(size, total):
     for k, v in variables['params']['synthesis'].items()
     if k.endswith('to_image')
   }
-  assert set(heads) == {f'{n}x{n}_to_image' for n in stylegan.resolutions(size)}
-  widths = [min(16384 // n, 512) for n in stylegan.resolutions(size)]
+  assert set(heads) == {
+    f'{n}x{n}_to_image' for n in progressive.resolutions(size)
+  }
+  widths = [min(16384 // n, 512) for n in progressive.resolutions(size)]
   assert sum(heads.values()) == sum(3 * w + 3 for w in widths)
 
 
 def test_the_discriminator_has_the_parameters_of_the_authors():
   images = jnp.zeros((4, 1024, 1024, 3))
-  assert count(shapes(stylegan.Discriminator(), images)) == 23_087_249
+  assert count(shapes(progressive.Discriminator(), images)) == 23_087_249
 
 
 @pytest.mark.parametrize('shape', [(8, 8, 1), (16, 16, 4), (1024, 1024, 3)])
@@ -70,7 +72,7 @@ def test_images_of_any_size_grey_or_with_alpha(shape):
   )
   assert out.shape == (2, *shape)
   assert out.dtype == jnp.float32
-  judge = stylegan.Discriminator(**SMALL)
+  judge = progressive.Discriminator(**SMALL)
   out, _ = jax.eval_shape(
     lambda: judge.init_with_output(KEY, jnp.zeros(out.shape))
   )
@@ -161,15 +163,15 @@ def test_shrink_is_the_mean_of_boxes_and_enlarge_repeats():
 
 def test_the_deviation_over_groups_by_hand():
   x = jnp.asarray([[0.0, 1], [5, 5], [2, 1], [5, 9]]).reshape(4, 1, 1, 2)
-  out = stylegan.deviation(x, group=2)
+  out = progressive.deviation(x, group=2)
   # Groups are images 0 and 2, deviations 1 and 0; and 1 and 3, with 0 and 2.
   np.testing.assert_allclose(out[..., :2], x)
   np.testing.assert_allclose(
     out[:, 0, 0, 2], [0.5, 1, 0.5, 1], rtol=1e-3, atol=1e-4
   )
-  assert stylegan.deviation(x[:3], group=4).shape == (3, 1, 1, 3)
+  assert progressive.deviation(x[:3], group=4).shape == (3, 1, 1, 3)
   with pytest.raises(InputError, match='multiple'):
-    stylegan.deviation(x, group=3)
+    progressive.deviation(x, group=3)
 
 
 def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
@@ -242,7 +244,7 @@ def test_a_generator_fades_in_from_the_one_of_half_the_size():
 
 
 def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
-  judge = stylegan.Discriminator(**SMALL)
+  judge = progressive.Discriminator(**SMALL)
   images = jax.random.normal(KEY, (4, 16, 16, 3))
   variables = init(judge, images)
   before = judge.apply(smaller(variables), equalised.shrink(images))
@@ -261,7 +263,7 @@ def test_labels_are_seen_by_both():
     network.apply(variables, z, x, method='map') for x in (labels, labels[::-1])
   ]
   assert list(np.any(w[0] != w[1], axis=-1)) == [True, False, True]
-  judge = stylegan.Discriminator(classes=3, **SMALL)
+  judge = progressive.Discriminator(classes=3, **SMALL)
   variables = init(judge, images, labels)
   logits = judge.apply(variables, images, labels)
   assert len(set(np.asarray(logits).round(4))) == 3

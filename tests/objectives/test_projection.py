@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.models import stylegan
+from gen_jax.models import progressive, stylegan
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.stylegan import StyleGAN
 from gen_jax.project import descend, noise_key
@@ -16,7 +16,7 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
   fields = dict(base=32, most=8)
   model = StyleGAN(
     gen=stylegan.Generator((8, 8, 3), width=4, depth=1, **fields),
-    disc=stylegan.Discriminator(**fields),
+    disc=progressive.Discriminator(**fields),
     latent=4,
   )
   batch = {'image': jnp.zeros((2, 8, 8, 3))}

@@ -14,7 +14,7 @@ from gen_jax.core import averaged
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 from gen_jax.losses import penalties
-from gen_jax.models import stylegan
+from gen_jax.models import progressive, stylegan
 from gen_jax.models.equalised import enlarge, shrink
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
 from gen_jax.train import train
@@ -28,7 +28,7 @@ BATCH = {'image': jax.random.uniform(KEY, (4, 16, 16, 3), minval=-1)}
 def game(size=8, kind=StyleGAN, **fields):
   gen = stylegan.Generator((size, size, 3), width=4, depth=1, **SMALL)
   fields = {'gen': gen, 'latent': 3, **fields}
-  judge = stylegan.Discriminator(**SMALL)
+  judge = progressive.Discriminator(**SMALL)
   fields.setdefault('critic' if kind is StyleWGAN else 'disc', judge)
   return kind(**fields)
 
@@ -161,10 +161,10 @@ def test_synthesis_shares_one_noise_and_samples_do_not():
 
 
 def test_many_samples_are_drawn_in_parts(monkeypatch):
-  monkeypatch.setattr('gen_jax.objectives.stylegan._PART', 2)
+  monkeypatch.setattr('gen_jax.objectives.style._PART', 2)
   # Without noise, whose weights start at 0, they are those of one part.
   parts = GAME.sample(PLAYERS, key=KEY, num=5)
-  monkeypatch.setattr('gen_jax.objectives.stylegan._PART', 5)
+  monkeypatch.setattr('gen_jax.objectives.style._PART', 5)
   whole = GAME.sample(PLAYERS, key=KEY, num=5)
   np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
 
@@ -264,7 +264,7 @@ def test_the_config_grows_with_fresh_optimizers_and_its_half_life():
     (lambda: game(pack=2), 'objective.pack'),
     (lambda: game(mixing=1.5), 'objective.mixing'),
     (lambda: game(fade=-1), 'objective.fade'),
-    (lambda: game(disc=stylegan.Discriminator(classes=2)), 'disc.classes'),
+    (lambda: game(disc=progressive.Discriminator(classes=2)), 'disc.classes'),
     (lambda: game(32).init(KEY, BATCH), 'gen.shape'),
     (lambda: game().init(KEY, {'image': jnp.zeros((2, 24, 24, 3))}), 'gen.sh'),
     (lambda: game().init(KEY, {'image': jnp.zeros((2, 8, 8, 1))}), 'gen.shape'),

@@ -1,0 +1,285 @@
+"""The style-based generator in a game of two (Karras et al. 2018).
+
+It grows: a stage of the config for each resolution takes over what the one
+before has learned. Players are `gen`, with the running mean of w beside its
+parameters, the judge, and `growth`, which has no parameters, but holds the
+share with which the newest resolution is seen: so a prediction is a function of
+the players alone, and the share is never averaged with older ones.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.errors import InputError
+from gen_jax.models.equalised import enlarge, shrink
+from gen_jax.models.progressive import lerp
+from gen_jax.objectives.game import Game
+from gen_jax.objectives.labels import check_labelled, one_hot
+
+_PART = 50  # samples at a time
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Style(Game):
+  """What a style-based generator brings to a game.
+
+  Images of the data are averaged down to the generator's resolution; any power
+  of two times as large will do.
+
+  Attributes:
+    gen: `stylegan.Generator`; a judge is `progressive.Discriminator`.
+    fade: steps in which the resolution fades in; 0 if it is there from the
+      start.
+    mixing: share of images with the styles of two codes, from one layer on
+      those of the second (section 3.1).
+    decay: of the running mean of w, per step.
+    psi: truncation of samples, w_mean + psi (w - w_mean) (appendix B); 1 for
+      none.
+    cutoff: layers that are truncated, from the coarsest on; 0 for all.
+  """
+
+  latent: int = 512
+  fade: int = 0
+  mixing: float = 0.9
+  decay: float = 0.995
+  psi: float = 1.0
+  cutoff: int = 0
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.pack != 1:
+      raise InputError(
+        f'objective.pack={self.pack}: this judge sees the deviation over '
+        'groups of images already: take 1.'
+      )
+    for field in ('fade', 'cutoff'):
+      if getattr(self, field) < 0:
+        raise InputError(
+          f'objective.{field}={getattr(self, field)}: expected 0 or more.'
+        )
+    for field in ('mixing', 'decay'):
+      if not 0 <= getattr(self, field) <= 1:
+        raise InputError(
+          f'objective.{field}={getattr(self, field)}: expected 0 to 1.'
+        )
+    if getattr(self, self.judge).classes != self.classes:
+      raise InputError(
+        f'objective.{self.judge}.classes: expected {self.classes}, as '
+        'objective.gen.classes.'
+      )
+
+  @property
+  def classes(self) -> int:
+    """Of the data that the networks know; 0 for none."""
+    return self.gen.classes
+
+  @property
+  def resolution(self) -> int:
+    return self.gen.shape[0]
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    if self.classes:
+      check_labelled(batch, self)
+    self._check_shape(batch['image'].shape[1:])
+    key_gen, key_noise, key_judge = jax.random.split(key, 3)
+    batch = {k: jnp.resize(x, (2, *x.shape[1:])) for k, x in batch.items()}
+    labels, codes = self._labels(batch), self.draw(key_gen, 2)
+    gen = self.gen.init({'params': key_gen, 'noise': key_noise}, codes, labels)
+    judge = getattr(self, self.judge).init(
+      key_judge, self.pooled(batch['image']), labels
+    )
+    return {
+      'gen': {**gen, 'average': {'w': jnp.zeros(self.gen.width)}},
+      self.judge: judge,
+      'growth': self._growth(self.alpha_at(0)),
+    }
+
+  def _check_shape(self, shape):
+    height, width, depth = shape
+    times = height // self.resolution
+    if (
+      self.gen.shape != (self.resolution, self.resolution, depth)
+      or height != width
+      or times * self.resolution != height
+      or times & (times - 1)
+    ):
+      raise InputError(
+        f'objective.gen.shape={self.gen.shape}: images of {shape} cannot be '
+        'averaged down to it: take their channels, and their side or a half, '
+        'a quarter, ... of it.'
+      )
+
+  # How it grows.
+
+  def updates(self) -> tuple[Update, ...]:
+    return tuple(
+      dataclasses.replace(u, loss=functools.partial(self._grown, u.loss))
+      for u in super().updates()
+    )
+
+  def _grown(self, loss, players: Players, batch: Batch, *, key, step):
+    """The loss at the share that the resolution has at this step."""
+    alpha = self.alpha_at(step)
+    players = {**players, 'growth': self._growth(alpha)}
+    batch = {**batch, 'image': self.seen(batch['image'], alpha)}
+    total, aux = loss(players, batch, key=key, step=step)
+    # What is kept is the share of the state after this step.
+    after = self._growth(self.alpha_at(step + 1))
+    state = {**aux.state, 'growth': {'fade': after['fade']}}
+    return total, Aux({**aux.metrics, 'alpha': jnp.float32(alpha)}, state)
+
+  def alpha_at(self, step: jax.Array | int) -> jax.Array | float:
+    """min(step / fade, 1), `step` counted from the start of the stage.
+
+    As each step shows one batch, it is the share of the fade's images that were
+    shown.
+    """
+    if not self.fade:
+      return 1.0
+    return jnp.minimum(jnp.asarray(step, jnp.float32) / self.fade, 1.0)
+
+  def _growth(self, alpha):
+    # By resolution, so that a stage does not begin with the share of another.
+    fade = {f'alpha_{self.resolution}': jnp.float32(alpha)}
+    return {'params': {}, 'fade': fade}
+
+  def alpha(self, players: Players) -> jax.Array | float:
+    """The share of the players' newest resolution."""
+    if not self.fade:
+      return 1.0
+    return players['growth']['fade'][f'alpha_{self.resolution}']
+
+  def pooled(self, images: jax.Array) -> jax.Array:
+    """Averages down to the generator's resolution, [B, R, R, C]."""
+    return shrink(images, images.shape[1] // self.resolution)
+
+  def seen(self, images: jax.Array, alpha: jax.Array | float) -> jax.Array:
+    """Images as the generator's are: of half the resolution with 1 - alpha."""
+    images = self.pooled(images)
+    if not self.fade:
+      return images
+    return lerp(enlarge(shrink(images)), images, alpha)
+
+  # What losses are made of.
+
+  def generate(self, players: Players, batch: Batch, key: jax.Array):
+    key_code, key_mix, key_noise = jax.random.split(key, 3)
+    count, labels = len(batch['image']), self._labels(batch)
+    codes = self.draw(key_code, 2 * count)
+    twice = None if labels is None else jnp.tile(labels, (2, 1))
+    w = self.gen.apply(players['gen'], codes, twice, method='map')
+    first, second = jnp.split(w, 2)
+    styles = self.mixed(key_mix, first, second)
+    images = self._synthesise(players, styles, key_noise, shared=False)
+    mean = lerp(jnp.mean(first, axis=0), self.centre(players), self.decay)
+    return images, codes[:count], {'average': {'w': mean}}
+
+  def mixed(
+    self, key: jax.Array, first: jax.Array, second: jax.Array
+  ) -> jax.Array:
+    """Styles of `first` up to a layer drawn, then of `second`, [B, L, W]."""
+    key_share, key_layer = jax.random.split(key)
+    count, layers = len(first), self.gen.layers
+    until = jax.random.randint(key_layer, (count,), 1, layers)
+    mixes = jax.random.bernoulli(key_share, self.mixing, (count,))
+    until = jnp.where(mixes, until, layers)[:, None, None]
+    before = jnp.arange(layers)[:, None] < until  # [B, L, 1]
+    return jnp.where(before, first[:, None], second[:, None])
+
+  def score(
+    self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
+  ):
+    del key
+    judge = getattr(self, self.judge)
+    labels, alpha = self._labels(batch), self.alpha(players)
+    return judge.apply(players[self.judge], images, labels, alpha), {}
+
+  def _labels(self, batch):
+    return one_hot(batch['label'], self.classes) if self.classes else None
+
+  def _synthesise(self, players, styles, key, shared):
+    return self.gen.apply(
+      players['gen'],
+      styles,
+      self.alpha(players),
+      shared,
+      method='synthesise',
+      rngs={'noise': key},
+    )
+
+  # What the trained model can do.
+
+  def predict_fns(self):
+    return {
+      'sample': self.sample_classes if self.classes else self.sample,
+      'discriminate': self.discriminate,
+      'codes': self.codes,
+      'map': self.map,
+      'centre': self.centre,
+      'synthesise': self.synthesise,
+    }
+
+  def sample(self, players: Players, *, key, num: int) -> jax.Array:
+    """Truncated images of `num` codes from the prior, each of its own noise."""
+    return self._sample(players, key, num, None)
+
+  def sample_classes(self, players: Players, *, key, num: int, labels=None):
+    """The same of classes [num], shares [num, K], or all in turn."""
+    return self._sample(players, key, num, labels)
+
+  def _sample(self, players, key, num, labels):
+    key_code, key_noise = jax.random.split(key)
+    styles = self.map(players, self.draw(key_code, num), labels)
+    styles = self.truncated(players, styles, self.psi, self.cutoff)
+
+    def draw(part):
+      return self._synthesise(players, *part, shared=False)
+
+    if num <= _PART:
+      return draw((styles, key_noise))
+    # In parts, for the maps of hundreds of large images fit no memory.
+    count = -(-num // _PART)
+    styles = jnp.resize(styles, (count, _PART, *styles.shape[1:]))
+    images = jax.lax.map(draw, (styles, jax.random.split(key_noise, count)))
+    return images.reshape(-1, *images.shape[2:])[:num]
+
+  def truncated(
+    self, players: Players, styles: jax.Array, psi: float, cutoff: int = 0
+  ) -> jax.Array:
+    """Styles [B, L, W] drawn towards the mean in the first `cutoff` layers."""
+    here = jnp.arange(self.gen.layers)[:, None] < (cutoff or self.gen.layers)
+    return lerp(self.centre(players), styles, jnp.where(here, psi, 1.0))
+
+  def discriminate(self, players: Players, batch: Batch) -> jax.Array:
+    images = self.seen(batch['image'], self.alpha(players))
+    return self.score(players, images, batch, None)[0]
+
+  def codes(self, players: Players, *, key, num: int) -> jax.Array:
+    """Codes from the prior, [num, Z]."""
+    del players
+    return self.draw(key, num)
+
+  def map(self, players: Players, codes: jax.Array, labels=None) -> jax.Array:
+    """Styles of codes, one for all layers, [B, Z] -> [B, layers, W].
+
+    `labels` are classes [B], shares [B, K], or all in turn.
+    """
+    shares = None
+    if self.classes:
+      if labels is None:
+        labels = jnp.arange(len(codes)) % self.classes
+      shares = one_hot(labels, self.classes)
+    w = self.gen.apply(players['gen'], codes, shares, method='map')
+    return self.gen.spread(w)
+
+  def centre(self, players: Players) -> jax.Array:
+    """The running mean of w, [W]."""
+    return players['gen']['average']['w']
+
+  def synthesise(self, players: Players, styles: jax.Array, *, key):
+    """Images of styles [B, layers, W], with one draw of noise for all."""
+    return self._synthesise(players, styles, key, shared=True)
