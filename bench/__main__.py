@@ -94,7 +94,7 @@ def find_rows():
 def _compare(row, args):
   from bench import harness, peer, sameness
 
-  ours = harness.Ours(row.load())
+  ours = harness.Ours(row.load(), row.start)
   result = {
     'row': row.name,
     'config': row.config,

@@ -47,6 +47,7 @@ class Row:
       and a batch size.
     target: the least ratio of images/s, ours to PyTorch's.
     fields: of the config, by dotted name, that have another value here.
+    start: of the players as made, where both sides begin.
   """
 
   name: str
@@ -54,6 +55,7 @@ class Row:
   twin: Callable[..., Any]
   target: float
   fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  start: Callable[[Any], Any] = lambda players: players
 
   def load(self) -> ConfigDict:
     config = config_lib.load(str(ROOT / self.config))
@@ -71,7 +73,9 @@ class Ours:
   evaluation, logs and checkpoints.
   """
 
-  def __init__(self, config: ConfigDict):
+  def __init__(
+    self, config: ConfigDict, start: Callable[[Any], Any] = lambda x: x
+  ):
     self.config = config
     stage = stages.plan(config)[0]
     self.experiment = Experiment(stage)
@@ -81,7 +85,7 @@ class Ours:
       seed=config.seed,
       resident='yes',
     )
-    self.players = self.experiment.init_players()
+    self.players = start(self.experiment.init_players())
     self.step = 0
     self._length = self.batches.length(config.steps_per_dispatch)
     self._parallel = parallel.make(config.parallel, config.batch_size)

@@ -90,7 +90,8 @@ def _compare_gradients(ours, theirs, index, update, players):
     want = theirs.twin.layout(name, grads[name])
     for key, parameter in theirs.twin.players[name].named_parameters():
       where = f'gradient of {update.name} by {name}.{key}'
-      have = parameter.grad.cpu().numpy()
+      grad = parameter.grad  # none where the loss does not touch it
+      have = 0.0 if grad is None else grad.cpu().numpy()
       errors.append(_require(where, have, want[key], _GRADIENT, least))
   return max(errors), memory
 

@@ -35,6 +35,7 @@ def get_config(arg=None):
     decay=0.995,
     psi=1.0,
     cutoff=0,
+    augment=(),  # 'color', 'translation', 'cutout'
     loss='non_saturating',
     penalty='r1',
     penalty_weight=10.0,
@@ -94,7 +95,9 @@ def get_config(arg=None):
             **{f'optim.{name}.learning_rate': rate for name in players},
           }
         )
-    stages[-1]['evals'] = closing(features='random', num=2000)
+    # Of the emoji as many as there are to train on, as for the DCGAN.
+    num = 1690 if config.data.name == 'emoji' else 2000
+    stages[-1]['evals'] = closing(features='random', num=num)
     config.stages = tuple(stages)
 
   grow(

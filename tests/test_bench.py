@@ -10,7 +10,16 @@ from gen_jax import config as config_lib
 
 pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
-from bench import cyclegan, gan, harness, peer, sameness, start, vae  # noqa: E402
+from bench import (  # noqa: E402
+  cyclegan,
+  gan,
+  harness,
+  peer,
+  sameness,
+  start,
+  stylegan,
+  vae,
+)
 from bench.__main__ import find_rows, main  # noqa: E402
 
 
@@ -53,8 +62,17 @@ def cyclegan_pair():
   return config
 
 
+def style():
+  config = small('stylegan.py:test')
+  config.stages = ()
+  config.objective.penalty_every = 1
+  config.data.shape = config.objective.gen.shape = (8, 8, 3)
+  return config
+
+
 def check(config, twin):
-  ours = harness.Ours(config)
+  stir = issubclass(twin, stylegan.StyleGAN)
+  ours = harness.Ours(config, *[stylegan.stirred] * stir)
   return sameness.check(ours, peer.Theirs(twin, ours))
 
 
@@ -66,6 +84,7 @@ def check(config, twin):
     (dcgan(), gan.DCGAN, 1e-2),
     (wgan_gp(), gan.WGANGP, 1e-2),
     (cyclegan_pair(), cyclegan.CycleGAN, 1e-2),
+    pytest.param(style(), stylegan.StyleGAN, 1e-2, marks=pytest.mark.long),
   ],
 )
 def test_both_sides_do_the_same_work(config, twin, gradient_error):
@@ -106,6 +125,14 @@ class Sober(gan.DCGAN):
     return super().score(x, masks and iter([1.0] * 2))
 
 
+class Unmixed(stylegan.StyleGAN):
+  """Each image of one code."""
+
+  def noise(self, update, key):
+    noise = super().noise(update, key)
+    return noise._replace(first=peer.torch.ones_like(noise.first))
+
+
 class OneLine(gan.WGANGP):
   """One place for all lines between data and images."""
 
@@ -118,6 +145,7 @@ class OneLine(gan.WGANGP):
   [
     (dcgan(), Sober, 'of disc'),
     (wgan_gp(), OneLine, 'of critic'),
+    (style(), Unmixed, 'of disc'),
     (conv(), Unturned, 'loss of model'),
     (dense(), Doubled, 'gradient of model by model.encoder.0.weight'),
     (dense(), Wider, 'parameters of model'),
@@ -137,7 +165,7 @@ def test_another_learning_rate_is_noticed():
 
 
 def test_rows_are_found_and_a_wrong_one_is_refused(capsys):
-  assert {'vae_dense', 'vae_conv', 'dcgan', 'wgan_gp'} <= {
+  assert {'vae_dense', 'vae_conv', 'dcgan', 'wgan_gp', 'stylegan'} <= {
     row.name for row in find_rows()
   }
   with pytest.raises(SystemExit):

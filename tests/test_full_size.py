@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax import stages
+from gen_jax import cost, stages
 from gen_jax.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -24,23 +24,10 @@ def test_a_step_at_256_pixels(variant, capsys):
   stage.config.batch_size = batch_size = 4
   stage.config.objective.penalty_every = 1  # so that one step does it all
   experiment = Experiment(stage)
-  state = experiment.abstract_state()
-  batch = {
-    name: jax.ShapeDtypeStruct((batch_size, *shape), dtype)
-    for name, (shape, dtype) in experiment.train_source.fields.items()
-  }
-  step = jax.jit(experiment.train_step(), donate_argnums=0)
-  compiled = step.lower(state, batch).compile()
-  cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-  gigabytes = (
-    memory.argument_size_in_bytes + memory.temp_size_in_bytes
-  ) / 2**30
+  spent, compiled = cost.of_step(experiment)
   with capsys.disabled():
-    print(
-      f'\n{variant}, batch {batch_size}, with R1: {cost["flops"] / 1e12:.2f} '
-      f'TFLOP and {gigabytes:.1f} GiB a step'
-    )
-  assert cost['flops'] > 1e12
+    print(f'\n{variant}, batch {batch_size}, with R1: {spent}')
+  assert spent.flops > 1e12
   players = experiment.init_players()
   batch = experiment.train_source.__getitems__(range(batch_size))
   state, metrics = compiled(experiment.init_state(players), batch)

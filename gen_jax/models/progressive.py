@@ -117,15 +117,21 @@ def deviation(x: jax.Array, group: int = 4) -> jax.Array:
     InputError: `group` does not divide a larger batch.
   """
   batch, height, width, depth = x.shape
+  check_group(batch, group)
   group = min(group, batch)
-  if batch % group:
-    raise InputError(
-      f'progressive.Discriminator: a batch of {batch} is no multiple of its '
-      f'groups of {group}: take another `batch_size` or `group`.'
-    )
   y = x.astype(jnp.float32).reshape(group, -1, height, width, depth)
   y = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)  # [B / group, H, W, C]
   y = jnp.mean(y, axis=(1, 2, 3))
   y = jnp.tile(y, group)[:, None, None, None]
   y = jnp.broadcast_to(y, (batch, height, width, 1)).astype(x.dtype)
   return jnp.concatenate([x, y], axis=-1)
+
+
+def check_group(batch: int, group: int) -> None:
+  """Raises InputError when a larger batch is no multiple of `group`."""
+  if batch % min(group, batch):
+    raise InputError(
+      f'objective: groups of {group} images, of which the discriminator sees '
+      f'the deviation, do not divide a batch of {batch}: take another '
+      '`batch_size` or `group`.'
+    )

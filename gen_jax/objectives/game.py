@@ -124,8 +124,13 @@ class Game:
     if self.augment:
       key, key_augment = jax.random.split(key)
       images = augment(images, self.augment, key_augment)
+    return self.rate(players, self.judged(images, batch), batch, key)
+
+  def rate(self, players: Players, seen: jax.Array, batch: Batch, key: Any):
+    """`score` of what the judge sees."""
+    del batch
     judge = getattr(self, self.judge)
-    return apply(judge, players[self.judge], self.judged(images, batch), key)
+    return apply(judge, players[self.judge], seen, key)
 
   def score_both(
     self, players: Players, batch: Batch, key: jax.Array

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
+from gen_jax.models import progressive
 from gen_jax.models.equalised import enlarge, shrink
 from gen_jax.models.progressive import lerp
 from gen_jax.objectives.game import Game
@@ -80,6 +81,9 @@ class Style(Game):
   @property
   def resolution(self) -> int:
     return self.gen.shape[0]
+
+  def check_batch(self, size: int) -> None:
+    progressive.check_group(size, getattr(self, self.judge).group)
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     if self.classes:
@@ -190,13 +194,11 @@ class Style(Game):
     before = jnp.arange(layers)[:, None] < until  # [B, L, 1]
     return jnp.where(before, first[:, None], second[:, None])
 
-  def score(
-    self, players: Players, images: jax.Array, batch: Batch, key: jax.Array
-  ):
+  def rate(self, players: Players, seen: jax.Array, batch: Batch, key):
     del key
     judge = getattr(self, self.judge)
     labels, alpha = self._labels(batch), self.alpha(players)
-    return judge.apply(players[self.judge], images, labels, alpha), {}
+    return judge.apply(players[self.judge], seen, labels, alpha), {}
 
   def _labels(self, batch):
     return one_hot(batch['label'], self.classes) if self.classes else None
@@ -256,7 +258,7 @@ class Style(Game):
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
     images = self.seen(batch['image'], self.alpha(players))
-    return self.score(players, images, batch, None)[0]
+    return self.rate(players, images, batch, None)[0]
 
   def codes(self, players: Players, *, key, num: int) -> jax.Array:
     """Codes from the prior, [num, Z]."""

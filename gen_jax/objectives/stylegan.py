@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.losses import penalties
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.style import Style
 from gen_jax.objectives.wgan_gp import WGANGP
@@ -35,14 +34,8 @@ class StyleWGAN(Style, WGANGP):
   def penalty(
     self, players: Players, batch: Batch, fake: jax.Array, key: jax.Array
   ):
-    def score(x):
-      return self.score(players, x, batch, key)[0]
-
-    between = penalties.interpolates(key, batch['image'], fake)
-    penalty = jnp.mean(
-      penalties.gradient_penalty(score, between, one_sided=self.one_sided)
-    )
+    cost, metrics = super().penalty(players, batch, fake, key)
     # The compiler sees that these scores are there already.
-    drift = jnp.mean(jnp.square(score(batch['image'])))
-    cost = self.weight * penalty + self.drift * drift
-    return cost, {'penalty': penalty, 'drift': drift}
+    scores, _ = self.score(players, batch['image'], batch, key)
+    drift = jnp.mean(jnp.square(scores))
+    return cost + self.drift * drift, {**metrics, 'drift': drift}

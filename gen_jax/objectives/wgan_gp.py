@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gen_jax.core import Batch, Players
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
-from gen_jax.objectives.game import apply, check_slope
+from gen_jax.objectives.game import check_slope
 from gen_jax.objectives.wgan import WGAN
 
 
@@ -48,7 +48,7 @@ class WGANGP(WGAN):
     images = penalties.interpolates(key_mix, real, fake)
 
     def score(x):
-      return apply(self.critic, players['critic'], x, key_score)[0]
+      return self.rate(players, x, batch, key_score)[0]
 
     penalty = jnp.mean(
       penalties.gradient_penalty(score, images, one_sided=self.one_sided)

@@ -170,7 +170,7 @@ def test_the_deviation_over_groups_by_hand():
     out[:, 0, 0, 2], [0.5, 1, 0.5, 1], rtol=1e-3, atol=1e-4
   )
   assert progressive.deviation(x[:3], group=4).shape == (3, 1, 1, 3)
-  with pytest.raises(InputError, match='multiple'):
+  with pytest.raises(InputError, match='do not divide'):
     progressive.deviation(x, group=3)
 
 

@@ -14,6 +14,7 @@ from gen_jax.core import averaged
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 from gen_jax.losses import penalties
+from gen_jax.losses.augmentation import augment
 from gen_jax.models import progressive, stylegan
 from gen_jax.models.equalised import enlarge, shrink
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
@@ -190,6 +191,20 @@ def test_r1_is_lazy_and_of_the_data():
   assert float(total) == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_what_the_judge_sees_can_be_augmented():
+  images = shrink(BATCH['image'])
+  moved = game(augment=('cutout',))
+  _, key = jax.random.split(KEY)
+  seen = augment(images, ('cutout',), key)
+  assert np.any(seen != images)
+  score, rate = jax.jit(moved.score), jax.jit(moved.rate)
+  np.testing.assert_allclose(
+    score(PLAYERS, images, BATCH, KEY)[0],
+    rate(PLAYERS, seen, BATCH, KEY)[0],
+    rtol=1e-5,
+  )
+
+
 def test_wgan_gp_has_a_penalty_between_and_a_drift():
   wgan = game(kind=StyleWGAN, n_critic=1, weight=7.0, drift=0.5)
   players = {'critic': PLAYERS['disc'], **PLAYERS}
@@ -200,7 +215,8 @@ def test_wgan_gp_has_a_penalty_between_and_a_drift():
     return wgan.score(players, x, batch, KEY)[0]
 
   cost, _ = wgan.penalty(players, batch, fake, KEY)
-  between = penalties.interpolates(KEY, batch['image'], fake)
+  key, _ = jax.random.split(KEY)
+  between = penalties.interpolates(key, batch['image'], fake)
   slope = jax.grad(lambda x: jnp.sum(score(x)))(between)
   norm = np.sqrt(np.square(slope).sum((1, 2, 3)))
   expected = 7 * np.square(norm - 1).mean()
@@ -217,7 +233,7 @@ def fading_config():
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:test')
   first = {**config.stages[0], 'objective.fade': 5, 'steps': 6}
   config.stages, config.evals = (first,), {}
-  config.checkpoint.update(every=1, keep=10)
+  config.checkpoint.update(every=3, keep=10)
   return config
 
 
@@ -232,8 +248,7 @@ def test_a_resume_within_a_fade_is_exact_and_the_average_has_its_share(
   assert set(state.ema) == {'gen'}
   alpha = experiment.objective.alpha(averaged(state))
   assert float(alpha) == pytest.approx(0.6)
-  for step in range(4, 7):
-    os.rename(tmp_path / 'checkpoints' / str(step), tmp_path / f'gone-{step}')
+  os.rename(tmp_path / 'checkpoints' / '6', tmp_path / 'gone')
   again, _ = train(config, tmp_path)
   jax.tree.map(np.testing.assert_array_equal, jax.device_get(again), whole)
 
@@ -264,6 +279,7 @@ def test_the_config_grows_with_fresh_optimizers_and_its_half_life():
     (lambda: game(pack=2), 'objective.pack'),
     (lambda: game(mixing=1.5), 'objective.mixing'),
     (lambda: game(fade=-1), 'objective.fade'),
+    (lambda: game().check_batch(6), 'batch of 6'),
     (lambda: game(disc=progressive.Discriminator(classes=2)), 'disc.classes'),
     (lambda: game(32).init(KEY, BATCH), 'gen.shape'),
     (lambda: game().init(KEY, {'image': jnp.zeros((2, 24, 24, 3))}), 'gen.sh'),

@@ -1,0 +1,95 @@
+"""What a training step costs, by the compiled program, without running it.
+
+python -m gen_jax.cost --config=configs/stylegan.py:emoji64
+
+Operations are those of a step in which every update runs; memory is that of
+the state and the batch, and the most that is held at a time, without the data
+set. Both are the compiler's own numbers, for one device of the kind at hand.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+
+from gen_jax import cli
+
+
+class Cost(NamedTuple):
+  """Of a training step.
+
+  Attributes:
+    parameters: how many.
+    flops: floating-point operations.
+    state: bytes of the state and of the batch.
+    peak: bytes held at a time, these among them.
+  """
+
+  parameters: int
+  flops: float
+  state: int
+  peak: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Prints the cost of a step of a config's stage."""
+  parser = argparse.ArgumentParser('gen_jax.cost', description=__doc__)
+  parser.add_argument(
+    '--config', required=True, help='a file, and a variant of it: file.py:name'
+  )
+  parser.add_argument('--stage', type=int, help='from 1 on; the last')
+  args, rest = parser.parse_known_args(argv)
+  return cli.run(lambda: _print(args, cli.overrides(rest)))
+
+
+def _print(args, overrides):
+  from gen_jax import config as config_lib
+  from gen_jax import runtime, stages
+  from gen_jax.errors import InputError
+  from gen_jax.experiment import Experiment
+
+  config = config_lib.load(args.config)
+  config_lib.apply(config, overrides)
+  config_lib.check(config)
+  plan = stages.plan(config)
+  number = len(plan) if args.stage is None else args.stage
+  if not 1 <= number <= len(plan):
+    raise InputError(f'--stage={number}: expected 1 to {len(plan)}.')
+  runtime.configure()
+  stage = plan[number - 1]
+  cost, _ = of_step(Experiment(stage))
+  print(
+    f'{args.config}, stage {number} of {len(plan)}, batch '
+    f'{stage.config.batch_size}, on one {jax.default_backend()} device: '
+    f'{cost.parameters:,} parameters, {cost.flops / 1e9:,.2f} GFLOP a step, '
+    f'state {cost.state / 2**20:,.1f} MiB, at most {cost.peak / 2**20:,.1f} MiB'
+  )
+
+
+def of_step(experiment) -> tuple[Cost, jax.stages.Compiled]:
+  """Returns what a step costs, and the step, `(state, batch)`, compiled."""
+  state = experiment.abstract_state()
+  size = experiment.config.batch_size
+  batch = {
+    name: jax.ShapeDtypeStruct((size, *shape), dtype)
+    for name, (shape, dtype) in experiment.train_source.fields.items()
+  }
+  step = jax.jit(experiment.train_step(), donate_argnums=0)
+  compiled = step.lower(state, batch).compile()
+  memory = compiled.memory_analysis()
+  held = memory.argument_size_in_bytes
+  # What is returned lies where the donated state was, but for the rest.
+  new = memory.output_size_in_bytes - memory.alias_size_in_bytes
+  params = [v['params'] for v in state.players.values()]
+  cost = Cost(
+    parameters=sum(x.size for x in jax.tree.leaves(params)),
+    flops=compiled.cost_analysis()['flops'],
+    state=held,
+    peak=held + new + memory.temp_size_in_bytes,
+  )
+  return cost, compiled
+
+
+if __name__ == '__main__':
+  raise SystemExit(main())
