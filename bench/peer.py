@@ -29,6 +29,7 @@ class Twin(Protocol):
 
   Attributes:
     players: the modules, by the names of our players.
+    tolerance: if it has one, of the losses after a step of training.
   """
 
   players: Mapping[str, Any]

@@ -112,7 +112,8 @@ def _compare_steps(ours, theirs):
     for update, loss in zip(due, losses, strict=True):
       where = f'loss of {update.name} at step {first + t}'
       want = metrics[f'{update.name}/loss'][t]
-      errors.append(_require(where, loss.item(), want, _LOSS))
+      tolerance = getattr(theirs.twin, 'tolerance', _LOSS)
+      errors.append(_require(where, loss.item(), want, tolerance))
   return max(errors)
 
 

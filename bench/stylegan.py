@@ -60,6 +60,10 @@ class StyleGAN:
   that no image passes through are left out, as our compiler leaves them out.
   """
 
+  # Without momentum Adam's first step is as long by a gradient of rounding
+  # errors as by any other.
+  tolerance = 5e-3
+
   def __init__(self, objective, batch_size: int):
     self._objective, self._batch_size = objective, batch_size
     size = objective.gen.shape[0]

@@ -14,6 +14,7 @@ autoencoder, draws from a mixture of Gaussians over its training codes.
 """
 
 import argparse
+import dataclasses
 import inspect
 import pathlib
 import sys
@@ -66,6 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     f'{_COMPONENTS} for a model without a sampler of its own',
   )
   parser.add_argument(
+    '--psi', type=float, help='truncation, of a model with styles: 0 to 1'
+  )
+  parser.add_argument(
+    '--cutoff', type=int, help='layers that are truncated; 0 for all'
+  )
+  parser.add_argument(
     '--out',
     default='samples.png',
     help='a picture (.png), or uint8 images [N, H, W, C] (.npz), of points '
@@ -85,14 +92,16 @@ def sample(args: argparse.Namespace) -> None:
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   players, key = averaged(state), jax.random.key(args.seed)
-  if args.text or 'illustrate' in experiment.objective.predict_fns():
+  objective = _truncated(experiment.objective, args)
+  if args.text or 'illustrate' in objective.predict_fns():
     images = _illustrate(experiment, players, args, key)
     columns, pixels, asked = images.shape[1], 'unit', {}
     images = images.reshape(-1, *images.shape[2:])
   else:
     labels = _labels(experiment, args)
-    images = _draw(experiment, players, args, labels, key)
-    columns, pixels = None, experiment.objective.pixels
+    draw = _sampler(objective, experiment, players, args.components)
+    images = _draw(draw, players, args.num, labels, key)
+    columns, pixels = None, objective.pixels
     asked = {} if labels is None else {'labels': labels}
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -111,17 +120,16 @@ def sample(args: argparse.Namespace) -> None:
   print(f'{out}: {len(images)} samples of step {int(state.step)}')
 
 
-def _draw(experiment, players, args, labels, key):
+def _draw(draw, players, num, labels, key):
   """Images [num, H, W, C] of a model that is told nothing, or a class."""
-  draw = _sampler(experiment, players, args.components)
   parts = []
-  for index, start in enumerate(range(0, args.num, _BATCH)):
+  for index, start in enumerate(range(0, num, _BATCH)):
     asked = {}
     if labels is not None:
       asked = {'labels': np.resize(labels[start : start + _BATCH], _BATCH)}
     key_part = jax.random.fold_in(key, index)
     parts.append(draw(players, key=key_part, num=_BATCH, **asked))
-  return np.concatenate([np.asarray(x) for x in parts])[: args.num]
+  return np.concatenate([np.asarray(x) for x in parts])[:num]
 
 
 def _illustrate(experiment, players, args, key):
@@ -176,9 +184,20 @@ def _labels(experiment, args):
   return np.full(args.num, args.label, np.int32)
 
 
-def _sampler(experiment, players, components):
+def _truncated(objective, args):
+  """The objective with what was asked for of its truncation."""
+  asked = {'psi': args.psi, 'cutoff': args.cutoff}
+  asked = {k: v for k, v in asked.items() if v is not None}
+  for name, value in asked.items():
+    if not hasattr(objective, name):
+      raise InputError(
+        f'--{name}={value}: {type(objective).__name__} has no styles.'
+      )
+  return dataclasses.replace(objective, **asked)
+
+
+def _sampler(objective, experiment, players, components):
   """Returns `(players, *, key, num) -> images`."""
-  objective = experiment.objective
   fns = objective.predict_fns()
   if 'sample' in fns and components is None:
     return jax.jit(fns['sample'], static_argnames='num')

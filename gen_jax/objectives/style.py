@@ -21,7 +21,7 @@ from gen_jax.models.progressive import lerp
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.labels import check_labelled, one_hot
 
-_PART = 50  # samples at a time
+_PART = 32  # samples at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
