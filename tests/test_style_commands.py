@@ -47,7 +47,7 @@ def test_a_workdir_is_sampled_projected_and_looked_at(
   assert project.main([*args, '--every-layer', f'--out={out}']) == 0
   assert np.load(out)['styles'].shape == (1, 6, 4)
   assert project.main([*args, f'--out={tmp_path}/near.png']) == 0
-  assert 'an image' in refused(
+  assert 'cannot be read' in refused(
     project, *args[:1], '--image=setup.cfg', f'--out={out}'
   )
   figures = ['Truncation', 'Mixing', 'Noise', 'Walk']
