@@ -106,14 +106,6 @@ def pixel_norm(x: jax.Array) -> jax.Array:
   return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
 
 
-def instance_norm(x: jax.Array) -> jax.Array:
-  """Mean 0 and variance 1 of each channel of each image, [B, H, W, C]."""
-  wide = x.astype(jnp.float32)
-  wide -= jnp.mean(wide, axis=(1, 2), keepdims=True)
-  variance = jnp.mean(jnp.square(wide), axis=(1, 2), keepdims=True)
-  return (wide * jax.lax.rsqrt(variance + 1e-8)).astype(x.dtype)
-
-
 def blur(x: jax.Array) -> jax.Array:
   """[1, 2, 1] / 4 along both axes, 0 beyond the borders, [B, H, W, C].
 

@@ -20,9 +20,9 @@ from gen_jax.models.equalised import (
   Dense,
   blur,
   enlarge,
-  instance_norm,
   pixel_norm,
 )
+from gen_jax.models.normalisation import instance_norm
 from gen_jax.models.progressive import SLOPE, channels, lerp, resolutions
 
 
@@ -77,7 +77,7 @@ class Layer(nn.Module):
     weight = self.param('noise', nn.initializers.zeros, (depth,))
     bias = self.param('bias', nn.initializers.zeros, (depth,))
     x = x + (noise * weight + bias).astype(x.dtype)
-    x = instance_norm(nn.leaky_relu(x, SLOPE))
+    x = instance_norm(nn.leaky_relu(x, SLOPE), epsilon=1e-8)
     style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
     scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
     return x * (scale + 1) + shift

@@ -13,7 +13,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.models import progressive
 from gen_jax.models.equalised import enlarge, shrink
@@ -134,7 +134,8 @@ class Style(Game):
     # What is kept is the share of the state after this step.
     after = self._growth(self.alpha_at(step + 1))
     state = {**aux.state, 'growth': {'fade': after['fade']}}
-    return total, Aux({**aux.metrics, 'alpha': jnp.float32(alpha)}, state)
+    metrics = {**aux.metrics, 'alpha': jnp.float32(alpha)}
+    return total, aux._replace(metrics=metrics, state=state)
 
   def alpha_at(self, step: jax.Array | int) -> jax.Array | float:
     """min(step / fade, 1), `step` counted from the start of the stage.
