@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models import conv
+from gen_jax.models.resampling import smear
 
 GAIN = math.sqrt(2)  # He's, for rectifiers
 
@@ -79,23 +80,11 @@ class Conv(nn.Module):
       x = conv.conv(x, w)
     elif self.scale == 2:
       pad = size - size // 2
-      x = conv.conv_transpose(x, _smeared(w), strides=2, padding=pad)
+      x = conv.conv_transpose(x, smear(w), strides=2, padding=pad)
     else:
       pad = size // 2
-      x = conv.conv(x, _smeared(w) / 4, strides=2, padding=pad)
+      x = conv.conv(x, smear(w) / 4, strides=2, padding=pad)
     return x if b is None else x + b
-
-
-def _smeared(w):
-  """The sum of the four shifts by a pixel, [k, k, ...] -> [k + 1, k + 1, ...].
-
-  That is the kernel after, or before, a box of 2 x 2.
-  """
-  for axis in (0, 1):
-    before, after = ([(0, 0)] * w.ndim for _ in range(2))
-    before[axis], after[axis] = (1, 0), (0, 1)
-    w = jnp.pad(w, before) + jnp.pad(w, after)
-  return w
 
 
 def pixel_norm(x: jax.Array) -> jax.Array:
@@ -120,21 +109,3 @@ def blur(x: jax.Array) -> jax.Array:
     after = jax.lax.slice_in_dim(wide, 2, size + 2, axis=axis)
     x = (before + after) * 0.25 + x * 0.5
   return x
-
-
-def enlarge(x: jax.Array, factor: int = 2) -> jax.Array:
-  """Repeats each pixel along both axes, [B, H, W, C] -> [B, f H, f W, C]."""
-  b, h, w, c = x.shape
-  x = jnp.broadcast_to(
-    x[:, :, None, :, None], (b, h, factor, w, factor, c)
-  )  # [B, H, f, W, f, C]
-  return x.reshape(b, h * factor, w * factor, c)
-
-
-def shrink(x: jax.Array, factor: int = 2) -> jax.Array:
-  """Means of boxes of f x f pixels, [B, f H, f W, C] -> [B, H, W, C]."""
-  if factor == 1:
-    return x
-  b, h, w, c = x.shape
-  x = x.reshape(b, h // factor, factor, w // factor, factor, c)
-  return jnp.mean(x, axis=(2, 4))

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.models.equalised import Conv, Dense, blur, shrink
+from gen_jax.models.equalised import Conv, Dense, blur
+from gen_jax.models.resampling import shrink
 
 SLOPE = 0.2  # of the rectifiers below 0
 

@@ -42,7 +42,8 @@ def smear(w: jax.Array) -> jax.Array:
   """The sum of the four shifts of a kernel, [k, k, ...] -> [k + 1, k + 1, ...].
 
   A transposed convolution of stride 2 with it is a convolution with `w` of the
-  enlarged image, at 4 / 9 of the products.
+  enlarged image, and a fourth of a convolution of stride 2 with it the means of
+  2 x 2 of one with `w`, both at 4 / 9 of the products.
   """
   for axis in (0, 1):
     before, after = ([(0, 0)] * w.ndim for _ in range(2))

@@ -15,15 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.models.equalised import (
-  Conv,
-  Dense,
-  blur,
-  enlarge,
-  pixel_norm,
-)
+from gen_jax.models.equalised import Conv, Dense, blur, pixel_norm
 from gen_jax.models.normalisation import instance_norm
 from gen_jax.models.progressive import SLOPE, channels, lerp, resolutions
+from gen_jax.models.resampling import enlarge
 
 
 class Mapping(nn.Module):

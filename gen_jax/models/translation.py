@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gen_jax.errors import InputError, check_known
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.normalisation import Normalised
+from gen_jax.models.resampling import enlarge
 
 INIT = nn.initializers.normal(0.02)
 _PAD = ((1, 1), (1, 1))
@@ -111,7 +112,7 @@ class ResidualTranslator(nn.Module):
       x = _Block(self.normalise, self.dtype)(x, train)
     for width in widths[-2::-1]:
       if self.upsample == 'resize':
-        x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        x = enlarge(x)
         x = hidden(x, Conv(width, (3, 3), padding=_PAD, **common))
       else:
         up = ConvTranspose(width, (3, 3), 2, _PAD_UP, **common)
@@ -164,7 +165,7 @@ class UNetTranslator(nn.Module):
       width = self.out if outer else self.channels[level - 1]
       x = nn.relu(x)
       if self.upsample == 'resize':
-        x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+        x = enlarge(x)
         layer = Conv(width, (3, 3), padding=_PAD, **common)
       else:  # PyTorch's kernel of 4, stride of 2 and padding of 1
         pad = ((2, 2), (2, 2))

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.models import progressive
-from gen_jax.models.equalised import enlarge, shrink
 from gen_jax.models.progressive import lerp
+from gen_jax.models.resampling import enlarge, shrink
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.labels import check_labelled, one_hot
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 
 from gen_jax.errors import InputError
-from gen_jax.models import equalised, progressive, stylegan
+from gen_jax.models import equalised, progressive, resampling, stylegan
 from gen_jax.models.conv import conv
 
 KEY = jax.random.key(0)
@@ -124,12 +124,12 @@ def test_a_fused_scale_is_that_of_two_layers(kernel):
   variables = plain.init(KEY, x)
   np.testing.assert_allclose(
     up.apply(variables, x),
-    plain.apply(variables, equalised.enlarge(x)),
+    plain.apply(variables, resampling.enlarge(x)),
     atol=1e-5,
   )
   np.testing.assert_allclose(
     down.apply(variables, x),
-    equalised.shrink(plain.apply(variables, x)),
+    resampling.shrink(plain.apply(variables, x)),
     atol=1e-5,
   )
 
@@ -154,10 +154,10 @@ def test_blur_by_hand():
 def test_shrink_is_the_mean_of_boxes_and_enlarge_repeats():
   x = jnp.arange(16.0).reshape(1, 4, 4, 1)
   np.testing.assert_array_equal(
-    equalised.shrink(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]]
+    resampling.shrink(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]]
   )
   np.testing.assert_array_equal(
-    equalised.enlarge(x)[0, :2, :4, 0], [[0, 0, 1, 1]] * 2
+    resampling.enlarge(x)[0, :2, :4, 0], [[0, 0, 1, 1]] * 2
   )
 
 
@@ -232,7 +232,7 @@ def test_a_generator_fades_in_from_the_one_of_half_the_size():
     rngs = {'noise': KEY}
     return network.apply(variables, z, alpha=alpha, rngs=rngs)
 
-  before = equalised.enlarge(draw(small, smaller(variables), 1.0))
+  before = resampling.enlarge(draw(small, smaller(variables), 1.0))
   fading = jax.jit(lambda alpha: draw(large, variables, alpha))
   np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
   after = draw(large, variables, 1.0)
@@ -247,7 +247,7 @@ def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
   judge = progressive.Discriminator(**SMALL)
   images = jax.random.normal(KEY, (4, 16, 16, 3))
   variables = init(judge, images)
-  before = judge.apply(smaller(variables), equalised.shrink(images))
+  before = judge.apply(smaller(variables), resampling.shrink(images))
   fading = jax.jit(lambda alpha: judge.apply(variables, images, None, alpha))
   np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
   after = judge.apply(variables, images)

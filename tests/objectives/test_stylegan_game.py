@@ -16,7 +16,7 @@ from gen_jax.experiment import Experiment
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.models import progressive, stylegan
-from gen_jax.models.equalised import enlarge, shrink
+from gen_jax.models.resampling import enlarge, shrink
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
 from gen_jax.train import train
 
