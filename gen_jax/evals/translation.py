@@ -143,7 +143,8 @@ class Frechet:
   """Frechet distance of translations to the images of the domain they aim at.
 
   `identity_frechet_ab` is that of untouched images of a, and `floor_b` that of
-  as many images of b to train on: about what a perfect translation comes to.
+  as many images of b to train on: about what a perfect translation comes to
+  where images of a and b show different things. Of pairs it comes to 0.
 
   Attributes:
     num: images of each domain; 0 for all.
