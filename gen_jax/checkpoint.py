@@ -1,5 +1,6 @@
 """Checkpoints: asynchronous, verified, and never in place of a better one."""
 
+import contextlib
 import pathlib
 import zlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 import gen_jax
+from gen_jax import processes
 from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 
@@ -32,7 +34,8 @@ class Checkpointer:
     import orbax.checkpoint as ocp  # slow to import, and tests need no disk
 
     self._ocp = ocp
-    self._path = path.absolute()
+    # One in the cloud has no other form.
+    self._path = path.absolute() if hasattr(path, 'absolute') else path
     self._writes = keep is not None
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
@@ -58,12 +61,13 @@ class Checkpointer:
       step=step, version=gen_jax.__version__, checksums=_checksums(state)
     )
     args = self._ocp.args
-    self._manager.save(
-      step,
-      args=args.Composite(
-        state=args.StandardSave(state), meta=args.JsonSave(meta)
-      ),
-    )
+    with self._writing():
+      self._manager.save(
+        step,
+        args=args.Composite(
+          state=args.StandardSave(state), meta=args.JsonSave(meta)
+        ),
+      )
 
   def restore(self, step: int, target: TrainState) -> TrainState:
     """Returns the state of a step, as arrays on the host.
@@ -99,22 +103,39 @@ class Checkpointer:
 
   def set_aside(self, step: int) -> None:
     """Renames a damaged checkpoint, so that its step can be saved again."""
-    folder = self._path / str(step)
-    number = 0
+    processes.share(lambda: self._rename(step))
+    self._manager.reload()
+
+  def _rename(self, step):
+    folder, number = self._path / str(step), 0
     while (target := self._path / f'damaged-{step}-{number}').exists():
       number += 1
     if folder.exists():
       folder.rename(target)
-    self._manager.reload()
 
   def wait(self) -> None:
     """Blocks until what was saved is on the disk."""
-    self._manager.wait_until_finished()
+    with self._writing():
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Waits, and frees what orbax holds."""
-    self._manager.wait_until_finished()
+    with self._writing():
+      self._manager.wait_until_finished()
     self._manager.close()
+
+  @contextlib.contextmanager
+  def _writing(self):
+    """Turns what a full disk makes of a save, now or before, into a line."""
+    try:
+      yield
+    except Exception as error:
+      first = str(error).strip().splitlines() or ['']
+      raise InputError(
+        f'a checkpoint cannot be written below {self._path}: '
+        f'{type(error).__name__}: {first[0][:200]} Those from before are whole:'
+        ' make room, and the same command goes on from the newest.'
+      ) from error
 
 
 class DamagedError(InputError):

@@ -7,7 +7,6 @@ python -m gen_jax.evaluate --workdir=runs/vae
 """
 
 import argparse
-import pathlib
 import re
 from collections.abc import Sequence
 
@@ -65,7 +64,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
       raise InputError(
         f'--only={name}: no such evaluator.{nearest(name, suite.names())}'
       )
-  folder = pathlib.Path(args.workdir)
+  folder = workdir.folder(args.workdir)
   step = int(state.step)
   writer = Writer(folder / 'evaluate', resume_step=None)
   for name in names:

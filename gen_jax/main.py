@@ -8,7 +8,10 @@ from gen_jax import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Trains, and returns the exit code: 0, 2 for bad input, 3 for NaN."""
+  """Trains, and returns the exit code: 0, 2 for bad input, 3 for NaN.
+
+  Of many processes, 4 when another one ended.
+  """
   parser = argparse.ArgumentParser(
     'gen_jax.main',
     description=__doc__,
@@ -21,6 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--workdir', help='runs/<config>[-<variant>] if not given'
   )
+  many = parser.add_argument_group(
+    'many processes',
+    'Found by themselves on a TPU pod, GKE, Slurm and Open MPI.',
+  )
+  many.add_argument('--coordinator', help='host:port of process 0')
+  many.add_argument('--num_processes', type=int)
+  many.add_argument('--process_id', type=int, help='of this one, from 0')
   args, rest = parser.parse_known_args(argv)
   return cli.run(lambda: _train(args, rest))
 
@@ -34,12 +44,13 @@ def _train(args, rest):
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 
-  from gen_jax import runtime
+  from gen_jax import processes, runtime
 
   runtime.configure()
   from gen_jax.train import train
 
-  train(config, args.workdir or f'runs/{name}')
+  with processes.joined(args.coordinator, args.num_processes, args.process_id):
+    train(config, args.workdir or f'runs/{name}')
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from gen_jax import processes
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import Objective, TrainState, Update
 from gen_jax.errors import NonFiniteError
@@ -32,14 +33,15 @@ class Best:
     self._checkpoints, self._value = None, np.inf
     if self._name:
       self._checkpoints = Checkpointer(folder / 'best', keep=1)
-      values = writer.history(self._name)
+      values = processes.share(lambda: writer.history(self._name))
       self._value = min((self._sign * v for v in values), default=np.inf)
 
   def consider(self, state: TrainState, values: Mapping[str, Any]) -> None:
     """Saves the state when it is better than all before."""
     if self._checkpoints is None or self._name not in values:
       return
-    value = self._sign * values[self._name]
+    # Decided once, for the last bit may differ between hosts.
+    value = processes.share(lambda: float(self._sign * values[self._name]))
     if value < self._value:
       self._value = value
       self._checkpoints.save(state)

@@ -12,7 +12,7 @@ Two forms of data parallelism, chosen by `config.parallel`:
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import jax
@@ -105,10 +105,10 @@ class Jit:
     return jax.jit(chunk, donate_argnums=0, out_shardings=whole)
 
   def replicate(self, tree):
-    return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+    return _put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
   def unreplicate(self, tree):
-    return tree
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
   def seen(self, batch_size):
     return batch_size
@@ -188,13 +188,100 @@ def divisible(batch_size: int) -> int:
   return max(batch_size // count, 1) * count
 
 
+def spread(fn: Callable, static: Iterable[str] = ()) -> Callable:
+  """Compiles a function of the examples of a batch for all devices.
+
+  Every process gives the same arguments and gets the whole result. The first
+  argument is on every device; of the others, what has a leading axis that the
+  devices divide is split over them, as is the result if nothing was. Where
+  an example is computed changes nothing about it.
+
+  Args:
+    fn: `(players, *args, **kwargs) -> arrays [B, ...]`.
+    static: names of keyword arguments that are no arrays.
+  """
+  static = tuple(static)
+  devices = _devices()
+  if len(devices) == 1:
+    return jax.jit(fn, static_argnames=static)
+  mesh = Mesh(np.asarray(devices), (_AXIS,))
+  whole = NamedSharding(mesh, PartitionSpec())
+  rows = NamedSharding(mesh, PartitionSpec(_AXIS))
+
+  def divides(x):
+    return jnp.ndim(x) > 0 and len(x) > 0 and len(x) % len(devices) == 0
+
+  def put(x):
+    return _put(x, rows if divides(x) else whole)
+
+  def run(split, *args, **kwargs):
+    out = fn(*args, **kwargs)
+    if split:
+      return out
+    return jax.tree.map(
+      lambda x: jax.lax.with_sharding_constraint(x, rows) if divides(x) else x,
+      out,
+    )
+
+  compiled = jax.jit(
+    run, static_argnums=0, static_argnames=static, out_shardings=whole
+  )
+
+  def call(players, *args, **kwargs):
+    if any(
+      isinstance(x, jax.core.Tracer)
+      for x in jax.tree.leaves((players, args, kwargs))
+    ):
+      return fn(players, *args, **kwargs)  # part of another function
+    fixed = {k: v for k, v in kwargs.items() if k in static}
+    args, rest = jax.tree.map(
+      put, (args, {k: v for k, v in kwargs.items() if k not in static})
+    )
+    split = any(x.sharding == rows for x in jax.tree.leaves((args, rest)))
+    out = compiled(split, _put(players, whole), *args, **rest, **fixed)
+    return jax.tree.map(lambda x: x.addressable_data(0), out)
+
+  return call
+
+
+def _devices() -> list[jax.Device]:
+  """All devices, those of a process side by side.
+
+  So that the rows that a process reads are those that its devices take.
+  """
+  return sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
+  """Lays out arrays that are the same on every process."""
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+
+  def put(x):
+    if isinstance(x, jax.Array) and jnp.issubdtype(
+      x.dtype, jax.dtypes.prng_key
+    ):
+      data = put(jax.random.key_data(x))
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
+
+  return jax.tree.map(put, tree)
+
+
 def make(name: str, batch_size: int) -> Parallel:
   """Returns the form that `config.parallel` names, over all devices.
 
   Raises:
     InputError: on an unknown name, or when the devices do not divide the batch.
   """
-  devices = jax.devices()
+  devices = _devices()
+  mine = jax.local_device_count()
+  if mine * jax.process_count() != len(devices):
+    raise InputError(
+      f'{len(devices)} devices in {jax.process_count()} processes, {mine} of '
+      'them in this one: every process needs as many as the others.'
+    )
   if batch_size % len(devices):
     raise InputError(
       f'batch_size={batch_size} is not a multiple of the {len(devices)} '

@@ -6,16 +6,22 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
+from gen_jax import processes
+
 
 class Progress:
-  """A bar with the stage, steps/s, images/s, the loss and the time left."""
+  """A bar with the stage, steps/s, images/s, the loss and the time left.
+
+  Of many processes only the first shows anything.
+  """
 
   def __init__(self, first: int, last: int):
     """Starts at step `first` of `last`."""
     self._last = last
     self._first, self._started = first, time.monotonic()
     self._bar = None
-    if sys.stderr.isatty():
+    self._silent = not processes.leads()
+    if sys.stderr.isatty() and not self._silent:
       self._bar = tqdm(total=last, initial=first, unit='step', smoothing=0.1)
 
   def enter(self, stage: int, count: int) -> None:
@@ -25,7 +31,7 @@ class Progress:
     text = f'stage {stage}/{count}'
     if self._bar is not None:
       self._bar.set_description_str(text)
-    else:
+    elif not self._silent:
       print(text, flush=True)
 
   def update(
@@ -44,7 +50,7 @@ class Progress:
 
   def line(self, step: int, values: Mapping[str, float]) -> None:
     """Prints the values of a step, where there is no bar to show them."""
-    if self._bar is not None:
+    if self._bar is not None or self._silent:
       return
     elapsed = time.monotonic() - self._started
     left = elapsed / max(step - self._first, 1) * (self._last - step)
@@ -55,7 +61,7 @@ class Progress:
     """Prints a message, above the bar if there is one."""
     if self._bar is not None:
       self._bar.write(text, file=sys.stderr)
-    else:
+    elif not self._silent:
       print(text, flush=True)
 
   def close(self) -> None:

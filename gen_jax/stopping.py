@@ -6,6 +6,10 @@ import signal
 import sys
 import threading
 
+import jax
+
+from gen_jax import processes
+
 
 class Stopped(Exception):
   """Raised out of work that may be dropped, such as an evaluation."""
@@ -35,11 +39,26 @@ class Stopper:
     for number, handler in self._before.items():
       signal.signal(number, handler)
 
+  def agreed(self) -> bool:
+    """Whether the processes of the run stop now; each of them has to ask."""
+    if self.requested:
+      processes.tell('stop')
+    self.requested = processes.share(
+      lambda: self.requested or processes.told('stop')
+    )
+    return self.requested
+
   @contextlib.contextmanager
   def droppable(self):
-    """The scope of work that a signal interrupts."""
-    if self.requested:
+    """The scope of work that a signal interrupts.
+
+    Not among many processes, which work on it together; there it is finished.
+    """
+    if self.agreed():
       raise Stopped
+    if jax.process_count() > 1:
+      yield
+      return
     self._droppable = True
     try:
       yield

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, plot, runtime, stages, workdir
+from gen_jax import parallel, plot, processes, runtime, stages, workdir
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
@@ -22,7 +22,7 @@ from gen_jax.monitor import Best, Log, Pace, Warnings
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
-from gen_jax.writer import Writer
+from gen_jax.writer import Silent, Writer
 
 
 def train(
@@ -49,18 +49,23 @@ def train(
   runtime.configure()
   runs = prepare(config)
   plan = tuple(run.stage for run in runs)
-  folder = workdir.prepare(path, config)
+  with workdir.held(path, config) as folder:
+    return _train(config, folder, runs, plan, stopper)
+
+
+def _train(config, folder, runs, plan, stopper):
   checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
   found = workdir.restore(checkpoints, plan, set_aside=True)
   state = found and found[0]
   first = int(state.step) if found else 0
-  writer = Writer(folder, first)
+  writer = (Writer if processes.leads() else Silent)(folder, first)
   best = Best(folder, config.checkpoint, writer)
   progress = Progress(first, plan[-1].end)
   progress.note(
     f'{"resumes at" if found else "starts at"} step {first} of '
     f'{plan[-1].end} in {folder}, on {jax.device_count()} '
-    f'{jax.default_backend()} device(s), {config.parallel}'
+    f'{jax.default_backend()} device(s) of {jax.process_count()} process(es), '
+    f'{config.parallel}'
   )
   try:
     with contextlib.nullcontext(stopper) if stopper else Stopper() as stopper:
@@ -71,13 +76,16 @@ def train(
         run.attach(checkpoints, best, writer, progress, stopper)
         progress.enter(run.stage.index + 1, len(runs))
         state = run.train(state)
-        if stopper.requested:
+        if stopper.agreed():
           progress.note(
             f'stopped at step {int(state.step)}; the same command goes on'
           )
           break
       else:
         writer.animate()
+  except Exception as error:
+    processes.leave(error)  # what follows would wait for the other processes
+    raise
   finally:
     best.close()
     checkpoints.close()
@@ -152,8 +160,11 @@ class _Stage:
     state = self.parallel.replicate(state)
     pace = Pace(step, length)
     pending = None  # the dispatch whose metrics are still to be read
-    while step < self.stage.end and not self.stopper.requested:
-      count = min(pace.count, self._next_event(step) - step)
+    while step < self.stage.end and not self.stopper.agreed():
+      # Each process measures its pace, but all have to send the same.
+      count = min(
+        processes.share(lambda: pace.count), self._next_event(step) - step
+      )
       inputs = self.batches.inputs(step, count, length)
       state, metrics = chunk(
         state, data, self.parallel.shard(inputs), np.int32(count)
@@ -166,7 +177,9 @@ class _Stage:
         self._read(pending, pace)
         pending = None
         one = self.parallel.unreplicate(state)
-        if self._due(step, self.config.checkpoint.every):
+        # Among many processes a signal has to wait for an evaluation.
+        many = jax.process_count() > 1
+        if many or self._due(step, self.config.checkpoint.every):
           self._save(one)
         self._evaluate(one, step)
         pace.restart(step)
@@ -255,7 +268,10 @@ class _Stage:
     last = step == self.stage.end
     try:
       for name in self.suite.due(step, last):
-        if not self.writer.recorded(step, name):
+        done = processes.share(
+          lambda name=name: self.writer.recorded(step, name)
+        )
+        if not done:
           with self.stopper.droppable():
             values = self.suite.run(name, averaged(state), step, self.writer)
           said = [k for k in values if k.endswith('/warning')]

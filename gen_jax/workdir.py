@@ -1,22 +1,61 @@
 """A run's folder: its config, its checkpoints, and how both are found again."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
+import socket
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import stages
+from gen_jax import processes, stages
 from gen_jax.checkpoint import Checkpointer, DamagedError
 from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
 
+def folder(path: str | os.PathLike) -> Any:
+  """Returns a path; one such as gs://bucket/run through etils.epath."""
+  if '://' not in os.fspath(path):
+    return pathlib.Path(path)
+  from etils import epath
+
+  return epath.Path(path)
+
+
+@contextlib.contextmanager
+def held(path: str | os.PathLike, config: ConfigDict) -> Iterator[Any]:
+  """Makes a workdir, and keeps other runs out of it.
+
+  The lock is the kernel's, so that it ends with the process, also when that is
+  killed. A gs:// path has none.
+
+  Raises:
+    InputError: when it cannot be written, was made with another config, or
+      another run is at work in it; it is then left as it was.
+  """
+  workdir, lock = folder(path), contextlib.ExitStack()
+
+  def make():
+    check(workdir, config)
+    _make_folder(workdir)
+    lock.enter_context(_lock(workdir))
+    _write_config(workdir, config)
+
+  with lock:
+    processes.share(make)
+    processes.check_shared(workdir)
+    yield workdir
+
+
 def check(path: str | os.PathLike, config: ConfigDict) -> None:
   """Raises InputError when a workdir was made with another config."""
-  workdir = pathlib.Path(path)
+  workdir = folder(path)
   if not (workdir / 'config.json').exists():
     return
   changes = config_lib.difference(read_config(workdir), config)
@@ -27,25 +66,51 @@ def check(path: str | os.PathLike, config: ConfigDict) -> None:
     )
 
 
-def prepare(path: str | os.PathLike, config: ConfigDict) -> pathlib.Path:
-  """Makes a workdir, or checks that it was made with the same config.
-
-  Raises:
-    InputError: when it cannot be written, or was made with another config; it
-      is then left as it was.
-  """
-  check(path, config)
-  workdir = pathlib.Path(path)
+def _make_folder(workdir):
   try:
     workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise _unwritable(workdir, error) from error
+
+
+def _write_config(workdir, config):
+  try:
     partial = workdir / 'config.partial'
     partial.write_text(config_lib.to_json(config))
-    os.replace(partial, workdir / 'config.json')
+    partial.replace(workdir / 'config.json')
   except OSError as error:
-    raise InputError(
-      f'workdir {workdir} cannot be written: {error.strerror}.'
-    ) from error
-  return workdir
+    raise _unwritable(workdir, error) from error
+
+
+def _unwritable(workdir, error):
+  return InputError(f'workdir {workdir} cannot be written: {error.strerror}.')
+
+
+@contextlib.contextmanager
+def _lock(workdir):
+  if not isinstance(workdir, pathlib.Path):
+    print(f'{workdir} cannot be locked: start no second run there', flush=True)
+    yield
+    return
+  try:
+    file = (workdir / 'lock').open('a+')
+  except OSError as error:
+    raise _unwritable(workdir, error) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise InputError(
+        f'workdir {workdir} is in use by another run ({file.read().strip()}): '
+        'wait for it, stop it, or give another --workdir.'
+      ) from error
+    except OSError as error:  # a file system without locks
+      print(f'{workdir} cannot be locked: {error.strerror}', flush=True)
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    file.flush()
+    yield
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:
@@ -88,12 +153,14 @@ def restore(
   for candidate in [step] if step is not None else reversed(steps):
     experiment = Experiment(stages.at(plan, candidate))
     try:
-      state = checkpointer.restore(candidate, experiment.abstract_state())
+      state = _restore(checkpointer, candidate, experiment)
     except DamagedError as error:
       if step is not None:
         raise
       damaged = error
-      print(f'{error} The one before it is used.', file=sys.stderr, flush=True)
+      if processes.leads():
+        line = f'{error} The one before it is used.'
+        print(line, file=sys.stderr, flush=True)
       if set_aside:
         checkpointer.set_aside(candidate)
       continue
@@ -101,6 +168,20 @@ def restore(
   if damaged is not None and not set_aside:
     raise damaged
   return None
+
+
+def _restore(checkpointer, step, experiment):
+  """Restores a step on every process or, where one of them fails, on none."""
+  failed, state = None, None
+  try:
+    state = checkpointer.restore(step, experiment.abstract_state())
+  except DamagedError as error:
+    failed = error
+  if not processes.all_agree(failed is None):
+    raise failed or DamagedError(
+      f'checkpoint {step} cannot be read by another process.'
+    )
+  return state
 
 
 def open_trained(
@@ -115,14 +196,14 @@ def open_trained(
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
   """
-  workdir = pathlib.Path(path)
+  workdir = folder(path)
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
   config = read_config(workdir)
-  folder = workdir / ('best' if step == 'best' else 'checkpoints')
-  if not folder.is_dir():
-    raise InputError(f'workdir {workdir} has no {folder.name} checkpoint yet.')
-  checkpointer = Checkpointer(folder)
+  place = workdir / ('best' if step == 'best' else 'checkpoints')
+  if not place.is_dir():
+    raise InputError(f'workdir {workdir} has no {place.name} checkpoint yet.')
+  checkpointer = Checkpointer(place)
   try:
     found = restore(
       checkpointer, stages.plan(config), None if step == 'best' else step

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +21,8 @@ class Writer:
 
   `metrics.jsonl` has one JSON object a line: the step, then names and values.
   Images are `images/<name>/<step>.png`, animations `<step>.gif`. All go to
-  TensorBoard too. At the end of a run `images/<name>/over_time.gif` shows the
-  pictures of a name one after the other.
+  TensorBoard too, unless the workdir is in a cloud. At the end of a run
+  `images/<name>/over_time.gif` shows the pictures of a name one after the other.
   """
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
@@ -45,8 +44,10 @@ class Writer:
     workdir.mkdir(parents=True, exist_ok=True)
     partial = self._path.with_suffix('.partial')
     partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-    os.replace(partial, self._path)
-    self._file = self._path.open('a')
+    partial.replace(self._path)
+    # A cloud appends to no file: there it is written anew.
+    self._local = isinstance(self._path, pathlib.Path)
+    self._file = self._path.open('a') if self._local else None
     self._board = None
 
   def recorded(self, step: int, prefix: str) -> bool:
@@ -60,11 +61,15 @@ class Writer:
   def scalars(self, step: int, values: Mapping[str, Any]) -> None:
     """Writes one line of numbers; text is kept beside them as it is."""
     values = {k: _plain(v) for k, v in values.items()}
-    self._file.write(json.dumps({'step': step, **values}) + '\n')
-    self._file.flush()
+    line = json.dumps({'step': step, **values}) + '\n'
+    if self._local:
+      self._file.write(line)
+      self._file.flush()
+    else:
+      self._path.write_text(self._path.read_text() + line)
     self._note(step, values)
     for name, value in values.items():
-      if isinstance(value, int | float):
+      if self._local and isinstance(value, int | float):
         self._tensorboard().add_scalar(name, value, step)
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
@@ -76,7 +81,7 @@ class Writer:
     file = f'images/{name}' if step is None else f'images/{name}/{step}'
     file = f'{file}.{suffix}'
     save_image(self._workdir / file, image)
-    if step is not None:
+    if step is not None and self._local:
       if suffix == 'png':
         self._tensorboard().add_image(name, image, step, dataformats='HWC')
       else:
@@ -107,7 +112,8 @@ class Writer:
 
   def close(self) -> None:
     """Flushes and closes everything."""
-    self._file.close()
+    if self._local:
+      self._file.close()
     if self._board is not None:
       self._board.close()
 
@@ -137,6 +143,29 @@ class Writer:
         str(self._workdir / 'tensorboard'), flush_secs=30
       )
     return self._board
+
+
+class Silent:
+  """Takes what a Writer takes, and writes nothing: for all processes but 0."""
+
+  def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
+    del workdir, resume_step
+    self.latest: dict[str, Any] = {}
+
+  def recorded(self, step: int, prefix: str) -> bool:
+    return False
+
+  def history(self, name: str) -> list[Any]:
+    return []
+
+  def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+    self.latest |= {k: _plain(v) for k, v in values.items()}
+
+  def image(self, step: int | None, name: str, image: np.ndarray) -> str:
+    return name
+
+  def close(self) -> None:
+    pass
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -170,16 +199,15 @@ def save_image(
   first, *others = (
     Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in frames
   )
-  if image.ndim == 3:
-    first.save(path)
-    return
-  first.save(
-    path,
+  kind = Image.registered_extensions()[path.suffix.lower()]
+  moving = dict(
     save_all=True,
     append_images=others,
     duration=milliseconds,
     loop=0,
   )
+  with path.open('wb') as file:
+    first.save(file, format=kind, **(moving if image.ndim == 4 else {}))
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -84,12 +84,19 @@ class FolderSource:
     indices = check_indices(indices, len(self))
     out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
     files = [self.files[i] for i in indices]
-    read = images.map_threads(
-      lambda f: images.read_file(f.path, self.shape, f.box), files
-    )
+    read = images.map_threads(self._read, files)
     for i, image in enumerate(read):
       out['image'][i] = image
     return out | {k: x[indices] for k, x in self.beside.items()}
+
+  def _read(self, file):
+    try:
+      return images.read_file(file.path, self.shape, file.box)
+    except Exception as error:  # Pillow raises errors of many kinds
+      raise InputError(
+        f'data.path: {file.path} could be read at the start, and no longer: '
+        f'{_reason(error)}.'
+      ) from error
 
   def summary(self) -> str:
     return f'{describe(self, self.name, self.split)}\n{self.notes}'

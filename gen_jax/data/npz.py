@@ -2,6 +2,7 @@
 `<split>_label`, integers [N], for each split that it has.
 """
 
+import os
 import pathlib
 import zipfile
 
@@ -29,9 +30,11 @@ def load(
   if not path or not file.is_file():
     raise InputError(f'data.path: there is no file "{path}".')
   try:
-    with np.load(file) as archive:
+    _check_size(file)
+    # Without pickle, which could run code.
+    with np.load(file, allow_pickle=False) as archive:
       arrays = {name: archive[name] for name in archive.files}
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, MemoryError, zipfile.BadZipFile) as error:
     raise InputError(f'data.path: {file} cannot be read: {error}') from error
   known = [n.removesuffix('_image') for n in arrays if n.endswith('_image')]
   check_split(split, known, str(file))
@@ -55,3 +58,14 @@ def load(
     count = max(int(arrays[name].max()) for name in labels) + 1
     classes = tuple(str(index) for index in range(count))
   return ArraySource(file.name, split, fields, classes)
+
+
+def _check_size(file):
+  """Raises ValueError for an archive that would fill the memory."""
+  with zipfile.ZipFile(file) as archive:
+    size = sum(member.file_size for member in archive.infolist())
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  if size > memory:
+    raise ValueError(
+      f'it unpacks to {size / 2**30:.0f} GiB, more than the memory'
+    )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Task
 
@@ -103,7 +104,7 @@ class NLL:
       total = jax.lax.fori_loop(0, chunks, add, start)
       return total - jnp.log(self.samples)
 
-    return jax.jit(estimate)
+    return parallel.spread(estimate)
 
   def run(self, players, key):
     values = []

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from gen_jax import parallel
 from gen_jax.core import Objective, Players
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import Indices, Source
@@ -70,7 +71,7 @@ class Task:
       )
     if name not in self._compiled:
       static = {'num'} & set(inspect.signature(fns[name]).parameters)
-      self._compiled[name] = jax.jit(fns[name], static_argnames=static)
+      self._compiled[name] = parallel.spread(fns[name], static)
     return self._compiled[name]
 
   @functools.cached_property

@@ -1,0 +1,247 @@
+"""What goes wrong on real machines: each test does it."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from test_resume import equal, final, test_config
+
+from gen_jax import config as config_lib
+from gen_jax import main, workdir
+from gen_jax.checkpoint import Checkpointer
+from gen_jax.data import folder
+from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.objectives.vae import VAE
+from gen_jax.train import train
+
+ROOT = workdir.pathlib.Path(__file__).parents[1]
+FAMILIES = ('vae', 'dcgan', 'stacked_autoencoder')
+
+
+def start(name, path, *args, **kwargs):
+  """Starts a tiny run of some hundred steps."""
+  return subprocess.Popen(
+    [
+      sys.executable,
+      '-m',
+      'gen_jax.main',
+      f'--config=configs/{name}.py:test',
+      f'--workdir={path}',
+      '--config.evals={}',
+      '--config.log_every=50',
+      '--config.checkpoint.every=10',
+      '--config.steps_per_dispatch=8',
+      *([] if name == 'stacked_autoencoder' else ['--config.steps=300']),
+      *args,
+    ],
+    cwd=ROOT,
+    env={**os.environ, 'XLA_FLAGS': ''},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    **kwargs,
+  )
+
+
+def finish(process, timeout=400):
+  output, _ = process.communicate(timeout=timeout)
+  return process.returncode, output
+
+
+def newest(path):
+  names = [p.name for p in (path / 'checkpoints').glob('*')]
+  return max([int(n) for n in names if n.isdigit()], default=0)
+
+
+def kill(process, path, chance):
+  """Kills a run, at any moment or soon after it has come further."""
+  before, started = newest(path), time.monotonic()
+  anywhere, wait = chance.random() < 0.3, 15 * chance.random()
+  while process.poll() is None and time.monotonic() - started < 300:
+    if anywhere and time.monotonic() - started > wait:
+      break
+    if not anywhere and newest(path) > before:
+      time.sleep(0.3 * chance.random())
+      break
+    time.sleep(0.002)
+  process.kill()
+  process.communicate()
+
+
+CASES = [('vae', 2)]
+CASES += [
+  pytest.param(name, 20, marks=pytest.mark.long, id=f'{name}-20')
+  for name in FAMILIES
+]
+
+
+@pytest.mark.parametrize('name,times', CASES)
+def test_killed_again_and_again_it_ends_as_if_nothing_had_been(
+  tmp_path, name, times
+):
+  chance = random.Random(times)
+  for _ in range(times):
+    kill(start(name, tmp_path / 'killed'), tmp_path / 'killed', chance)
+  code, output = finish(start(name, tmp_path / 'killed'))
+  assert code == 0, output
+  code, output = finish(start(name, tmp_path / 'whole'))
+  assert code == 0, output
+  equal(final(tmp_path / 'killed'), final(tmp_path / 'whole'))
+
+
+def test_a_full_disk_in_the_middle_of_a_checkpoint(tmp_path):
+  sgd = '--config.optim.model.learning_rate=1e-3'
+  process = start('vae', tmp_path, sgd, '--config.checkpoint.keep=9')
+  while newest(tmp_path) < 10:
+    time.sleep(0.01)
+  process.send_signal(signal.SIGTERM)
+  code, output = finish(process)
+  assert code == 0, output
+  kept = newest(tmp_path)
+
+  def small():  # as if after so many bytes of a file nothing were left
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+  environment_off = '--config.log_every=300'
+  code, output = finish(
+    start('vae', tmp_path, sgd, environment_off, preexec_fn=small)
+  )
+  assert code == 2, output
+  assert 'Traceback' not in output
+  assert 'a checkpoint cannot be written below' in output
+  assert newest(tmp_path) == kept
+  assert int(final(tmp_path).step) == kept  # its checksums hold
+  code, output = finish(start('vae', tmp_path, sgd))
+  assert code == 0, output
+  assert f'resumes at step {kept}' in output
+
+
+def test_a_save_that_fails_says_so_and_leaves_what_was(tmp_path, monkeypatch):
+  config = test_config(checkpoint__every=2, checkpoint__keep=9)
+  written = []
+  save = Checkpointer.save
+
+  def failing(self, state):
+    written.append(int(state.step))
+    if len(written) == 2:
+      monkeypatch.setattr(self._manager, 'save', full)
+    save(self, state)
+
+  def full(*args, **kwargs):
+    raise OSError(28, 'No space left on device')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Checkpointer, 'save', failing)
+    with pytest.raises(InputError, match='No space left on device'):
+      train(config, tmp_path)
+  assert int(final(tmp_path).step) == 2
+  state, _ = train(config, tmp_path)
+  assert int(state.step) == 6
+
+
+@pytest.mark.parametrize('form', ['jit', 'pmap'])
+def test_a_nan_on_one_device_stops_all_and_keeps_the_last_good_state(
+  tmp_path, monkeypatch, form
+):
+  loss = VAE.loss
+
+  def broken(self, players, batch, *, key, step):
+    # The third image of eight, each on a device of its own.
+    value, aux = loss(self, players, batch, key=key, step=step)
+    if form == 'pmap':
+      mine = jax.lax.axis_index('data') == 3
+    else:
+      mine = True
+      bad = jax.numpy.where(step == 4, np.nan, 0.0)
+      image = batch['image'].at[3].add(bad)
+      value, aux = loss(
+        self, players, {**batch, 'image': image}, key=key, step=step
+      )
+    bad = jax.numpy.where((step == 4) & mine, np.nan, 0.0)
+    return value + (bad if form == 'pmap' else 0.0), aux
+
+  monkeypatch.setattr(VAE, 'loss', broken)
+  config = test_config(parallel=form, checkpoint__every=3)
+  with pytest.raises(NonFiniteError, match="step 4: update 'model'"):
+    train(config, tmp_path)
+  state = final(tmp_path)
+  assert int(state.step) == 3
+  assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+
+
+def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
+  pictures = tmp_path / 'pictures'
+  pictures.mkdir()
+  for index in range(40):
+    pixels = np.full((28, 28), index, np.uint8)
+    Image.fromarray(pixels).save(pictures / f'{index}.png')
+  monkeypatch.setattr(folder, 'MEMORY_BYTES', 0)
+  save = Checkpointer.save
+
+  def remove(self, state):
+    save(self, state)
+    self.wait()
+    for file in pictures.glob('*.png'):
+      file.unlink()
+
+  monkeypatch.setattr(Checkpointer, 'save', remove)
+  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+  del config
+  error = refused(
+    main,
+    '--config=configs/vae.py:folder',
+    f'--workdir={tmp_path}/w',
+    f'--config.data.path={pictures}',
+    '--config.data.shape=28,28,1',
+    '--config.objective.decoder.shape=28,28,1',
+    '--config.objective.encoder.channels=4,8',
+    '--config.objective.decoder.channels=8,4',
+    '--config.evals={}',
+    '--config.data.resident=no',
+    '--config.batch_size=8',
+    '--config.steps=60',
+    '--config.checkpoint.every=2',
+  )
+  assert 'could be read at the start, and no longer' in error
+  assert int(final(tmp_path / 'w').step) == 2
+
+
+def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
+  config = test_config()
+  with workdir.held(tmp_path, config):
+    error = refused(
+      main, '--config=configs/vae.py:test', f'--workdir={tmp_path}'
+    )
+    with pytest.raises(InputError, match='in use by another run'):
+      train(config, tmp_path)
+  assert f'in use by another run (process {os.getpid()} on ' in error
+  train(config, tmp_path)  # it is free again
+
+
+def test_the_lock_of_a_killed_run_is_gone(tmp_path):
+  code = (
+    'import sys, time; from gen_jax import config, workdir\n'
+    f'c = config.load({str(ROOT / "configs/vae.py:test")!r})\n'
+    f'with workdir.held({str(tmp_path)!r}, c):\n'
+    '  print("held", flush=True); time.sleep(300)'
+  )
+  process = subprocess.Popen(
+    [sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+  )
+  assert process.stdout.readline() == 'held\n'
+  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+  with pytest.raises(InputError, match=f'process {process.pid} on'):
+    with workdir.held(tmp_path, config):
+      pass
+  process.kill()
+  process.communicate()
+  with workdir.held(tmp_path, config):
+    pass

@@ -1,0 +1,182 @@
+"""Many processes give what one gives, and end together."""
+
+import json
+import os
+import signal
+import time
+
+import cluster
+import jax
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax import main, processes, workdir
+from gen_jax.errors import InputError
+from gen_jax.train import train
+
+FAMILIES = ('vae', 'dcgan')
+LIKELIHOOD = "{'elbo': {'name': 'likelihood.ELBO', 'every': 3, 'num': 21}}"
+
+
+def fields(name, **overrides):
+  """The arguments of a tiny run, without the evaluators that take time."""
+  evals = LIKELIHOOD if name == 'vae' else '{}'
+  values = {'evals': evals, 'checkpoint.keep': 9, **overrides}
+  pairs = [(k.replace('__', '.'), str(v)) for k, v in values.items()]
+  file = f'{cluster.ROOT}/configs/{name}.py:test'
+  args = [f'--config={file}', *(f'--config.{k}={v}' for k, v in pairs)]
+  config = config_lib.load(file)
+  config_lib.apply(config, pairs)
+  return args, config
+
+
+def together(num, devices, path, args):
+  """Trains in `num` processes; returns the newest state."""
+  codes, outputs = cluster.finish(cluster.start(num, devices, path, *args))
+  assert codes == [0] * num, '\n'.join(outputs)
+  return workdir.open_trained(path)[0]
+
+
+def close(a, b):
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5), a, b
+  )
+
+
+def evaluations(path):
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  return [x['elbo'] for x in map(json.loads, lines) if 'elbo' in x]
+
+
+def test_two_processes_give_what_one_gives_and_one_goes_on(tmp_path):
+  args, config = fields('vae')
+  state = together(2, 1, tmp_path / 'two', args)
+  one, _ = train(config, tmp_path / 'one')  # on eight devices
+  close(state, jax.device_get(one))
+  # 21 images are no multiple of anything: none is left out or counted twice.
+  np.testing.assert_allclose(
+    evaluations(tmp_path / 'two'), evaluations(tmp_path / 'one'), rtol=1e-5
+  )
+  for name in ('images/reals.png', 'config.json'):
+    two, one = ((tmp_path / n / name).read_bytes() for n in ('two', 'one'))
+    assert two == one
+  folder = tmp_path / 'two' / 'checkpoints'
+  os.rename(folder / '6', tmp_path / 'gone')
+  again, _ = train(config, tmp_path / 'two')
+  close(state, jax.device_get(again))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('form', ['jit', 'pmap'])
+@pytest.mark.parametrize('name', FAMILIES)
+def test_four_processes_give_what_one_gives_and_two_go_on(tmp_path, name, form):
+  # Each device of a pmap draws noise of its own, so that equal parameters show
+  # that those of every process do.
+  args, config = fields(name, parallel=form, data__resident='no')
+  state = together(4, 2, tmp_path / 'four', args)
+  one, _ = train(config, tmp_path / 'one')
+  close(state, jax.device_get(one))
+  os.rename(tmp_path / 'four' / 'checkpoints' / '6', tmp_path / 'gone')
+  close(state, together(2, 4, tmp_path / 'four', args))
+
+
+def wait_for_checkpoint(path, running, timeout=240):
+  deadline = time.monotonic() + timeout
+  while time.monotonic() < deadline:
+    if any(p.name.isdigit() for p in (path / 'checkpoints').glob('*')):
+      return
+    if any(p.poll() is not None for p in running):
+      break
+    time.sleep(0.05)
+  raise AssertionError(cluster.finish(running, 10))
+
+
+ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
+
+
+@pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
+def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
+  args, _ = fields('vae', **ENDLESS)
+  running = cluster.start(2, 1, tmp_path, *args)
+  wait_for_checkpoint(tmp_path, running)
+  running[victim].send_signal(signal.SIGKILL)
+  killed = time.monotonic()
+  other = running[1 - victim]
+  output, _ = other.communicate(timeout=120)
+  assert time.monotonic() - killed < 60
+  assert other.returncode not in (0, None)
+  if victim == 0:  # where the coordination lives: JAX itself ends the others
+    assert 'gen_jax: ' in output or 'another task died' in output, output
+  else:
+    assert 'gen_jax: ' in output, output
+    assert 'the run goes on from its last checkpoint' in output
+  state, _ = workdir.open_trained(tmp_path)
+  assert int(state.step) >= 100
+
+
+@pytest.mark.long
+def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
+  args, _ = fields('vae', **ENDLESS)
+  running = cluster.start(2, 1, tmp_path, *args)
+  wait_for_checkpoint(tmp_path, running)
+  running[1].send_signal(signal.SIGTERM)
+  codes, outputs = cluster.finish(running, 60)
+  assert codes == [0, 0], outputs
+  assert 'stopped at step' in outputs[0]
+
+
+def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
+  folders = [tmp_path / 'a', tmp_path / 'b']  # as two local disks
+  for folder in folders:
+    folder.mkdir()
+  args, _ = fields('vae')
+  running = cluster.start(2, 1, 'run', *args, folders=folders)
+  codes, outputs = cluster.finish(running)
+  for output in outputs:
+    assert 'Traceback' not in output
+  assert 2 in codes and set(codes) <= {2, processes.LOST}
+  assert 'not all hosts see it' in outputs[codes.index(2)]
+
+
+@pytest.mark.parametrize(
+  'args,expected',
+  [
+    (['--num_processes=2'], 'give all three'),
+    (
+      ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
+      'expected 0 to 1',
+    ),
+  ],
+)
+def test_flags_are_checked(refused, tmp_path, args, expected):
+  test = ['--config=configs/vae.py:test', f'--workdir={tmp_path}/w']
+  assert expected in refused(main, *test, *args)
+  assert not (tmp_path / 'w').exists()
+
+
+def test_a_single_process_shares_with_nobody(monkeypatch):
+  for name in ('SLURM_JOB_ID', 'JAX_COORDINATOR_ADDRESS'):
+    monkeypatch.delenv(name, raising=False)
+  processes.connect()  # no cluster: nothing happens
+  assert jax.process_count() == 1
+  assert processes.share(lambda: 3) == 3
+  assert processes.all_agree(False) is False
+  assert not processes.told('stop')
+  with pytest.raises(InputError, match='told'), processes.joined():
+    raise InputError('told')
+
+
+def test_slurm_announces_a_cluster_unless_it_is_one_process(monkeypatch):
+  for name, value in dict(
+    SLURM_JOB_ID='7',
+    SLURM_STEP_NODELIST='node[01-02]',
+    SLURM_PROCID='1',
+    SLURM_LOCALID='0',
+    SLURM_STEP_NUM_NODES='2',
+  ).items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setenv('SLURM_NTASKS', '2')
+  assert processes._announced()
+  monkeypatch.setenv('SLURM_NTASKS', '1')
+  assert not processes._announced()
