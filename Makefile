@@ -18,7 +18,8 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-long: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pip install -q -e '.[test,notebooks]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(ARGS)
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)

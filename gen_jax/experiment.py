@@ -156,6 +156,11 @@ def parameter_table(players: Players) -> str:
   )
 
 
+def state_bytes(state: TrainState) -> int:
+  """Returns the bytes of players, optimizers and averages together."""
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+
+
 def _tuples(group: Any) -> dict[str, Any]:
   """A group of fields as keyword arguments, its lists as tuples."""
   return {

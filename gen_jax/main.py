@@ -24,6 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--workdir', help='runs/<config>[-<variant>] if not given'
   )
+  parser.add_argument(
+    '--profile',
+    action='store_true',
+    help='write a trace of a few dispatches to profile/ in the workdir',
+  )
   many = parser.add_argument_group(
     'many processes',
     'Found by themselves on a TPU pod, GKE, Slurm and Open MPI.',
@@ -50,7 +55,8 @@ def _train(args, rest):
   from gen_jax.train import train
 
   with processes.joined(args.coordinator, args.num_processes, args.process_id):
-    train(config, args.workdir or f'runs/{name}')
+    path = args.workdir or f'runs/{name}'
+    train(config, path, profile=args.profile)
 
 
 if __name__ == '__main__':

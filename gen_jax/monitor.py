@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -174,3 +175,27 @@ class Pace:
       self.count = int(np.clip(most, 1, min(self.length, 4 * self.count)))
     self._warm = True
     self.step, self._time = step, now
+
+
+class Trace:
+  """A trace of a few dispatches, for `tensorboard` or ui.perfetto.dev."""
+
+  _SKIPPED, _TRACED = 3, 3  # dispatches; the first ones compile and are short
+
+  def __init__(self, folder: Any, wanted: bool):
+    self._folder, self._seen = folder / 'profile', 0
+    self._wanted, self._running = wanted and processes.leads(), False
+
+  def dispatch(self) -> None:
+    """To be called before each dispatch."""
+    self._seen += 1
+    if self._wanted and self._seen > self._SKIPPED and not self._running:
+      jax.profiler.start_trace(str(self._folder))
+      self._running = True
+    if self._running and self._seen > self._SKIPPED + self._TRACED:
+      self.close()
+
+  def close(self) -> None:
+    if self._running:
+      jax.profiler.stop_trace()
+    self._wanted = self._running = False

@@ -74,7 +74,7 @@ def fold_device(key: jax.Array) -> jax.Array:
 class Parallel(Protocol):
   """How state and batches are laid out, and how a step is compiled."""
 
-  def compile(self, chunk: Callable) -> Callable:
+  def compile(self, chunk: Callable) -> 'Program':
     """Compiles `(state, data, inputs, count) -> (state, metrics)`.
 
     The state is donated; `inputs` are [T, B, ...] and split over devices.
@@ -93,6 +93,41 @@ class Parallel(Protocol):
     """Splits this process's part of [T, B, ...] over its devices."""
 
 
+class Program:
+  """A function that is compiled at its first call, and knows what it needs."""
+
+  def __init__(self, jitted: Callable):
+    self._jitted, self._compiled = jitted, None
+
+  def __call__(self, *args: Any) -> Any:
+    if self._compiled is None:
+      self._compiled = self._jitted.lower(*args).compile()
+    return self._compiled(*args)
+
+  def peak_bytes(self) -> int | None:
+    """Returns the most memory it takes on a device, where that is known."""
+    found = self._compiled and self._compiled.memory_analysis()
+    if not found:
+      return None
+    # What is donated is an argument and a result at once.
+    return (
+      found.argument_size_in_bytes
+      + found.output_size_in_bytes
+      - found.alias_size_in_bytes
+      + found.temp_size_in_bytes
+    )
+
+
+class _PmapProgram(Program):
+  def __init__(self, jitted, unreplicate):
+    super().__init__(jitted)
+    self._unreplicate = unreplicate
+
+  def __call__(self, *args):
+    state, metrics = self._jitted(*args)
+    return state, self._unreplicate(metrics)
+
+
 @dataclasses.dataclass(frozen=True)
 class Jit:
   """One program over a mesh of devices."""
@@ -102,7 +137,7 @@ class Jit:
   def compile(self, chunk):
     # Said, lest the compiler splits a part of the state that holds examples.
     whole = NamedSharding(self.mesh, PartitionSpec())
-    return jax.jit(chunk, donate_argnums=0, out_shardings=whole)
+    return Program(jax.jit(chunk, donate_argnums=0, out_shardings=whole))
 
   def replicate(self, tree):
     return _put(tree, NamedSharding(self.mesh, PartitionSpec()))
@@ -131,15 +166,12 @@ class Pmap:
       with _set(_mapped, True):
         return chunk(*args)
 
-    step = jax.pmap(
-      per_device, axis_name=_AXIS, in_axes=(0, 0, 0, None), donate_argnums=0
+    return _PmapProgram(
+      jax.pmap(
+        per_device, axis_name=_AXIS, in_axes=(0, 0, 0, None), donate_argnums=0
+      ),
+      self.unreplicate,
     )
-
-    def run(*args):
-      state, metrics = step(*args)
-      return state, self.unreplicate(metrics)
-
-    return run
 
   def replicate(self, tree):
     mesh = Mesh(np.asarray(self.devices), (_AXIS,))

@@ -203,7 +203,7 @@ def leave(error: Exception) -> None:
     return
   text = ' '.join(str(error).split())
   if not isinstance(error, InputError):
-    text = f'{type(error).__name__}: {text[:400]}'
+    text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
   with contextlib.suppress(Exception):
     _client().key_value_set(_key('left', jax.process_index()), text)
   _exit(text, getattr(error, 'exit_code', LOST))

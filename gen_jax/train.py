@@ -17,8 +17,8 @@ from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.errors import InputError, NonFiniteError, nearest
 from gen_jax.evals.suite import Suite
-from gen_jax.experiment import Experiment, parameter_table
-from gen_jax.monitor import Best, Log, Pace, Warnings
+from gen_jax.experiment import Experiment, parameter_table, state_bytes
+from gen_jax.monitor import Best, Log, Pace, Trace, Warnings
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
@@ -29,6 +29,7 @@ def train(
   config: ConfigDict,
   path: str | os.PathLike,
   stopper: Stopper | None = None,
+  profile: bool = False,
 ) -> tuple[TrainState, dict[str, float]]:
   """Trains what a config describes, and resumes where a workdir left off.
 
@@ -37,6 +38,7 @@ def train(
     path: the workdir: `config.json`, `metrics.jsonl`, `checkpoints/`,
       `images/` and `tensorboard/`.
     stopper: of a caller that runs more than this and is to know of a signal.
+    profile: write a trace of a few dispatches below `profile/`.
 
   Returns:
     The last state, on one device, and the last value of each metric.
@@ -50,16 +52,17 @@ def train(
   runs = prepare(config)
   plan = tuple(run.stage for run in runs)
   with workdir.held(path, config) as folder:
-    return _train(config, folder, runs, plan, stopper)
+    return _train(config, folder, runs, plan, stopper, profile)
 
 
-def _train(config, folder, runs, plan, stopper):
+def _train(config, folder, runs, plan, stopper, profile):
   checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
   found = workdir.restore(checkpoints, plan, set_aside=True)
   state = found and found[0]
   first = int(state.step) if found else 0
   writer = (Writer if processes.leads() else Silent)(folder, first)
   best = Best(folder, config.checkpoint, writer)
+  trace = Trace(folder, profile)
   progress = Progress(first, plan[-1].end)
   progress.note(
     f'{"resumes at" if found else "starts at"} step {first} of '
@@ -73,7 +76,7 @@ def _train(config, folder, runs, plan, stopper):
         # One that ends here may have evaluations to do.
         if run.stage.end < first:
           continue
-        run.attach(checkpoints, best, writer, progress, stopper)
+        run.attach(checkpoints, best, writer, progress, stopper, trace)
         progress.enter(run.stage.index + 1, len(runs))
         state = run.train(state)
         if stopper.agreed():
@@ -87,6 +90,7 @@ def _train(config, folder, runs, plan, stopper):
     processes.leave(error)  # what follows would wait for the other processes
     raise
   finally:
+    trace.close()
     best.close()
     checkpoints.close()
     writer.close()
@@ -136,10 +140,11 @@ class _Stage:
     writer: Writer,
     progress: Progress,
     stopper: Stopper,
+    trace: Trace,
   ) -> None:
     """Gives the stage what it writes to and listens to."""
     self.checkpoints, self.best, self.writer = checkpoints, best, writer
-    self.progress, self.stopper = progress, stopper
+    self.progress, self.stopper, self.trace = progress, stopper, trace
 
   def train(self, state: TrainState | None) -> TrainState:
     """Trains from `state`, which is None at the very start."""
@@ -148,6 +153,7 @@ class _Stage:
     step = int(state.step)
     self.progress.note(self.experiment.train_source.summary())
     self.progress.note(parameter_table(state.players))
+    self.progress.note(f'state: {state_bytes(state) / 2**20:.1f} MiB')
     if step == 0:
       self._draw_reals()
     self._evaluate(state, step)
@@ -160,15 +166,19 @@ class _Stage:
     state = self.parallel.replicate(state)
     pace = Pace(step, length)
     pending = None  # the dispatch whose metrics are still to be read
+    first = step
     while step < self.stage.end and not self.stopper.agreed():
       # Each process measures its pace, but all have to send the same.
       count = min(
         processes.share(lambda: pace.count), self._next_event(step) - step
       )
       inputs = self.batches.inputs(step, count, length)
+      self.trace.dispatch()
       state, metrics = chunk(
         state, data, self.parallel.shard(inputs), np.int32(count)
       )
+      if step == first and (peak := chunk.peak_bytes()) is not None:
+        self.progress.note(f'compiled step: {peak / 2**20:.1f} MiB a device')
       # While the devices compute this one, read what the one before gave.
       self._read(pending, pace)
       pending = (step, count, metrics)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -26,10 +25,11 @@ ROOT = workdir.pathlib.Path(__file__).parents[1]
 FAMILIES = ('vae', 'dcgan', 'stacked_autoencoder')
 
 
-def start(name, path, *args, **kwargs):
+def start(name, path, *args, before=()):
   """Starts a tiny run of some hundred steps."""
   return subprocess.Popen(
     [
+      *before,
       sys.executable,
       '-m',
       'gen_jax.main',
@@ -47,7 +47,6 @@ def start(name, path, *args, **kwargs):
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
-    **kwargs,
   )
 
 
@@ -107,16 +106,12 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint(tmp_path):
   assert code == 0, output
   kept = newest(tmp_path)
 
-  def small():  # as if after so many bytes of a file nothing were left
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-
-  environment_off = '--config.log_every=300'
-  code, output = finish(
-    start('vae', tmp_path, sgd, environment_off, preexec_fn=small)
-  )
+  # As if after so many kilobytes of a file nothing were left.
+  full = ('bash', '-c', 'ulimit -f 30; exec "$0" "$@"')
+  code, output = finish(start('vae', tmp_path, sgd, before=full))
   assert code == 2, output
-  assert 'Traceback' not in output
-  assert 'a checkpoint cannot be written below' in output
+  last = output.strip().splitlines()[-1]
+  assert last.startswith('gen_jax: a checkpoint cannot be written below')
   assert newest(tmp_path) == kept
   assert int(final(tmp_path).step) == kept  # its checksums hold
   code, output = finish(start('vae', tmp_path, sgd))
@@ -193,8 +188,6 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
       file.unlink()
 
   monkeypatch.setattr(Checkpointer, 'save', remove)
-  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
-  del config
   error = refused(
     main,
     '--config=configs/vae.py:folder',
@@ -211,7 +204,8 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
     '--config.checkpoint.every=2',
   )
   assert 'could be read at the start, and no longer' in error
-  assert int(final(tmp_path / 'w').step) == 2
+  # It reads some batches ahead.
+  assert 2 <= int(final(tmp_path / 'w').step) < 60
 
 
 def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):

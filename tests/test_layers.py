@@ -79,3 +79,11 @@ def test_gradients_and_collectives_exist_once():
 def test_nothing_imports_tensorflow():
   for file in PACKAGE.glob('**/*.py'):
     assert 'tensorflow' not in set(imports(file)), file
+
+
+def test_nothing_that_is_read_is_run():
+  for file in PACKAGE.glob('**/*.py'):
+    text, roots = file.read_text(), {n.split('.')[0] for n in imports(file)}
+    assert not roots & {'pickle', 'dill', 'joblib', 'shelve', 'marshal'}, file
+    for word in ('allow_pickle=True', 'extractall', ' eval(', 'yaml.load('):
+      assert word not in text, f'{file}: {word}'

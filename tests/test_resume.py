@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -311,3 +312,12 @@ def test_the_best_checkpoint_is_kept(tmp_path):
   config = test_config(checkpoint__best='elbw')
   with pytest.raises(InputError, match='checkpoint.best'):
     train(config, tmp_path / 'other')
+
+
+def test_a_profile_and_the_memory_of_a_step(tmp_path, capsys):
+  config = test_config(steps=9, steps_per_dispatch=1)
+  train(config, tmp_path, profile=True)
+  printed = capsys.readouterr().out
+  assert re.search(r'^state: 0\.1 MiB$', printed, re.M), printed
+  assert re.search(r'^compiled step: \d+\.\d MiB a device$', printed, re.M)
+  assert list((tmp_path / 'profile').rglob('*.xplane.pb'))

@@ -1,11 +1,14 @@
 """The idx files in which MNIST and its relatives are published."""
 
 import gzip
+import io
 import zlib
 
 import numpy as np
 
 from gen_jax.errors import InputError
+
+_MOST_BYTES = 2**30  # MNIST has 47 MB; a gzip file can hide a thousand times
 
 
 def parse(data: bytes, name: str) -> np.ndarray:
@@ -23,9 +26,12 @@ def parse(data: bytes, name: str) -> np.ndarray:
   """
   if data[:2] == b'\x1f\x8b':
     try:
-      data = gzip.decompress(data)
+      with gzip.open(io.BytesIO(data)) as file:
+        data = file.read(_MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as e:
       raise InputError(f'{name}: damaged gzip file ({e}).') from e
+  if len(data) > _MOST_BYTES:
+    raise InputError(f'{name}: more than {_MOST_BYTES // 2**20} MiB unpacked.')
   if data[:3] != b'\x00\x00\x08' or len(data) < 4 + 4 * data[3]:
     raise InputError(f'{name}: not an idx file of bytes.')
   shape = np.frombuffer(data, '>u4', data[3], offset=4).astype(np.int64)

@@ -96,3 +96,9 @@ def test_idx_is_parsed_gzipped_or_not(pack):
 def test_what_is_not_idx_is_refused(data, message):
   with pytest.raises(InputError, match=message):
     idx.parse(data, 'x')
+
+
+def test_a_gzip_bomb_is_refused(monkeypatch):
+  monkeypatch.setattr(idx, '_MOST_BYTES', 1000)
+  with pytest.raises(InputError, match='x: more than 0 MiB unpacked'):
+    idx.parse(gzip.compress(bytes(10_000)), 'x')

@@ -1,8 +1,12 @@
 """Images from a NumPy archive."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
+from gen_jax.data import npz
 from gen_jax.data.sources import open_split
 from gen_jax.errors import InputError
 
@@ -56,3 +60,34 @@ def test_a_file_that_is_no_archive(tmp_path):
     open_split('npz', 'train', path=str(file))
   with pytest.raises(InputError, match='no file'):
     open_split('npz', 'train', path=str(tmp_path / 'none.npz'))
+
+
+def test_nothing_that_is_read_can_run_code(tmp_path):
+  class Evil:
+    def __reduce__(self):
+      return (exec, ('raise SystemExit("ran")',))
+
+  np.savez(tmp_path / 'a.npz', train_image=np.array([Evil()], object))
+  with pytest.raises(InputError, match='cannot be read: Object arrays'):
+    npz.load('train', str(tmp_path / 'a.npz'))
+
+
+def test_what_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+  np.savez_compressed(
+    tmp_path / 'a.npz', train_image=np.zeros((100, 64, 64, 1), np.uint8)
+  )
+  monkeypatch.setattr(npz.os, 'sysconf', lambda name: 500)  # 250,000 bytes
+  with pytest.raises(InputError, match='more than the memory'):
+    npz.load('train', str(tmp_path / 'a.npz'))
+
+
+def test_a_header_that_promises_too_much_is_refused(tmp_path):
+  header = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+    header,
+    {'descr': '|u1', 'fortran_order': False, 'shape': (2**60, 8, 8, 1)},
+  )
+  with zipfile.ZipFile(tmp_path / 'a.npz', 'w') as archive:
+    archive.writestr('train_image.npy', header.getvalue())
+  with pytest.raises(InputError, match='cannot be read'):
+    npz.load('train', str(tmp_path / 'a.npz'))

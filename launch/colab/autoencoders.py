@@ -1,0 +1,72 @@
+# %% [markdown]
+# # Autoencoders and variational autoencoders
+#
+# Trains one of the family, shows what it draws, and moves along its latent space.
+# %% setup
+# %%
+# Trains; on a workdir that has a checkpoint it goes on.
+from gen_jax.config import load
+from gen_jax.train import train
+
+name = 'vae'  # @param ["vae", "autoencoder", "iwae", "sparse_autoencoder"]
+variant = ''  # @param {type: "string"}
+steps = 2000  # @param {type: "integer"}
+config = load(f'configs/{name}.py:{variant}')
+config.steps = steps
+workdir = runs / f'{name}-{variant}-{steps}'
+state, metrics = train(config, workdir)
+# %%
+# The newest of each kind of picture.
+from IPython.display import Image, display
+
+for folder in sorted(p for p in (workdir / 'images').iterdir() if p.is_dir()):
+  newest = max(folder.glob('*.png'), key=lambda p: int(p.stem), default=None)
+  if newest:
+    print(folder.name, 'after', newest.stem, 'steps')
+    display(Image(newest.read_bytes(), width=500))
+# %% [markdown]
+# ## Along the latent space
+#
+# The code of a test image, and two of its dimensions under sliders: those that
+# vary most over the test images.
+# %%
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import plot
+from gen_jax.core import averaged
+from gen_jax.evals.suite import make_task
+from gen_jax.workdir import open_trained
+from gen_jax.writer import encode_png
+
+state, experiment = open_trained(workdir)
+players, task = averaged(state), make_task(experiment)
+codes, labels, images = task.codes(players, 'test', 40, 20, jax.random.key(0))
+spread = codes.std(axis=0)
+first, second = np.argsort(-spread)[:2]
+
+
+def moved(image=0, along_first=0.0, along_second=0.0):
+  """Shows an image, and its code moved by so many standard deviations."""
+  code = jnp.asarray(codes[image])
+  code = code.at[first].add(along_first * spread[first])
+  code = code.at[second].add(along_second * spread[second])
+  drawn = task.predict('decode')(players, code[None])
+  pair = np.concatenate([images[image][None], np.asarray(drawn)])
+  picture = plot.draw(pair, experiment.objective.pixels)
+  display(Image(encode_png(picture), width=300))
+
+
+try:
+  import ipywidgets
+except ImportError:
+  moved(0, 1.0, -1.0)
+else:
+  slider = (-3.0, 3.0, 0.25)
+  ipywidgets.interact(
+    moved, image=(0, 39), along_first=slider, along_second=slider
+  )
+# %% [markdown]
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if that
+# was mounted. Another day the same cells go on from there.

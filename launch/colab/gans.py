@@ -1,0 +1,67 @@
+# %% [markdown]
+# # Generative adversarial networks
+#
+# Trains one of the family, shows what it draws, and walks between two images.
+# %% setup
+# %%
+# Trains; on a workdir that has a checkpoint it goes on.
+from gen_jax.config import load
+from gen_jax.train import train
+
+name = 'dcgan'  # @param ["dcgan", "gan", "wgan", "wgan_gp"]
+variant = ''  # @param {type: "string"}
+steps = 2000  # @param {type: "integer"}
+config = load(f'configs/{name}.py:{variant}')
+config.steps = steps
+workdir = runs / f'{name}-{variant}-{steps}'
+state, metrics = train(config, workdir)
+# %%
+# How the same codes look as training goes on.
+from IPython.display import Image, display
+
+grids = (workdir / 'images' / 'samples').glob('*.png')
+for grid in sorted(grids, key=lambda p: int(p.stem))[-3:]:
+  print('after', grid.stem, 'steps')
+  display(Image(grid.read_bytes(), width=400))
+# %% [markdown]
+# ## Between two images
+#
+# Each seed is a code of the prior; the slider goes from one to the other along
+# the sphere on which the codes of a normal prior lie.
+# %%
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import plot
+from gen_jax.core import averaged
+from gen_jax.workdir import open_trained
+from gen_jax.writer import encode_png
+
+state, experiment = open_trained(workdir)
+players, objective = averaged(state), experiment.objective
+generate = jax.jit(lambda codes: objective.gen.apply(players['gen'], codes))
+
+
+def between(seed_a=0, seed_b=1, share=0.5):
+  """Shows the images of two seeds, and one between them."""
+  a, b = (objective.draw(jax.random.key(s), 1)[0] for s in (seed_a, seed_b))
+  cosine = jnp.dot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
+  angle = jnp.maximum(jnp.arccos(jnp.clip(cosine, -1, 1)), 1e-4)
+  weights = jnp.sin(jnp.array([1 - share, share]) * angle) / jnp.sin(angle)
+  codes = jnp.stack([a, weights @ jnp.stack([a, b]), b])
+  picture = plot.draw(np.asarray(generate(codes)), objective.pixels)
+  display(Image(encode_png(picture), width=400))
+
+
+try:
+  import ipywidgets
+except ImportError:
+  between()
+else:
+  ipywidgets.interact(
+    between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05)
+  )
+# %% [markdown]
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if that
+# was mounted. Another day the same cells go on from there.
