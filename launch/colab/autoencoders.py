@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Autoencoders and variational autoencoders
 #
-# Trains one of the family, shows what it draws, and moves along its latent space.
+# Trains one of the family, shows what it draws, and moves along its codes.
 # %% setup
 # %%
 # Trains; on a workdir that has a checkpoint it goes on.
@@ -68,5 +68,5 @@ else:
     moved, image=(0, 39), along_first=slider, along_second=slider
   )
 # %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if that
-# was mounted. Another day the same cells go on from there.
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
+# that was mounted. Another day the same cells go on from there.

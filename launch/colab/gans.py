@@ -63,5 +63,5 @@ else:
     between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05)
   )
 # %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if that
-# was mounted. Another day the same cells go on from there.
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
+# that was mounted. Another day the same cells go on from there.
