@@ -211,7 +211,7 @@ def leave(error: Exception) -> None:
 
 def _finish(watch: '_Watch') -> None:
   # The service lives in process 0, which has to be the last to go.
-  _client().wait_at_barrier('gen_jax/finished', 60_000)
+  _client().wait_at_barrier('gen_jax/finished', 600_000)
   watch.stop()
   jax.distributed.shutdown()
 

@@ -86,7 +86,7 @@ def whole(tmp_path_factory):
   """A run that nobody disturbed."""
   path = tmp_path_factory.mktemp('whole')
   process = start(path)
-  output, _ = process.communicate(timeout=120)
+  output, _ = process.communicate(timeout=300)
   assert process.returncode == 0, output
   return path
 
@@ -111,7 +111,7 @@ def test_killed_at_any_moment_and_started_again(whole, tmp_path):
   with (tmp_path / 'metrics.jsonl').open('a') as file:
     file.write('{"step": 39')
   process = start(tmp_path)
-  output, _ = process.communicate(timeout=120)
+  output, _ = process.communicate(timeout=300)
   assert process.returncode == 0, output
   assert 'resumes at step' in output
   equal(final(tmp_path), final(whole))
@@ -128,7 +128,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path, number):
   assert 'stopped at step' in output
   stopped = int(final(tmp_path).step)
   assert 0 < stopped < 400
-  output, _ = start(tmp_path).communicate(timeout=120)
+  output, _ = start(tmp_path).communicate(timeout=300)
   assert f'resumes at step {stopped}' in output
   equal(final(tmp_path), final(whole))
 
