@@ -141,7 +141,8 @@ def told(name: str) -> bool:
   """Whether some process left this word."""
   if jax.process_count() == 1:
     return False
-  return bool(_client().key_value_dir_get(_key('word', name)))
+  words = dict(_client().key_value_dir_get('gen_jax/word'))
+  return _key('word', name) in words
 
 
 def check_shared(folder: Any) -> None:

@@ -121,7 +121,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
   running = cluster.start(2, 1, tmp_path, *args)
   wait_for_checkpoint(tmp_path, running)
   running[1].send_signal(signal.SIGTERM)
-  codes, outputs = cluster.finish(running, 60)
+  codes, outputs = cluster.finish(running, 120)
   assert codes == [0, 0], outputs
   assert 'stopped at step' in outputs[0]
 
