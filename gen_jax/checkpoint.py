@@ -25,7 +25,7 @@ class Checkpointer:
   """
 
   def __init__(self, path: pathlib.Path, keep: int | None = None):
-    """Opens the folder; it is made at the first save.
+    """Opens the folder, and makes it if it is to be written.
 
     Args:
       path: the folder of the checkpoints.
@@ -37,13 +37,27 @@ class Checkpointer:
     # One in the cloud has no other form.
     self._path = path.absolute() if hasattr(path, 'absolute') else path
     self._writes = keep is not None
+    if self._writes:
+      processes.share(lambda: self._path.mkdir(parents=True, exist_ok=True))
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
-      create=self._writes,
+      create=False,
       read_only=not self._writes,
       cleanup_tmp_directories=self._writes,
+      multiprocessing_options=self._group(),
     )
     self._manager = ocp.CheckpointManager(self._path, options=options)
+
+  def _group(self):
+    """The processes that orbax is to wait for."""
+    if processes.count() == jax.process_count():
+      return self._ocp.options.MultiprocessingOptions()
+    mine = jax.process_index()
+    return self._ocp.options.MultiprocessingOptions(
+      primary_host=mine,
+      active_processes={mine},
+      barrier_sync_key_prefix=f'alone-{mine}',
+    )
 
   def steps(self) -> Sequence[int]:
     """Returns the steps that have a checkpoint, oldest first."""

@@ -49,12 +49,12 @@ def _train(args, rest):
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 
-  from gen_jax import processes, runtime
+  from gen_jax import runtime, together
 
   runtime.configure()
   from gen_jax.train import train
 
-  with processes.joined(args.coordinator, args.num_processes, args.process_id):
+  with together.joined(args.coordinator, args.num_processes, args.process_id):
     path = args.workdir or f'runs/{name}'
     train(config, path, profile=args.profile)
 

@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gen_jax import processes
 from gen_jax.errors import InputError, nearest
+from gen_jax.program import Program
 
 _AXIS = 'data'
 # True while a function is traced once per device.
@@ -74,7 +76,7 @@ def fold_device(key: jax.Array) -> jax.Array:
 class Parallel(Protocol):
   """How state and batches are laid out, and how a step is compiled."""
 
-  def compile(self, chunk: Callable) -> 'Program':
+  def compile(self, chunk: Callable) -> Program:
     """Compiles `(state, data, inputs, count) -> (state, metrics)`.
 
     The state is donated; `inputs` are [T, B, ...] and split over devices.
@@ -91,31 +93,6 @@ class Parallel(Protocol):
 
   def shard(self, inputs: Any) -> Any:
     """Splits this process's part of [T, B, ...] over its devices."""
-
-
-class Program:
-  """A function that is compiled at its first call, and knows what it needs."""
-
-  def __init__(self, jitted: Callable):
-    self._jitted, self._compiled = jitted, None
-
-  def __call__(self, *args: Any) -> Any:
-    if self._compiled is None:
-      self._compiled = self._jitted.lower(*args).compile()
-    return self._compiled(*args)
-
-  def peak_bytes(self) -> int | None:
-    """Returns the most memory it takes on a device, where that is known."""
-    found = self._compiled and self._compiled.memory_analysis()
-    if not found:
-      return None
-    # What is donated is an argument and a result at once.
-    return (
-      found.argument_size_in_bytes
-      + found.output_size_in_bytes
-      - found.alias_size_in_bytes
-      + found.temp_size_in_bytes
-    )
 
 
 class _PmapProgram(Program):
@@ -189,7 +166,7 @@ class Pmap:
     return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
   def seen(self, batch_size):
-    return batch_size // jax.device_count()
+    return batch_size // len(processes.devices())
 
   def shard(self, inputs):
     count = len(self.devices)
@@ -216,7 +193,7 @@ def divisible(batch_size: int) -> int:
 
   That is one image for each device where there are more devices than images.
   """
-  count = jax.device_count()
+  count = len(processes.devices())
   return max(batch_size // count, 1) * count
 
 
@@ -233,7 +210,7 @@ def spread(fn: Callable, static: Iterable[str] = ()) -> Callable:
     static: names of keyword arguments that are no arrays.
   """
   static = tuple(static)
-  devices = _devices()
+  devices = processes.devices()
   if len(devices) == 1:
     return jax.jit(fn, static_argnames=static)
   mesh = Mesh(np.asarray(devices), (_AXIS,))
@@ -276,14 +253,6 @@ def spread(fn: Callable, static: Iterable[str] = ()) -> Callable:
   return call
 
 
-def _devices() -> list[jax.Device]:
-  """All devices, those of a process side by side.
-
-  So that the rows that a process reads are those that its devices take.
-  """
-  return sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
-
-
 def _put(tree: Any, sharding: NamedSharding) -> Any:
   """Lays out arrays that are the same on every process."""
   if sharding.is_fully_addressable:
@@ -307,11 +276,11 @@ def make(name: str, batch_size: int) -> Parallel:
   Raises:
     InputError: on an unknown name, or when the devices do not divide the batch.
   """
-  devices = _devices()
+  devices = processes.devices()
   mine = jax.local_device_count()
-  if mine * jax.process_count() != len(devices):
+  if mine * processes.count() != len(devices):
     raise InputError(
-      f'{len(devices)} devices in {jax.process_count()} processes, {mine} of '
+      f'{len(devices)} devices in {processes.count()} processes, {mine} of '
       'them in this one: every process needs as many as the others.'
     )
   if batch_size % len(devices):

@@ -6,8 +6,6 @@ import signal
 import sys
 import threading
 
-import jax
-
 from gen_jax import processes
 
 
@@ -56,7 +54,7 @@ class Stopper:
     """
     if self.agreed():
       raise Stopped
-    if jax.process_count() > 1:
+    if processes.count() > 1:
       yield
       return
     self._droppable = True

@@ -11,7 +11,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, plot, processes, runtime, stages, workdir
+from gen_jax import (
+  parallel,
+  plot,
+  processes,
+  runtime,
+  stages,
+  together,
+  workdir,
+)
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
@@ -66,8 +74,8 @@ def _train(config, folder, runs, plan, stopper, profile):
   progress = Progress(first, plan[-1].end)
   progress.note(
     f'{"resumes at" if found else "starts at"} step {first} of '
-    f'{plan[-1].end} in {folder}, on {jax.device_count()} '
-    f'{jax.default_backend()} device(s) of {jax.process_count()} process(es), '
+    f'{plan[-1].end} in {folder}, on {len(processes.devices())} '
+    f'{jax.default_backend()} device(s) of {processes.count()} process(es), '
     f'{config.parallel}'
   )
   try:
@@ -87,7 +95,7 @@ def _train(config, folder, runs, plan, stopper, profile):
       else:
         writer.animate()
   except Exception as error:
-    processes.leave(error)  # what follows would wait for the other processes
+    together.leave(error)  # what follows would wait for the other processes
     raise
   finally:
     trace.close()
@@ -121,7 +129,7 @@ class _Stage:
       resident=self.config.data.resident,
       start_step=stage.start,
       start_images=stage.start_images,
-      process=(jax.process_index(), jax.process_count()),
+      process=(processes.index(), processes.count()),
     )
     self.suite = Suite(self.experiment)
     best = self.config.checkpoint.best
@@ -188,7 +196,7 @@ class _Stage:
         pending = None
         one = self.parallel.unreplicate(state)
         # Among many processes a signal has to wait for an evaluation.
-        many = jax.process_count() > 1
+        many = processes.count() > 1
         if many or self._due(step, self.config.checkpoint.every):
           self._save(one)
         self._evaluate(one, step)

@@ -1,10 +1,8 @@
 """A run's folder: its config, its checkpoints, and how both are found again."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import processes, stages
+from gen_jax import locks, processes, stages
 from gen_jax.checkpoint import Checkpointer, DamagedError
 from gen_jax.core import TrainState
 from gen_jax.errors import InputError
@@ -43,9 +41,16 @@ def held(path: str | os.PathLike, config: ConfigDict) -> Iterator[Any]:
 
   def make():
     check(workdir, config)
-    _make_folder(workdir)
-    lock.enter_context(_lock(workdir))
-    _write_config(workdir, config)
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      lock.enter_context(_lock(workdir))
+      partial = workdir / 'config.partial'
+      partial.write_text(config_lib.to_json(config))
+      partial.replace(workdir / 'config.json')
+    except OSError as error:
+      raise InputError(
+        f'workdir {workdir} cannot be written: {error.strerror}.'
+      ) from error
 
   with lock:
     processes.share(make)
@@ -66,51 +71,18 @@ def check(path: str | os.PathLike, config: ConfigDict) -> None:
     )
 
 
-def _make_folder(workdir):
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise _unwritable(workdir, error) from error
-
-
-def _write_config(workdir, config):
-  try:
-    partial = workdir / 'config.partial'
-    partial.write_text(config_lib.to_json(config))
-    partial.replace(workdir / 'config.json')
-  except OSError as error:
-    raise _unwritable(workdir, error) from error
-
-
-def _unwritable(workdir, error):
-  return InputError(f'workdir {workdir} cannot be written: {error.strerror}.')
-
-
-@contextlib.contextmanager
 def _lock(workdir):
   if not isinstance(workdir, pathlib.Path):
     print(f'{workdir} cannot be locked: start no second run there', flush=True)
-    yield
-    return
-  try:
-    file = (workdir / 'lock').open('a+')
-  except OSError as error:
-    raise _unwritable(workdir, error) from error
-  with file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      file.seek(0)
-      raise InputError(
-        f'workdir {workdir} is in use by another run ({file.read().strip()}): '
-        'wait for it, stop it, or give another --workdir.'
-      ) from error
-    except OSError as error:  # a file system without locks
-      print(f'{workdir} cannot be locked: {error.strerror}', flush=True)
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    file.flush()
-    yield
+    return contextlib.nullcontext()
+
+  def busy(owner):
+    raise InputError(
+      f'workdir {workdir} is in use by another run ({owner}): wait for it, '
+      'stop it, or give another --workdir.'
+    )
+
+  return locks.locked(workdir / 'lock', busy)
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:

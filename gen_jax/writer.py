@@ -22,7 +22,7 @@ class Writer:
   `metrics.jsonl` has one JSON object a line: the step, then names and values.
   Images are `images/<name>/<step>.png`, animations `<step>.gif`. All go to
   TensorBoard too, unless the workdir is in a cloud. At the end of a run
-  `images/<name>/over_time.gif` shows the pictures of a name one after the other.
+  `images/<name>/over_time.gif` shows the pictures of a name one after another.
   """
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
@@ -103,10 +103,10 @@ class Writer:
       chosen = files[:: math.ceil(len(files) / _FRAMES)]
       if chosen[-1] != files[-1]:
         chosen.append(files[-1])
-      size = Image.open(files[-1]).size
+      pictures = [_read_image(file) for file in chosen]
+      size = pictures[-1].size
       frames = [
-        np.asarray(Image.open(file).convert('RGB').resize(size, Image.NEAREST))
-        for file in chosen
+        np.asarray(picture.resize(size, Image.NEAREST)) for picture in pictures
       ]
       save_image(name / 'over_time.gif', np.stack(frames), _STEP_MILLISECONDS)
 
@@ -164,6 +164,9 @@ class Silent:
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
     return name
 
+  def animate(self) -> None:
+    pass
+
   def close(self) -> None:
     pass
 
@@ -181,6 +184,11 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     if isinstance(line, dict) and isinstance(line.get('step'), int):
       lines.append(line)
   return lines
+
+
+def _read_image(path):
+  with path.open('rb') as file:
+    return Image.open(file).convert('RGB')
 
 
 def save_image(

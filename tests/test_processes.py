@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax import main, processes, workdir
+from gen_jax import main, processes, together, workdir
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -31,7 +31,7 @@ def fields(name, **overrides):
   return args, config
 
 
-def together(num, devices, path, args):
+def train_in(num, devices, path, args):
   """Trains in `num` processes; returns the newest state."""
   codes, outputs = cluster.finish(cluster.start(num, devices, path, *args))
   assert codes == [0] * num, '\n'.join(outputs)
@@ -51,7 +51,7 @@ def evaluations(path):
 
 def test_two_processes_give_what_one_gives_and_one_goes_on(tmp_path):
   args, config = fields('vae')
-  state = together(2, 1, tmp_path / 'two', args)
+  state = train_in(2, 1, tmp_path / 'two', args)
   one, _ = train(config, tmp_path / 'one')  # on eight devices
   close(state, jax.device_get(one))
   # 21 images are no multiple of anything: none is left out or counted twice.
@@ -74,11 +74,11 @@ def test_four_processes_give_what_one_gives_and_two_go_on(tmp_path, name, form):
   # Each device of a pmap draws noise of its own, so that equal parameters show
   # that those of every process do.
   args, config = fields(name, parallel=form, data__resident='no')
-  state = together(4, 2, tmp_path / 'four', args)
+  state = train_in(4, 2, tmp_path / 'four', args)
   one, _ = train(config, tmp_path / 'one')
   close(state, jax.device_get(one))
   os.rename(tmp_path / 'four' / 'checkpoints' / '6', tmp_path / 'gone')
-  close(state, together(2, 4, tmp_path / 'four', args))
+  close(state, train_in(2, 4, tmp_path / 'four', args))
 
 
 def wait_for_checkpoint(path, running, timeout=240):
@@ -135,7 +135,7 @@ def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
   codes, outputs = cluster.finish(running)
   for output in outputs:
     assert 'Traceback' not in output
-  assert 2 in codes and set(codes) <= {2, processes.LOST}
+  assert 2 in codes and set(codes) <= {2, together.LOST}
   assert 'not all hosts see it' in outputs[codes.index(2)]
 
 
@@ -163,7 +163,7 @@ def test_a_single_process_shares_with_nobody(monkeypatch):
   assert processes.share(lambda: 3) == 3
   assert processes.all_agree(False) is False
   assert not processes.told('stop')
-  with pytest.raises(InputError, match='told'), processes.joined():
+  with pytest.raises(InputError, match='told'), together.joined():
     raise InputError('told')
 
 

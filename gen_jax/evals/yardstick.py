@@ -13,17 +13,12 @@ import signal
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-try:
-  import fcntl
-except ImportError:  # not on Windows
-  fcntl = None
-
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, runtime
+from gen_jax import locks, parallel, processes, runtime
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
 from gen_jax.evals.task import filled
@@ -98,7 +93,8 @@ class Yardstick:
 def load(data: Mapping[str, Any], classes: int) -> Yardstick:
   """Returns the classifier of a data set, and trains it if there is none."""
   config = make_config(data, classes)
-  config.batch_size = parallel.divisible(config.batch_size)
+  with processes.alone():
+    config.batch_size = parallel.divisible(config.batch_size)
   return _load(config_lib.to_json(config))
 
 
@@ -144,9 +140,10 @@ def open_trained(text: str, kind: str) -> Trained:
   name = hashlib.sha256(text.encode()).hexdigest()[:12]
   folder = runtime.cache_folder() / kind / f'{config.data.name}-{name}'
   print(f'the {kind[:-1]} of {config.data.name} is {folder}', flush=True)
-  with _alone(folder):
+  with _turn(folder):
     latest = train_whole(config, folder)
-    state, experiment = workdir.open_trained(folder)
+    with processes.alone():
+      state, experiment = workdir.open_trained(folder)
   players = averaged(state)
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(players):
@@ -160,33 +157,36 @@ def open_trained(text: str, kind: str) -> Trained:
 
 
 @contextlib.contextmanager
-def _alone(folder: pathlib.Path) -> Iterator[None]:
-  """Keeps other processes out of a folder; they wait, and find it trained.
+def _turn(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes out of a folder; they wait, and find it trained."""
 
-  The system drops the lock of a process that dies.
-  """
-  try:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    file = (folder.parent / f'{folder.name}.lock').open('w')
-  except OSError as error:
-    raise InputError(
-      f'{folder.parent} cannot be written: {error.strerror}; XDG_CACHE_HOME '
-      'may name another folder.'
-    ) from error
-  with file:
-    if fcntl is not None:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        print(f'another process has {folder}: waiting for it', flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
+  def busy(owner):
+    print(f'{owner} has {folder}: waiting for it', flush=True)
+
+  with contextlib.ExitStack() as stack:
+    try:
+      folder.parent.mkdir(parents=True, exist_ok=True)
+      file = folder.parent / f'{folder.name}.lock'
+      stack.enter_context(locks.locked(file, busy))
+    except OSError as error:
+      raise InputError(
+        f'{folder.parent} cannot be written: {error.strerror}; XDG_CACHE_HOME '
+        'may name another folder.'
+      ) from error
     yield
 
 
 def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
-  """Trains to the end, within an evaluator, and returns the last metrics."""
+  """Trains to the end, within an evaluator, and returns the last metrics.
+
+  Each process of a run does so for itself, for the folder is its own. A signal
+  to one of many is for the run around this one, which hears it afterwards.
+  """
   from gen_jax.train import train
 
+  if processes.count() > 1:
+    with processes.alone():
+      return train(config, folder, Stopper())[1]
   with Stopper() as stopper:
     _, latest = train(config, folder, stopper)
   if stopper.requested:  # the signal was for the run around this one

@@ -1,0 +1,29 @@
+"""Compiled programs that know how much memory they need."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Program:
+  """A function that is compiled at its first call, and knows what it needs."""
+
+  def __init__(self, jitted: Callable):
+    self._jitted, self._compiled = jitted, None
+
+  def __call__(self, *args: Any) -> Any:
+    if self._compiled is None:
+      self._compiled = self._jitted.lower(*args).compile()
+    return self._compiled(*args)
+
+  def peak_bytes(self) -> int | None:
+    """Returns the most memory it takes on a device, where that is known."""
+    found = self._compiled and self._compiled.memory_analysis()
+    if not found:
+      return None
+    # What is donated is an argument and a result at once.
+    return (
+      found.argument_size_in_bytes
+      + found.output_size_in_bytes
+      - found.alias_size_in_bytes
+      + found.temp_size_in_bytes
+    )

@@ -1,0 +1,123 @@
+"""Many processes that end together: none waits for one that is gone."""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from gen_jax import processes
+from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.processes import client, key
+
+LOST = 4  # exit code when another process ended
+# Seconds between two signs of life, and without one until a process counts as
+# dead. Importing and compiling may hold the interpreter for seconds.
+_BEAT, _PATIENCE = 2.0, 30.0
+
+
+@contextlib.contextmanager
+def joined(*flags: Any) -> Iterator[None]:
+  """The scope of a run: connects as `connect` does, and ends with the others.
+
+  Within it a process that dies, or ends with an error, ends all others within
+  a minute with a line that says so.
+  """
+  processes.connect(*flags)
+  if jax.process_count() == 1:
+    yield
+    return
+  watch = _Watch()
+  watch.start()
+  try:
+    yield
+  except Exception as error:
+    # The loss is the same on all processes: they end alike and in order.
+    if not isinstance(error, NonFiniteError):
+      leave(error)
+    _finish(watch)
+    raise
+  _finish(watch)
+
+
+def leave(error: Exception) -> None:
+  """Ends a process of many at once, so that none waits for it.
+
+  Returns in a run of one process, and after a loss that is not finite, which
+  every process sees. The exit code is that of the error.
+  """
+  if jax.process_count() == 1 or isinstance(error, NonFiniteError):
+    return
+  text = ' '.join(str(error).split())
+  if not isinstance(error, InputError):
+    text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
+  with contextlib.suppress(Exception):
+    client().key_value_set(key('left', jax.process_index()), text)
+  _exit(text, getattr(error, 'exit_code', LOST))
+
+
+def _finish(watch: '_Watch') -> None:
+  # The service lives in process 0, which has to be the last to go.
+  client().wait_at_barrier('gen_jax/finished', 600_000)
+  watch.stop()
+  jax.distributed.shutdown()
+
+
+class _Watch(threading.Thread):
+  """Gives signs of life, and ends this process when another gives none."""
+
+  def __init__(self):
+    super().__init__(daemon=True)
+    self._stopped = threading.Event()
+
+  def stop(self) -> None:
+    self._stopped.set()
+    self.join()
+
+  def run(self):
+    service, me = client(), jax.process_index()
+    last = {i: ('', time.monotonic()) for i in range(jax.process_count())}
+    del last[me]
+    beat = 0
+    while not self._stopped.wait(_BEAT):
+      beat += 1
+      now = time.monotonic()
+      try:
+        service.key_value_set(key('beat', me), str(beat), allow_overwrite=True)
+        found = dict(service.key_value_dir_get('gen_jax/left'))
+        beats = dict(service.key_value_dir_get('gen_jax/beat'))
+      except Exception:
+        if self._stopped.is_set():
+          return
+        _exit('process 0 cannot be reached.' + _HINT, LOST)
+      for name, text in found.items():
+        _exit(f'process {name.rpartition("/")[2]} ended: {text}', LOST)
+      for process, (old, since) in last.items():
+        new = beats.get(key('beat', process), '')
+        if new != old:
+          last[process] = (new, now)
+        elif now - since > _PATIENCE:
+          with contextlib.suppress(Exception):
+            service.key_value_set(
+              key('left', process), 'it gave no sign of life.' + _HINT
+            )
+          _exit(
+            f'process {process} gave no sign of life for {_PATIENCE:.0f} s.'
+            + _HINT,
+            LOST,
+          )
+
+
+_HINT = ' Start all processes again: the run goes on from its last checkpoint.'
+
+
+def _exit(text, code):
+  where = f'process {jax.process_index()} of {jax.process_count()}'
+  host = socket.gethostname()
+  print(f'gen_jax: {text} ({where}, on {host})', file=sys.stderr, flush=True)
+  os._exit(code)
