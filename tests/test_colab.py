@@ -16,6 +16,18 @@ make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
 
+def offered(name):
+  """The configs that a notebook offers."""
+  (names,) = re.findall(
+    r'^name = .* @param (\[.*\])$', (COLAB / name).read_text(), re.M
+  )
+  return [f'configs/{config}.py' for config in json.loads(names)]
+
+
+# Those of families that are in this checkout.
+FAMILIES = [n for n in make.SCRIPTS if (ROOT / offered(n)[0]).exists()]
+
+
 @pytest.mark.parametrize('name', make.SCRIPTS)
 def test_a_notebook_is_that_of_its_script_without_outputs(name):
   script = COLAB / name
@@ -27,25 +39,23 @@ def test_a_notebook_is_that_of_its_script_without_outputs(name):
       ast.parse(''.join(cell['source']))
 
 
-@pytest.mark.parametrize('name', make.SCRIPTS)
+@pytest.mark.parametrize('name', FAMILIES)
 def test_the_configs_that_a_notebook_offers_exist(name):
-  (names,) = re.findall(
-    r'^name = .* @param (\[.*\])$', (COLAB / name).read_text(), re.M
-  )
-  for config in json.loads(names):
-    assert (ROOT / 'configs' / f'{config}.py').exists()
+  for config in offered(name):
+    assert (ROOT / config).exists()
 
 
 def shorter(text, workdir):
   """The notebook with the tiny variant and few steps."""
   text, count = re.subn(r"variant = ''", "variant = 'test'", text)
-  text, more = re.subn(r'steps = \d+', 'steps = 6', text)
-  assert count == more == 1
+  text, more = re.subn(r'\bsteps = \d+', 'steps = 6', text)
+  assert count == 1
+  assert more or 'share = 0.1' in text
   return text.replace("pathlib.Path('runs')", f"pathlib.Path('{workdir}')")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('name', make.SCRIPTS)
+@pytest.mark.parametrize('name', FAMILIES)
 def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
   nbformat = pytest.importorskip('nbformat')
   nbclient = pytest.importorskip('nbclient')
@@ -64,4 +74,4 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     for output in cell.outputs
   ]
   assert any('image/png' in getattr(o, 'data', {}) for o in shown)
-  assert list(tmp_path.glob('*/checkpoints/6'))
+  assert list(tmp_path.glob('*/checkpoints/[0-9]*'))

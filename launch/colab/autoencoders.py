@@ -13,17 +13,11 @@ variant = ''  # @param {type: "string"}
 steps = 2000  # @param {type: "integer"}
 config = load(f'configs/{name}.py:{variant}')
 config.steps = steps
+leave_out_numbers(config)
 workdir = runs / f'{name}-{variant}-{steps}'
 state, metrics = train(config, workdir)
 # %%
-# The newest of each kind of picture.
-from IPython.display import Image, display
-
-for folder in sorted(p for p in (workdir / 'images').iterdir() if p.is_dir()):
-  newest = max(folder.glob('*.png'), key=lambda p: int(p.stem), default=None)
-  if newest:
-    print(folder.name, 'after', newest.stem, 'steps')
-    display(Image(newest.read_bytes(), width=500))
+show_newest(workdir)
 # %% [markdown]
 # ## Along the latent space
 #

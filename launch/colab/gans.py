@@ -10,15 +10,14 @@ from gen_jax.train import train
 
 name = 'dcgan'  # @param ["dcgan", "gan", "wgan", "wgan_gp"]
 variant = ''  # @param {type: "string"}
-steps = 2000  # @param {type: "integer"}
+steps = 1000  # @param {type: "integer"}
 config = load(f'configs/{name}.py:{variant}')
 config.steps = steps
+leave_out_numbers(config)
 workdir = runs / f'{name}-{variant}-{steps}'
 state, metrics = train(config, workdir)
 # %%
 # How the same codes look as training goes on.
-from IPython.display import Image, display
-
 grids = (workdir / 'images' / 'samples').glob('*.png')
 for grid in sorted(grids, key=lambda p: int(p.stem))[-3:]:
   print('after', grid.stem, 'steps')

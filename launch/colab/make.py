@@ -12,7 +12,13 @@ import re
 
 FOLDER = pathlib.Path(__file__).parent
 SETUP = FOLDER / 'setup.py'
-SCRIPTS = ('autoencoders.py', 'gans.py')
+SCRIPTS = (
+  'autoencoders.py',
+  'gans.py',
+  'cyclegan.py',
+  'stylegan.py',
+  'stackgan.py',
+)
 
 
 def cells(text: str) -> list[dict]:

@@ -24,3 +24,27 @@ drive_folder = pathlib.Path('/content/drive/MyDrive')
 runs = (
   drive_folder / 'gen_jax' if drive_folder.is_dir() else pathlib.Path('runs')
 )
+# %%
+# What the cells below share.
+from IPython.display import Image, display
+
+DRAWS = ('figures', 'latent_figures', 'style_figures', 'captioned')
+
+
+def leave_out_numbers(config):
+  """Keeps what draws; what measures may take longer than a short training."""
+  for part in (config, *config.stages):
+    for name, spec in list(part.get('evals', {}).items()):
+      module, _, kind = spec['name'].partition('.')
+      if module not in DRAWS and kind != 'Grid':
+        del part['evals'][name]
+
+
+def show_newest(workdir):
+  """Shows the newest of each kind of picture."""
+  for folder in sorted((workdir / 'images').glob('**/')):
+    files = [p for p in folder.glob('*.png') if p.stem.isdigit()]
+    if files:
+      newest = max(files, key=lambda p: int(p.stem))
+      print(folder.name, 'after', newest.stem, 'steps')
+      display(Image(newest.read_bytes(), width=500))

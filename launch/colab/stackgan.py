@@ -1,0 +1,62 @@
+# %% [markdown]
+# # StackGAN
+#
+# Draws pictures from text in two stages, and goes from one text to another.
+# %% setup
+# %%
+# Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
+# whole training of the config: minutes on a GPU, an hour on a CPU.
+from gen_jax.config import load
+from gen_jax.train import train
+
+name = 'stackgan'  # @param ["stackgan"]
+variant = ''  # @param {type: "string"}
+share = 0.1  # @param {type: "number"}
+config = load(f'configs/{name}.py:{variant}')
+for stage in config.stages:
+  stage['steps'] = max(round(stage['steps'] * share), 1)
+leave_out_numbers(config)
+workdir = runs / f'{name}-{variant}-{share}'
+state, metrics = train(config, workdir)
+# %%
+show_newest(workdir)
+# %% [markdown]
+# ## From one text to another
+#
+# The seed is what the text does not say. A slider goes from one text to the
+# other; the network knows emoji, such as "a smiling cat".
+# %%
+import jax
+import jax.numpy as jnp
+
+from gen_jax import plot
+from gen_jax.core import averaged
+from gen_jax.data import captions
+from gen_jax.evals import captioned
+from gen_jax.evals.suite import make_task
+from gen_jax.workdir import open_trained
+from gen_jax.writer import encode_png
+
+state, experiment = open_trained(workdir)
+players, task = averaged(state), make_task(experiment)
+
+
+def drawn(text_a='a red heart', text_b='a blue heart', share=0.5, seed=0):
+  """Shows the pictures of two texts, and one between them."""
+  fields = captions.read([text_a, text_b], experiment.config.data)
+  a, b = captioned.read(task, players, fields)
+  texts = jnp.stack([a, (1 - share) * a + share * b, b])
+  images = task.predict('illustrate')(players, texts, key=jax.random.key(seed))
+  picture = plot.draw(images, experiment.objective.pixels)
+  display(Image(encode_png(picture), width=450))
+
+
+try:
+  import ipywidgets
+except ImportError:
+  drawn()
+else:
+  ipywidgets.interact(drawn, share=(0.0, 1.0, 0.1), seed=(0, 99))
+# %% [markdown]
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
+# that was mounted. Another day the same cells go on from there.

@@ -1,0 +1,74 @@
+# %% [markdown]
+# # StyleGAN
+#
+# Grows a generator resolution by resolution, and mixes the styles of two codes.
+# %% setup
+# %%
+# Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
+# whole training of the config: minutes on a GPU, half an hour on a CPU.
+from gen_jax.config import load
+from gen_jax.train import train
+
+name = 'stylegan'  # @param ["stylegan"]
+variant = ''  # @param {type: "string"}
+share = 0.1  # @param {type: "number"}
+config = load(f'configs/{name}.py:{variant}')
+for stage in config.stages:
+  stage['steps'] = max(round(stage['steps'] * share), 1)
+  if stage.get('objective.fade'):
+    stage['objective.fade'] = stage['steps']
+leave_out_numbers(config)
+workdir = runs / f'{name}-{variant}-{share}'
+state, metrics = train(config, workdir)
+# %%
+show_newest(workdir)
+# %% [markdown]
+# ## Styles
+#
+# The first picture is of one seed, the last of another. That between has the
+# styles of the first up to a layer, and of the other from there on. Truncation
+# draws both towards the mean: less variety, cleaner pictures.
+# %%
+import jax
+import jax.numpy as jnp
+
+from gen_jax import plot
+from gen_jax.core import averaged
+from gen_jax.evals.suite import make_task
+from gen_jax.workdir import open_trained
+from gen_jax.writer import encode_png
+
+state, experiment = open_trained(workdir)
+players, task = averaged(state), make_task(experiment)
+codes, styles_of, centre, draw = map(
+  task.predict, ('codes', 'map', 'centre', 'synthesise')
+)
+layers = experiment.objective.gen.layers
+
+
+def mixed(seed_a=0, seed_b=1, layer=layers // 2, psi=0.7):
+  """Shows two seeds, and between them a mixture of their styles."""
+  a, b = (
+    styles_of(players, codes(players, key=jax.random.key(seed), num=1))[0]
+    for seed in (seed_a, seed_b)
+  )
+  between = jnp.where(jnp.arange(layers)[:, None] < layer, a, b)
+  styles = jnp.stack([a, between, b])
+  mean = centre(players)
+  images = draw(players, mean + psi * (styles - mean), key=jax.random.key(0))
+  picture = plot.draw(images, experiment.objective.pixels)
+  display(Image(encode_png(picture), width=450))
+
+
+try:
+  import ipywidgets
+except ImportError:
+  mixed()
+else:
+  seeds = (0, 99)
+  ipywidgets.interact(
+    mixed, seed_a=seeds, seed_b=seeds, layer=(0, layers), psi=(0.0, 1.5, 0.1)
+  )
+# %% [markdown]
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
+# that was mounted. Another day the same cells go on from there.
