@@ -7,23 +7,33 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
+TRAIN = ('-m', 'gen_jax.main')
 
 
-def start(num, devices, workdir, *args, cwd=ROOT, folders=None):
-  """Starts `num` processes of `devices` CPU devices each; returns them."""
+def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
+  """Starts `num` processes of `devices` CPU devices each; returns them.
+
+  Args:
+    num: of the processes.
+    devices: of each.
+    *args: of the program; each also gets the flags of its place.
+    program: what Python runs.
+    folders: where each is started.
+    caches: the folder of caches of each.
+  """
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
-  flag = f'--xla_force_host_platform_device_count={devices}'
-  environment = {
-    **os.environ,
-    'XLA_FLAGS': flag,
-    'JAX_PLATFORMS': 'cpu',
-    'PYTHONPATH': str(ROOT),
-  }
-  command = [sys.executable, '-m', 'gen_jax.main', f'--workdir={workdir}']
   running = []
   for index in range(num):
+    environment = {
+      **os.environ,
+      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+      'JAX_PLATFORMS': 'cpu',
+      'PYTHONPATH': str(ROOT),
+    }
+    if caches:
+      environment['XDG_CACHE_HOME'] = str(caches[index])
     flags = [
       f'--coordinator=localhost:{port}',
       f'--num_processes={num}',
@@ -31,8 +41,8 @@ def start(num, devices, workdir, *args, cwd=ROOT, folders=None):
     ]
     running.append(
       subprocess.Popen(
-        [*command, *args, *(flags if num > 1 else [])],
-        cwd=folders[index] if folders else cwd,
+        [sys.executable, *program, *args, *flags],
+        cwd=folders[index] if folders else ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -42,7 +52,7 @@ def start(num, devices, workdir, *args, cwd=ROOT, folders=None):
   return running
 
 
-def finish(running, timeout=240):
+def finish(running, timeout=600):
   """Waits for all; returns their exit codes and what they printed."""
   try:
     outputs = [p.communicate(timeout=timeout)[0] for p in running]

@@ -1,6 +1,7 @@
 """What goes wrong on real machines: each test does it."""
 
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from test_resume import equal, final, test_config
+from test_resume import equal, final, test_config, wait_for_checkpoint
 
 from gen_jax import config as config_lib
 from gen_jax import main, workdir
@@ -21,27 +22,44 @@ from gen_jax.errors import InputError, NonFiniteError
 from gen_jax.objectives.vae import VAE
 from gen_jax.train import train
 
-ROOT = workdir.pathlib.Path(__file__).parents[1]
-FAMILIES = ('vae', 'dcgan', 'stacked_autoencoder')
+ROOT = pathlib.Path(__file__).parents[1]
+FAMILIES = [
+  name
+  for name in (
+    'vae', 'stacked_autoencoder', 'dcgan', 'infogan', 'wgan_gp', 'cyclegan',
+    'stylegan', 'stackgan',
+  )
+  if (ROOT / 'configs' / f'{name}.py').exists()
+]  # fmt: skip
+
+# The tiny variant of a config, long enough to be interrupted.
+LONGER = """
+from gen_jax.config import load
+
+def get_config(arg=None):
+  config = load('{file}:test')
+  for part in config.stages or (config,):
+    part['steps'] = {steps} // max(len(config.stages), 1)
+    part['evals'] = {{}}
+  config.evals = {evals}
+  config.log_every = 50
+  config.checkpoint.every = 10
+  config.steps_per_dispatch = 8
+  return config
+"""
 
 
-def start(name, path, *args, before=()):
+def start(name, path, *args, steps=300, evals=None, before=()):
   """Starts a tiny run of some hundred steps."""
+  file = path.parent / f'{path.name}.py'
+  file.write_text(
+    LONGER.format(
+      file=ROOT / 'configs' / f'{name}.py', steps=steps, evals=evals or {}
+    )
+  )
+  flags = [f'--config={file}', f'--workdir={path}']
   return subprocess.Popen(
-    [
-      *before,
-      sys.executable,
-      '-m',
-      'gen_jax.main',
-      f'--config=configs/{name}.py:test',
-      f'--workdir={path}',
-      '--config.evals={}',
-      '--config.log_every=50',
-      '--config.checkpoint.every=10',
-      '--config.steps_per_dispatch=8',
-      *([] if name == 'stacked_autoencoder' else ['--config.steps=300']),
-      *args,
-    ],
+    [*before, sys.executable, '-m', 'gen_jax.main', *flags, *args],
     cwd=ROOT,
     env={**os.environ, 'XLA_FLAGS': ''},
     stdout=subprocess.PIPE,
@@ -50,8 +68,11 @@ def start(name, path, *args, before=()):
   )
 
 
-def finish(process, timeout=400):
-  output, _ = process.communicate(timeout=timeout)
+def finish(process, timeout=600):
+  try:
+    output, _ = process.communicate(timeout=timeout)
+  finally:
+    process.kill()
   return process.returncode, output
 
 
@@ -61,60 +82,83 @@ def newest(path):
 
 
 def kill(process, path, chance):
-  """Kills a run, at any moment or soon after it has come further."""
+  """Kills a run, at any moment or when it comes further; it must be at work."""
   before, started = newest(path), time.monotonic()
-  anywhere, wait = chance.random() < 0.3, 15 * chance.random()
+  anywhere, wait = chance.random() < 0.3, 10 * chance.random()
   while process.poll() is None and time.monotonic() - started < 300:
     if anywhere and time.monotonic() - started > wait:
       break
-    if not anywhere and newest(path) > before:
-      time.sleep(0.3 * chance.random())
+    if newest(path) > before:
+      time.sleep(0.1 * chance.random())
       break
     time.sleep(0.002)
   process.kill()
-  process.communicate()
+  output, _ = process.communicate()
+  assert process.returncode == -signal.SIGKILL, output
 
 
-CASES = [('vae', 2)]
-CASES += [
-  pytest.param(name, 20, marks=pytest.mark.long, id=f'{name}-20')
-  for name in FAMILIES
-]
-
-
-@pytest.mark.parametrize('name,times', CASES)
-def test_killed_again_and_again_it_ends_as_if_nothing_had_been(
-  tmp_path, name, times
-):
-  chance = random.Random(times)
-  for _ in range(times):
-    kill(start(name, tmp_path / 'killed'), tmp_path / 'killed', chance)
-  code, output = finish(start(name, tmp_path / 'killed'))
+# One kill of it is in test_resume.py.
+@pytest.mark.long
+@pytest.mark.parametrize('name', FAMILIES)
+def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path, name):
+  chance, steps = random.Random(name), 1500
+  for _ in range(20):
+    process = start(name, tmp_path / 'killed', steps=steps)
+    kill(process, tmp_path / 'killed', chance)
+  code, output = finish(start(name, tmp_path / 'killed', steps=steps))
   assert code == 0, output
-  code, output = finish(start(name, tmp_path / 'whole'))
+  assert 'resumes at step' in output
+  code, output = finish(start(name, tmp_path / 'whole', steps=steps))
   assert code == 0, output
   equal(final(tmp_path / 'killed'), final(tmp_path / 'whole'))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_preempted_run_is_saved_within_its_deadline(tmp_path, name):
+  process = start(name, tmp_path / 'run', steps=10**5)
+  wait_for_checkpoint(tmp_path / 'run', timeout=300)
+  process.send_signal(signal.SIGTERM)
+  code, output = finish(process, timeout=30)
+  assert code == 0, output
+  stopped = newest(tmp_path / 'run')
+  assert f'stopped at step {stopped}; the same command goes on' in output
+
+
+def test_a_preemption_in_an_evaluation_does_not_wait_for_it(tmp_path):
+  # Of so many codes that it would take days.
+  nll = dict(name='likelihood.NLL', every=10, samples=10**6, num=8, chunk=50)
+  evals = {'nll': {**nll, 'samples': 10**4, 'num': 0, 'batch_size': 1}}
+  process = start('vae', tmp_path / 'run', steps=20, evals=evals)
+  wait_for_checkpoint(tmp_path / 'run', timeout=300)
+  time.sleep(1)
+  process.send_signal(signal.SIGTERM)
+  code, output = finish(process, timeout=30)
+  assert code == 0, output
+  assert 'stopped at step 10;' in output
+  assert int(final(tmp_path / 'run').step) == 10
+  assert 'nll' not in (tmp_path / 'run' / 'metrics.jsonl').read_text()
+
+
+@pytest.mark.long
 def test_a_full_disk_in_the_middle_of_a_checkpoint(tmp_path):
-  sgd = '--config.optim.model.learning_rate=1e-3'
-  process = start('vae', tmp_path, sgd, '--config.checkpoint.keep=9')
-  while newest(tmp_path) < 10:
-    time.sleep(0.01)
+  path = tmp_path / 'run'
+  process = start('vae', path, '--config.checkpoint.keep=9', steps=2000)
+  wait_for_checkpoint(path, timeout=300)
   process.send_signal(signal.SIGTERM)
   code, output = finish(process)
   assert code == 0, output
-  kept = newest(tmp_path)
+  kept = newest(path)
 
   # As if after so many kilobytes of a file nothing were left.
   full = ('bash', '-c', 'ulimit -f 30; exec "$0" "$@"')
-  code, output = finish(start('vae', tmp_path, sgd, before=full))
+  code, output = finish(start('vae', path, steps=2000, before=full))
   assert code == 2, output
   last = output.strip().splitlines()[-1]
   assert last.startswith('gen_jax: a checkpoint cannot be written below')
-  assert newest(tmp_path) == kept
-  assert int(final(tmp_path).step) == kept  # its checksums hold
-  code, output = finish(start('vae', tmp_path, sgd))
+  assert newest(path) == kept
+  assert int(final(path).step) == kept  # its checksums hold
+  code, output = finish(start('vae', path, steps=2000))
   assert code == 0, output
   assert f'resumes at step {kept}' in output
 
@@ -149,19 +193,13 @@ def test_a_nan_on_one_device_stops_all_and_keeps_the_last_good_state(
   loss = VAE.loss
 
   def broken(self, players, batch, *, key, step):
-    # The third image of eight, each on a device of its own.
-    value, aux = loss(self, players, batch, key=key, step=step)
-    if form == 'pmap':
-      mine = jax.lax.axis_index('data') == 3
-    else:
-      mine = True
-      bad = jax.numpy.where(step == 4, np.nan, 0.0)
-      image = batch['image'].at[3].add(bad)
-      value, aux = loss(
-        self, players, {**batch, 'image': image}, key=key, step=step
-      )
+    # In the fourth image of eight, each of which is on a device of its own.
+    images = batch['image']
+    first = jax.lax.axis_index('data') if form == 'pmap' else 0
+    mine = first + jax.numpy.arange(len(images)) == 3
     bad = jax.numpy.where((step == 4) & mine, np.nan, 0.0)
-    return value + (bad if form == 'pmap' else 0.0), aux
+    batch = {**batch, 'image': images + bad[:, None, None, None]}
+    return loss(self, players, batch, key=key, step=step)
 
   monkeypatch.setattr(VAE, 'loss', broken)
   config = test_config(parallel=form, checkpoint__every=3)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -15,7 +16,11 @@ from gen_jax import main, processes, together, workdir
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
-FAMILIES = ('vae', 'dcgan')
+FAMILIES = [
+  name
+  for name in ('vae', 'dcgan', 'cyclegan')
+  if (cluster.ROOT / 'configs' / f'{name}.py').exists()
+]
 LIKELIHOOD = "{'elbo': {'name': 'likelihood.ELBO', 'every': 3, 'num': 21}}"
 
 
@@ -33,7 +38,8 @@ def fields(name, **overrides):
 
 def train_in(num, devices, path, args):
   """Trains in `num` processes; returns the newest state."""
-  codes, outputs = cluster.finish(cluster.start(num, devices, path, *args))
+  running = cluster.start(num, devices, f'--workdir={path}', *args)
+  codes, outputs = cluster.finish(running)
   assert codes == [0] * num, '\n'.join(outputs)
   return workdir.open_trained(path)[0]
 
@@ -98,7 +104,7 @@ ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 @pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
   args, _ = fields('vae', **ENDLESS)
-  running = cluster.start(2, 1, tmp_path, *args)
+  running = cluster.start(2, 1, f'--workdir={tmp_path}', *args)
   wait_for_checkpoint(tmp_path, running)
   running[victim].send_signal(signal.SIGKILL)
   killed = time.monotonic()
@@ -118,7 +124,7 @@ def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
 @pytest.mark.long
 def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
   args, _ = fields('vae', **ENDLESS)
-  running = cluster.start(2, 1, tmp_path, *args)
+  running = cluster.start(2, 1, f'--workdir={tmp_path}', *args)
   wait_for_checkpoint(tmp_path, running)
   running[1].send_signal(signal.SIGTERM)
   codes, outputs = cluster.finish(running, 120)
@@ -131,12 +137,53 @@ def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
   for folder in folders:
     folder.mkdir()
   args, _ = fields('vae')
-  running = cluster.start(2, 1, 'run', *args, folders=folders)
+  running = cluster.start(2, 1, '--workdir=run', *args, folders=folders)
   codes, outputs = cluster.finish(running)
   for output in outputs:
     assert 'Traceback' not in output
   assert 2 in codes and set(codes) <= {2, together.LOST}
   assert 'not all hosts see it' in outputs[codes.index(2)]
+
+
+# What `evals/yardstick.py` does, in small.
+YARDSTICK = """
+import sys
+from gen_jax import config, runtime, together
+from gen_jax.evals import yardstick
+
+whole = yardstick.make_config
+
+def small(data, classes):
+  made = whole(data, classes)
+  config.tiny(made)
+  made.objective.network.update(channels=(4,), features=8)
+  return made
+
+runtime.configure()
+yardstick.make_config = small
+coordinator, number, index = (a.partition('=')[2] for a in sys.argv[1:])
+with together.joined(coordinator, int(number), int(index)):
+  eyes = yardstick.load(config.default().data.to_dict(), 10)
+  print('found', eyes.hash, eyes.error)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('caches', [('a', 'a'), ('a', 'b')])
+def test_each_process_has_the_classifier_that_measures(tmp_path, caches):
+  # Those that share a home train it once, others do so side by side.
+  running = cluster.start(
+    2,
+    1,
+    program=('-c', YARDSTICK),
+    caches=[tmp_path / name for name in caches],
+  )
+  codes, outputs = cluster.finish(running)
+  assert codes == [0, 0], '\n'.join(outputs)
+  found = [re.search('^found .*$', o, re.MULTILINE)[0] for o in outputs]
+  assert found[0] == found[1]
+  trained = ['starts at step 0' in output for output in outputs]
+  assert sum(trained) == len(set(caches))
 
 
 @pytest.mark.parametrize(
