@@ -60,4 +60,4 @@ def _train(args, rest):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -64,7 +64,7 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
   text = shorter((COLAB / name).with_suffix('.ipynb').read_text(), tmp_path)
   notebook = nbformat.reads(text, 4)
   client = nbclient.NotebookClient(
-    notebook, timeout=300, resources={'metadata': {'path': str(ROOT)}}
+    notebook, timeout=900, resources={'metadata': {'path': str(ROOT)}}
   )
   client.execute()
   shown = [
