@@ -20,6 +20,8 @@ LOST = 4  # exit code when another process ended
 # dead. Importing and compiling may hold the interpreter for seconds.
 _BEAT, _PATIENCE = 2.0, 30.0
 
+_leaving = threading.Event()  # this process ends by itself
+
 
 @contextlib.contextmanager
 def joined(*flags: Any) -> Iterator[None]:
@@ -56,8 +58,11 @@ def leave(error: Exception) -> None:
   text = ' '.join(str(error).split())
   if not isinstance(error, InputError):
     text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
+  _leaving.set()
   with contextlib.suppress(Exception):
     client().key_value_set(key('left', jax.process_index()), text)
+  if jax.process_index() == 0:  # where the others hear of it, while it lives
+    time.sleep(2 * _BEAT)
   _exit(text, getattr(error, 'exit_code', LOST))
 
 
@@ -95,6 +100,8 @@ class _Watch(threading.Thread):
         if self._stopped.is_set():
           return
         _exit('process 0 cannot be reached.' + _HINT, LOST)
+      if _leaving.is_set():
+        return
       for name, text in found.items():
         _exit(f'process {name.rpartition("/")[2]} ended: {text}', LOST)
       for process, (old, since) in last.items():
