@@ -39,33 +39,13 @@ class Checkpointer:
     self._writes = keep is not None
     if self._writes:
       processes.share(lambda: self._path.mkdir(parents=True, exist_ok=True))
-    group = self._group()
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       create=False,
       read_only=not self._writes,
       cleanup_tmp_directories=self._writes,
-      multiprocessing_options=group,
     )
-    self._manager = ocp.CheckpointManager(
-      self._path,
-      options=options,
-      item_handlers={
-        'state': ocp.StandardCheckpointHandler(multiprocessing_options=group),
-        'meta': ocp.JsonCheckpointHandler(multiprocessing_options=group),
-      },
-    )
-
-  def _group(self):
-    """The processes that orbax is to wait for."""
-    if processes.count() == jax.process_count():
-      return self._ocp.options.MultiprocessingOptions()
-    mine = jax.process_index()
-    return self._ocp.options.MultiprocessingOptions(
-      primary_host=mine,
-      active_processes={mine},
-      barrier_sync_key_prefix=f'alone-{mine}',
-    )
+    self._manager = ocp.CheckpointManager(self._path, options=options)
 
   def steps(self) -> Sequence[int]:
     """Returns the steps that have a checkpoint, oldest first."""

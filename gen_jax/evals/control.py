@@ -7,7 +7,6 @@ import tempfile
 import numpy as np
 
 from gen_jax import config as config_lib
-from gen_jax import parallel
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import Task
 from gen_jax.writer import grid
@@ -84,7 +83,7 @@ class TrainOnSamples:
       )
       data = {**config_lib.default().data, 'name': 'npz', 'path': str(file)}
       config = yardstick.make_config(data, classes, self.steps)
-      config.batch_size = parallel.divisible(config.batch_size)
+      yardstick.divide(config)
       path = pathlib.Path(folder) / 'classifier'
       latest = yardstick.train_whole(config, path)
     yield 'accuracy', 1 - latest['classification/error_percent'] / 100

@@ -21,6 +21,7 @@ from gen_jax import config as config_lib
 from gen_jax import locks, parallel, processes, runtime
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
+from gen_jax.evals import apart
 from gen_jax.evals.task import filled
 from gen_jax.stopping import Stopper
 
@@ -93,9 +94,14 @@ class Yardstick:
 def load(data: Mapping[str, Any], classes: int) -> Yardstick:
   """Returns the classifier of a data set, and trains it if there is none."""
   config = make_config(data, classes)
-  with processes.alone():
-    config.batch_size = parallel.divisible(config.batch_size)
+  divide(config)
   return _load(config_lib.to_json(config))
+
+
+def divide(config: ConfigDict) -> None:
+  """Makes its batch one that the devices divide which train it."""
+  if processes.count() == 1:  # else it is trained apart, on one
+    config.batch_size = parallel.divisible(config.batch_size)
 
 
 @functools.lru_cache(maxsize=2)
@@ -140,11 +146,14 @@ def open_trained(text: str, kind: str) -> Trained:
   name = hashlib.sha256(text.encode()).hexdigest()[:12]
   folder = runtime.cache_folder() / kind / f'{config.data.name}-{name}'
   print(f'the {kind[:-1]} of {config.data.name} is {folder}', flush=True)
-  with _turn(folder):
-    latest = train_whole(config, folder)
-    with processes.alone():
+  if processes.count() > 1:
+    latest = apart.train(config, folder)
+    players, experiment = apart.trained(config, folder)
+  else:
+    with turn(folder):
+      latest = train_whole(config, folder)
       state, experiment = workdir.open_trained(folder)
-  players = averaged(state)
+    players = averaged(state)
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(players):
     digest.update(np.asarray(leaf).tobytes())
@@ -157,7 +166,7 @@ def open_trained(text: str, kind: str) -> Trained:
 
 
 @contextlib.contextmanager
-def _turn(folder: pathlib.Path) -> Iterator[None]:
+def turn(folder: pathlib.Path) -> Iterator[None]:
   """Keeps other processes out of a folder; they wait, and find it trained."""
 
   def busy(owner):
@@ -177,16 +186,11 @@ def _turn(folder: pathlib.Path) -> Iterator[None]:
 
 
 def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
-  """Trains to the end, within an evaluator, and returns the last metrics.
-
-  Each process of a run does so for itself, for the folder is its own. A signal
-  to one of many is for the run around this one, which hears it afterwards.
-  """
+  """Trains to the end, within an evaluator, and returns the last metrics."""
   from gen_jax.train import train
 
   if processes.count() > 1:
-    with processes.alone():
-      return train(config, folder, Stopper())[1]
+    return apart.train(config, folder)
   with Stopper() as stopper:
     _, latest = train(config, folder, stopper)
   if stopper.requested:  # the signal was for the run around this one

@@ -110,11 +110,11 @@ def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
   order, folder = [], tmp_path / 'classifiers' / 'mnist-1'
 
   def second():
-    with yardstick._turn(folder):
+    with yardstick.turn(folder):
       order.append('second')
 
   thread = threading.Thread(target=second)
-  with yardstick._turn(folder):
+  with yardstick.turn(folder):
     thread.start()
     thread.join(timeout=0.3)
     order.append('first')
@@ -126,8 +126,8 @@ def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
 @pytest.mark.parametrize('devices,batch', [(1, 128), (8, 128), (12, 120)])
 def test_any_number_of_devices_divides_its_batch(devices, batch, monkeypatch):
   asked = []
-  local = [jax.devices()[0]] * devices
-  monkeypatch.setattr(jax, 'local_devices', lambda: local)
+  known = [jax.devices()[0]] * devices
+  monkeypatch.setattr(jax, 'devices', lambda: known)
   monkeypatch.setattr(yardstick, '_load', asked.append)
   yardstick.load(config_lib.default().data.to_dict(), 10)
   assert config_lib.from_json(asked[0]).batch_size == batch
