@@ -18,6 +18,7 @@ import jax
 from gen_jax.errors import InputError
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
+_LATE = 10  # seconds until a network folder shows a file, at most
 _KEPT = 1000  # decisions: no process is so many behind
 
 
@@ -168,7 +169,7 @@ def check_shared(folder: Any) -> None:
   if leads():
     (folder / token).write_text('')
   share(lambda: None)  # written
-  deadline = time.monotonic() + 10  # network folders show a file late
+  deadline = time.monotonic() + _LATE
   while not (folder / token).exists() and time.monotonic() < deadline:
     time.sleep(0.2)
   seen = all_agree((folder / token).exists())

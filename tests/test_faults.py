@@ -125,6 +125,7 @@ def test_a_preempted_run_is_saved_within_its_deadline(tmp_path, name):
   assert f'stopped at step {stopped}; the same command goes on' in output
 
 
+@pytest.mark.long
 def test_a_preemption_in_an_evaluation_does_not_wait_for_it(tmp_path):
   # Of so many codes that it would take days.
   nll = dict(name='likelihood.NLL', every=10, samples=10**6, num=8, chunk=50)

@@ -132,6 +132,19 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
   assert 'stopped at step' in outputs[0]
 
 
+def test_a_folder_that_this_host_does_not_see_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(processes, 'count', lambda: 2)
+  monkeypatch.setattr(processes, 'index', lambda: 1)
+  monkeypatch.setattr(processes, 'share', lambda decide: 'of-process-0')
+  monkeypatch.setattr(processes, 'all_agree', lambda mine: mine)
+  monkeypatch.setattr(processes, '_LATE', 0)
+  with pytest.raises(InputError, match='not all hosts see it'):
+    processes.check_shared(tmp_path)
+  (tmp_path / 'of-process-0').write_text('')
+  processes.check_shared(tmp_path)
+
+
+@pytest.mark.long
 def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
   folders = [tmp_path / 'a', tmp_path / 'b']  # as two local disks
   for folder in folders:
@@ -145,22 +158,24 @@ def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
   assert 'not all hosts see it' in outputs[codes.index(2)]
 
 
-# What `evals/yardstick.py` does, in small.
-YARDSTICK = """
+# A small classifier in place of that of `evals/yardstick.py`.
+SMALL = """
 import sys
-from gen_jax import config, runtime, together
+from gen_jax import config, main, runtime, together
 from gen_jax.evals import yardstick
 
 whole = yardstick.make_config
 
-def small(data, classes):
-  made = whole(data, classes)
+def small(*args):
+  made = whole(*args)
   config.tiny(made)
   made.objective.network.update(channels=(4,), features=8)
   return made
 
-runtime.configure()
 yardstick.make_config = small
+"""
+LOAD = """
+runtime.configure()
 coordinator, number, index = (a.partition('=')[2] for a in sys.argv[1:])
 with together.joined(coordinator, int(number), int(index)):
   eyes = yardstick.load(config.default().data.to_dict(), 10)
@@ -171,12 +186,36 @@ with together.joined(coordinator, int(number), int(index)):
 def test_each_process_has_the_classifier_that_measures(tmp_path):
   # Another home each, as on hosts: still it is trained once, and the same.
   caches = [tmp_path / name for name in ('a', 'b')]
-  running = cluster.start(2, 1, program=('-c', YARDSTICK), caches=caches)
+  running = cluster.start(2, 1, program=('-c', SMALL + LOAD), caches=caches)
   codes, outputs = cluster.finish(running)
   assert codes == [0, 0], '\n'.join(outputs)
   found = [re.search('^found .*$', o, re.MULTILINE)[0] for o in outputs]
   assert found[0] == found[1]
   assert ['starts at step 0' in output for output in outputs] == [True, False]
+
+
+@pytest.mark.long
+def test_many_processes_measure_with_classifiers(tmp_path):
+  evals = {
+    'fidelity': {'name': 'fidelity.Fidelity', 'num': 80},
+    'accuracy': {'name': 'control.LabelAccuracy', 'num': 80},
+    'trained': {'name': 'control.TrainOnSamples', 'num': 80, 'steps': 6},
+  }
+  args, _ = fields('cgan', evals=evals)
+  running = cluster.start(
+    2,
+    1,
+    f'--workdir={tmp_path}/run',
+    *args,
+    program=('-c', SMALL + 'main.cli.leave(main.main())'),
+    caches=[tmp_path / 'cache'] * 2,
+  )
+  codes, outputs = cluster.finish(running)
+  assert codes == [0, 0], '\n'.join(outputs)
+  lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+  values = {k: v for line in lines for k, v in json.loads(line).items()}
+  assert values['fidelity/classifier'] == values['accuracy/classifier']
+  assert 0 <= values['trained/accuracy'] <= 1
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def start(path):
   )
 
 
-def wait_for_checkpoint(path, after=0, timeout=60):
+def wait_for_checkpoint(path, after=0, timeout=300):
   """Returns the step of the first checkpoint beyond `after`."""
   deadline = time.monotonic() + timeout
   while time.monotonic() < deadline:
