@@ -15,7 +15,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import filled
@@ -106,7 +105,7 @@ class Scorer:
 def load(data: Mapping[str, Any], steps: int = 2000) -> Scorer:
   """Returns the scorer of a data set, and trains it if there is none."""
   config = make_config(data, steps)
-  config.batch_size = parallel.divisible(config.batch_size)
+  yardstick.divide(config)
   return _load(config_lib.to_json(config))
 
 
