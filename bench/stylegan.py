@@ -19,7 +19,12 @@ _GAIN = 2**0.5
 
 def rows() -> list[Row]:
   # The last stage alone, R1 in every step.
-  fields = {'stages': (), 'batch_size': 32, 'objective.penalty_every': 1}
+  fields = {
+    'stages': (),
+    'batch_size': 32,
+    'objective.augment': (),
+    'objective.penalty_every': 1,
+  }
   config = 'configs/stylegan.py'
   return [Row('stylegan', config, StyleGAN, 0.9, fields, stirred)]
 

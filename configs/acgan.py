@@ -11,7 +11,8 @@ from gen_jax.config import choose, default, tiny
 def get_config(arg=None):
   """Returns the config, or the variant that `arg` names."""
   config = default()
-  config.steps = 8000
+  config.batch_size = 64
+  config.steps = 6000
   config.objective = dict(
     name='acgan.ACGAN',
     gen=dict(
@@ -23,9 +24,9 @@ def get_config(arg=None):
     ),
     disc=dict(
       name='dcgan.Discriminator',
-      channels=(32, 64, 128),
+      channels=(64, 128, 256),
       kernel=4,
-      normalise='batch',
+      normalise='',
       extra=10,
     ),
     latent=100,
@@ -34,13 +35,13 @@ def get_config(arg=None):
     classes=10,
     weight=1.0,
     augment=(),  # 'color', 'translation', 'cutout'
-    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
-    penalty_weight=10.0,
-    penalty_every=1,
+    penalty='r1',
+    penalty_weight=0.02,
+    penalty_every=8,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+      name='adam', learning_rate=2e-3, b1=0.0, b2=0.99, schedule='linear'
     )
   config.ema.gen = 0.999
   config.evals = dict(

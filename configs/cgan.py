@@ -13,7 +13,8 @@ from gen_jax.config import choose, default, tiny
 def get_config(arg=None):
   """Returns the convolutional conditional GAN, or the variant `arg`."""
   config = default()
-  config.steps = 8000
+  config.batch_size = 64
+  config.steps = 6000
   config.objective = dict(
     name='cgan.CGAN',
     gen=dict(
@@ -25,9 +26,9 @@ def get_config(arg=None):
     ),
     disc=dict(
       name='dcgan.Discriminator',
-      channels=(32, 64, 128),
+      channels=(64, 128, 256),
       kernel=4,
-      normalise='spectral',
+      normalise='',
     ),
     latent=100,
     prior='normal',
@@ -35,13 +36,13 @@ def get_config(arg=None):
     classes=10,
     mismatch=0.0,
     augment=(),  # 'color', 'translation', 'cutout'
-    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
-    penalty_weight=10.0,
-    penalty_every=1,
+    penalty='r1',
+    penalty_weight=0.02,
+    penalty_every=8,
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+      name='adam', learning_rate=2e-3, b1=0.0, b2=0.99, schedule='linear'
     )
   config.ema.gen = 0.999
   config.evals = dict(
@@ -61,6 +62,11 @@ def get_config(arg=None):
       name='dense.Generator', shape=(28, 28, 1), normalise='batch'
     )
     config.objective.disc = dict(name='dense.Discriminator', dropout=0.3)
+    config.objective.penalty = ''
+    for player in ('gen', 'disc'):
+      config.optim[player].update(
+        learning_rate=2e-4, b1=0.5, b2=0.999, schedule='constant'
+      )
 
   def embedding():
     for player in ('gen', 'disc'):

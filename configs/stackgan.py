@@ -77,6 +77,14 @@ def get_config(arg=None):
     'ema': dict(text=0.99, image=0.99),
     'evals': dict(retrieval=dict(name='retrieval.Reals', every=500)),
   }
+  game = dict(
+    loss='non_saturating',
+    mismatch=0.5,
+    augment=('translation', 'cutout'),
+    penalty='r1',
+    penalty_weight=0.1,
+    penalty_every=8,
+  )
   stage_1 = {
     'steps': 7500,
     'objective': dict(
@@ -87,12 +95,11 @@ def get_config(arg=None):
         name='stackgan.Discriminator',
         channels=(64, 128, 256),
         text=128,
-        normalise='spectral',
+        normalise='',
       ),
       latent=100,
-      loss='hinge',
-      mismatch=0.5,
       kl=1 / 64,
+      **game,
     ),
     'ema': dict(gen1=0.998),
     'evals': {**figures, **numbers},
@@ -116,12 +123,11 @@ def get_config(arg=None):
         name='stackgan.Discriminator',
         channels=(32, 64, 128, 256),
         text=128,
-        normalise='spectral',
+        normalise='',
       ),
       latent=100,
-      loss='hinge',
-      mismatch=0.5,
       kl=1 / 64,
+      **game,
     ),
     'ema': dict(gen2=0.998),
     'evals': dict(
@@ -145,7 +151,11 @@ def get_config(arg=None):
     )
   for player in ('gen1', 'disc1', 'gen2', 'disc2'):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant_then_linear'
+      name='adam',
+      learning_rate=1e-3,
+      b1=0.0,
+      b2=0.99,
+      schedule='constant_then_linear',
     )
 
   def folder():  # --config.data.path=DIR
@@ -198,9 +208,11 @@ def get_config(arg=None):
     second['disc2'].update(
       channels=(64, 128, 256, 512, 1024, 2048), normalise='batch'
     )
+    for player in ('gen1', 'disc1', 'gen2', 'disc2'):
+      config.optim[player].update(learning_rate=2e-4, b1=0.5, b2=0.999)
     for stage in (stage_1, stage_2):
       stage['steps'] = 83_000  # 600 epochs of the birds
-      stage['objective']['loss'] = 'non_saturating'
+      stage['objective'].update(augment=(), penalty='')
       for name in ('sentences', 'between', 'combinations'):
         stage['evals'].pop(name, None)
 

@@ -40,10 +40,10 @@ def get_config(arg=None):
     decay=0.995,
     psi=1.0,
     cutoff=0,
-    augment=(),  # 'color', 'translation', 'cutout'
+    augment=('color', 'translation', 'cutout'),
     loss='non_saturating',
     penalty='r1',
-    penalty_weight=10.0,
+    penalty_weight=0.1,  # 10 is for the 1024x1024 pixels of the paper
     penalty_every=16,
   )
   for player in ('gen', 'disc'):
@@ -140,7 +140,7 @@ def get_config(arg=None):
   def paper(size):
     """The networks and the schedule of appendix C, 600,000 images a phase."""
     pictures(size, 'folder')
-    config.objective.latent = 512
+    config.objective.update(latent=512, augment=(), penalty_weight=10.0)
     config.objective.gen.width = 512
     for player in ('gen', 'disc'):
       config.objective[player].update(base=8192, most=512)

@@ -1,9 +1,11 @@
 """Where numbers and pictures go: JSON lines, TensorBoard, PNG, GIF."""
 
+import contextlib
 import io
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,12 +139,29 @@ class Writer:
 
   def _tensorboard(self):
     if self._board is None:
-      import tensorboardX
+      with _without('torch'):
+        import tensorboardX
 
       self._board = tensorboardX.SummaryWriter(
         str(self._workdir / 'tensorboard'), flush_secs=30
       )
     return self._board
+
+
+@contextlib.contextmanager
+def _without(package):
+  """Imports as if a package were not there, unless it is in use already.
+
+  TensorBoardX takes two seconds to import PyTorch for the name of a type.
+  """
+  if package in sys.modules:
+    yield
+    return
+  sys.modules[package] = None
+  try:
+    yield
+  finally:
+    del sys.modules[package]
 
 
 class Silent:

@@ -65,7 +65,7 @@ def cyclegan_pair():
 def style():
   config = small('stylegan.py:test')
   config.stages = ()
-  config.objective.penalty_every = 1
+  config.objective.update(augment=(), penalty_every=1)
   config.data.shape = config.objective.gen.shape = (8, 8, 3)
   return config
 

@@ -211,6 +211,7 @@ def test_statistics_and_averages_resume_too(tmp_path, normalise):
   """A game with normalised players and an averaged generator."""
   config = config_lib.load(f'{ROOT}/configs/dcgan.py:test')
   config.objective.disc.normalise = normalise
+  config.objective.penalty = ''
   config.checkpoint.every, config.evals = 3, {}
   train(config, tmp_path)
   whole = final(tmp_path)

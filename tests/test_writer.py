@@ -1,6 +1,8 @@
 """What a run leaves behind, also when it was cut in the middle of a line."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 from PIL import Image
@@ -99,3 +101,12 @@ def test_pictures_of_a_name_become_one_of_training(tmp_path):
       gif.seek(frame)
       values.append(np.asarray(gif.convert('L'))[0, 0])
   assert values == [0, 50, 200]
+
+
+def test_tensorboard_takes_no_time_to_import_pytorch(tmp_path):
+  code = (
+    'import pathlib, sys; from gen_jax.writer import Writer; '
+    f'Writer(pathlib.Path({str(tmp_path)!r})).scalars(1, {{"a": 1.0}}); '
+    'assert "tensorboardX" in sys.modules and "torch" not in sys.modules'
+  )
+  subprocess.run([sys.executable, '-c', code], check=True, timeout=120)

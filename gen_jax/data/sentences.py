@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ _BATCH = 64  # sentences in one dispatch
 def embed(sentences: Sequence[str], path: str | pathlib.Path) -> np.ndarray:
   """Returns vectors of sentences, float32 [N, D], of mean square 1.
 
-  A sentence longer than the model reads is cut.
+  A sentence longer than the model reads is cut, and a note says so.
 
   Args:
     sentences: in any script that the model knows.
@@ -76,7 +77,15 @@ class _Model:
   def tokens(self, sentences: Sequence[str]) -> list[list[int]]:
     # The library takes no half of a surrogate pair.
     clean = [s.encode('utf-8', 'replace').decode() for s in sentences]
-    return [e.ids for e in self.tokenizer.encode_batch(clean)]
+    encodings = self.tokenizer.encode_batch(clean)
+    cut = [s for s, e in zip(clean, encodings, strict=True) if e.overflowing]
+    if cut:
+      print(
+        f'{_FIELD}: of {len(cut)} of {len(clean)} sentences the first '
+        f'{self.longest} tokens are read, as of "{cut[0][:40]}...".',
+        file=sys.stderr,
+      )
+    return [e.ids for e in encodings]
 
   def vectors(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
     # One compiled program for each of a few sizes.

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.losses.penalties import PENALTIES
 from gen_jax.objectives.game import Game, check_slope
+from gen_jax.objectives.penalised import Penalised
 
 # What counts as a judge that always wins, and as no gradient at all.
 _SURE = 0.99
@@ -20,7 +20,7 @@ _FLAT = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(Game):
+class GAN(Penalised, Game):
   """Players `gen` and `disc`, which tells data from what `gen` makes.
 
   A step is of algorithm 1: the judge ascends E_p[log D(x)] + E_z[log(1 -
@@ -33,22 +33,12 @@ class GAN(Game):
       gen_jax/losses/adversarial.py.
     label: of the data, less than 1 for one-sided smoothing.
     disc_steps: k in algorithm 1.
-    penalty: of the judge's slope, 'r1', 'r2' or 'dragan' (see
-      gen_jax/losses/penalties.py), or '' for none. It keeps a judge that wins
-      from growing ever steeper, so that the two come to rest.
-    penalty_weight: its factor; R1 and R2 hold a half, so that this is their
-      gamma.
-    penalty_every: in every so many steps alone, as an update of its own with
-      so many times the weight (Karras et al. 2020, section 3.1: 16).
   """
 
   disc: nn.Module
   loss: str = 'non_saturating'
   label: float = 1.0
   disc_steps: int = 1
-  penalty: str = ''
-  penalty_weight: float = 10.0
-  penalty_every: int = 1
 
   def __post_init__(self):
     super().__post_init__()
@@ -58,13 +48,11 @@ class GAN(Game):
       raise InputError(
         f'objective.label={self.label}: {self.loss!r} has no labels.'
       )
-    if self.penalty:
-      check_known('objective.penalty', self.penalty, PENALTIES)
-    for field in ('disc_steps', 'penalty_every'):
-      if getattr(self, field) < 1:
-        raise InputError(
-          f'objective.{field}={getattr(self, field)}: expected 1 or more.'
-        )
+    self.check_penalty()
+    if self.disc_steps < 1:
+      raise InputError(
+        f'objective.disc_steps={self.disc_steps}: expected 1 or more.'
+      )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     players = super().init(key, batch)
@@ -73,19 +61,8 @@ class GAN(Game):
     return players
 
   def updates(self) -> tuple[Update, ...]:
-    disc = Update(wrt=('disc',), loss=self.disc_loss)
     gen = Update(wrt=('gen',), loss=self.gen_loss, every=self.disc_steps)
-    if not self.penalty:
-      return disc, gen
-    if self.penalty_every == 1:
-      return dataclasses.replace(disc, loss=self.penalised_loss), gen
-    lazy = Update(
-      wrt=('disc',),
-      loss=self.penalty_loss,
-      every=self.penalty_every,
-      name='penalty',
-    )
-    return disc, lazy, gen
+    return *self.disc_updates('disc'), gen
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -104,27 +81,14 @@ class GAN(Game):
       'fake_accuracy': jnp.mean(fake <= loss.boundary),
     }
 
-  def penalised_loss(self, players: Players, batch: Batch, *, key, step):
-    """`disc_loss` and `penalty_loss`."""
-    key_game, key_penalty = jax.random.split(key)
-    total, aux = self.disc_loss(players, batch, key=key_game, step=step)
-    cost, more = self.penalty_loss(players, batch, key=key_penalty, step=step)
-    return total + cost, Aux({**aux.metrics, **more.metrics}, aux.state)
-
-  def penalty_loss(self, players: Players, batch: Batch, *, key, step):
-    """The judge's penalty, on the image: what else it sees does not vary."""
-    del step
-    key_gen, key_score, key_point = jax.random.split(key, 3)
+  def judge_and_images(self, players: Players, batch: Batch, key: jax.Array):
+    key_gen, key_score = jax.random.split(key)
     fake, _, _ = self.generate(players, batch, key_gen)  # where it is used
 
     def score(images):
       return self.logits(self.score(players, images, batch, key_score)[0])
 
-    penalty = jnp.mean(
-      PENALTIES[self.penalty](score, batch['image'], fake, key_point)
-    )
-    factor = self.penalty_weight * self.penalty_every
-    return factor * penalty, Aux({'penalty': penalty})
+    return score, batch['image'], fake
 
   def logits(self, output: Any) -> jax.Array:
     """The logits among what the judge returns."""

@@ -16,9 +16,12 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
 from gen_jax.models.resampling import shrink_to
+from gen_jax.objectives.game import check_slope
+from gen_jax.objectives.penalised import Penalised
 
 
 class Drawn(NamedTuple):
@@ -36,7 +39,7 @@ class Drawn(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StageI:
+class StageI(Penalised):
   """Players `text`, `gen1` and `disc1`; a small picture from a caption.
 
   Attributes:
@@ -51,6 +54,8 @@ class StageI:
       algorithm 1).
     kl: weight of the conditioning's divergence, summed over its dimensions. The
       authors' program takes twice their mean: 1/64 of the sum for 128.
+    augment: what happens to all images that the judge sees in training; see
+      gen_jax/losses/augmentation.py.
   """
 
   text: nn.Module
@@ -61,6 +66,7 @@ class StageI:
   label: float = 1.0
   mismatch: float = 0.5
   kl: float = 1 / 64
+  augment: tuple[str, ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   stage: ClassVar[str] = '1'
@@ -68,6 +74,9 @@ class StageI:
   def __post_init__(self):
     known = [name for name in LOSSES if name != 'wasserstein']
     check_known('objective.loss', self.loss, known)
+    for name in self.augment:
+      check_known('objective.augment', name, AUGMENTATIONS)
+    self.check_penalty()
     if not 0 <= self.mismatch <= 1:
       raise InputError(f'objective.mismatch={self.mismatch}: expected 0 to 1.')
     if self.label != 1 and not LOSSES[self.loss].labels:
@@ -98,6 +107,8 @@ class StageI:
     judge = getattr(self, self.disc)
     images = self._real(batch)
     players[self.disc] = judge.init(keys[3], images, texts[None])
+    if self.penalty:
+      check_slope(players, self.disc)
     return players
 
   def _init_later(self, players, texts, key) -> Players:
@@ -106,10 +117,8 @@ class StageI:
     return {}
 
   def updates(self) -> tuple[Update, ...]:
-    return (
-      Update(wrt=(self.disc,), loss=self.disc_loss),
-      Update(wrt=(self.gen,), loss=self.gen_loss),
-    )
+    gen = Update(wrt=(self.gen,), loss=self.gen_loss)
+    return *self.disc_updates(self.disc), gen
 
   # What losses are made of.
 
@@ -119,9 +128,14 @@ class StageI:
     return _drawn(*_trained(self.gen1, players['gen1'], texts, draws))
 
   def score(
-    self, players: Players, images: jax.Array, texts: jax.Array
+    self,
+    players: Players,
+    images: jax.Array,
+    texts: jax.Array,
+    key: jax.Array,
   ) -> tuple[jax.Array, Any]:
     """Logits [T, B] for captions [T, B, E], and the judge's collections."""
+    images = augment(images, self.augment, key)
     judge = getattr(self, self.disc)
     return _trained(judge, players[self.disc], images, texts)
 
@@ -140,14 +154,16 @@ class StageI:
 
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_choice, key_wrong, key_draw = jax.random.split(key, 3)
+    keys = jax.random.split(key, 5)
+    key_choice, key_wrong, key_draw, key_real, key_fake = keys
     captions, texts = self._captions(players, batch, key_choice)
-    images = self.draw(players, texts, key_draw).images
     order, wrong = mismatched(captions, key_wrong)
     pairs = jnp.stack([texts, texts[order]])  # [2, B, E]
-    (real, other), state = self.score(players, self._real(batch), pairs)
+    images = self._real(batch)
+    (real, other), state = self.score(players, images, pairs, key_real)
     players = {**players, self.disc: {**players[self.disc], **state}}
-    (fake,), state = self.score(players, images, texts[None])
+    images = self.draw(players, texts, key_draw).images
+    (fake,), state = self.score(players, images, texts[None], key_fake)
 
     loss = LOSSES[self.loss]
     labels = (self.label,) if loss.labels else ()
@@ -162,12 +178,22 @@ class StageI:
     }
     return total, Aux(metrics, {self.disc: state})
 
+  def judge_and_images(self, players: Players, batch: Batch, key: jax.Array):
+    key_choice, key_draw, key_score = jax.random.split(key, 3)
+    _, texts = self._captions(players, batch, key_choice)
+    fake = self.draw(players, texts, key_draw).images  # where it is used
+
+    def score(images):
+      return self.score(players, images, texts[None], key_score)[0][0]
+
+    return score, self._real(batch), fake
+
   def gen_loss(self, players: Players, batch: Batch, *, key, step):
     del step
-    key_choice, key_draw = jax.random.split(key)
+    key_choice, key_draw, key_score = jax.random.split(key, 3)
     _, texts = self._captions(players, batch, key_choice)
     drawn = self.draw(players, texts, key_draw)
-    (logits,), _ = self.score(players, drawn.images, texts[None])
+    (logits,), _ = self.score(players, drawn.images, texts[None], key_score)
     kl = jnp.mean(drawn.kl)
     total = jnp.mean(LOSSES[self.loss].gen(logits)) + self.kl * kl
     metrics = {'logits': jnp.mean(logits), 'kl': kl}

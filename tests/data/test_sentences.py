@@ -139,7 +139,7 @@ def test_damaged_files_are_named(tmp_path):
       safetensors.read(bad, 'f')
 
 
-def test_sentences_become_vectors(model):
+def test_sentences_become_vectors(model, capsys):
   pytest.importorskip('tokenizers')
   texts = ['a red heart', 'Hearts', 'a red heart', 'кот 心', 'dog \udcff', '']
   vectors = sentences.embed(texts, model)
@@ -152,6 +152,7 @@ def test_sentences_become_vectors(model):
   long = sentences.embed(['a ' * n for n in (22, 23, 10_000)], model)
   np.testing.assert_array_equal(long[0], long[2])
   np.testing.assert_array_equal(long[0], long[1])
+  assert 'of 2 of 3 sentences the first 24 tokens' in capsys.readouterr().err
   many = sentences.embed(['a ' * (i % 20) + 'red' for i in range(99)], model)
   alone = sentences.embed(['a a red'], model)
   np.testing.assert_allclose(many[2], alone[0], atol=1e-5)

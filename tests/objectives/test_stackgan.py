@@ -241,3 +241,33 @@ def test_vectors_of_a_file_take_the_place_of_words():
   np.testing.assert_array_equal(objective.read(players, batch), vectors[:, 0])
   total, _ = loss(objective.disc_loss, players, batch)
   assert np.isfinite(total)
+
+
+def test_the_slope_of_the_judge_may_cost():
+  batch = {**BATCH, **captions.encode([[w] for w in WORDS], 3)}
+  objective = stage_1('', penalty='r1', penalty_weight=7.0, penalty_every=4)
+  players = init(objective)
+  disc, penalty, gen = objective.updates()
+  assert [u.wrt for u in (disc, penalty, gen)] == [*[('disc1',)] * 2, ('gen1',)]
+
+  def logit(image, words):
+    variables = players['disc1']
+    return judge('').apply(variables, image[None], words[None, None])[0, 0]
+
+  images = batch['image'].reshape(8, 4, 2, 4, 2, 3).mean((2, 4))
+  slopes = jax.vmap(jax.grad(logit))(images, objective.read(players, batch))
+  expected = float(jnp.mean(jnp.sum(slopes**2, axis=(1, 2, 3)))) / 2
+  cost, aux = loss(penalty.loss, players, batch)
+  assert expected > 0
+  assert float(aux.metrics['penalty']) == pytest.approx(expected, rel=1e-4)
+  assert float(cost) == pytest.approx(4 * 7 * expected, rel=1e-4)
+  with pytest.raises(InputError, match="disc1: .* normalise=''"):
+    traced(stage_1('batch', penalty='r1'))
+
+
+def test_the_judge_sees_all_images_augmented():
+  moved = stage_1('', augment=('translation',))
+  players = init(moved)
+  for update in moved.updates():
+    plain, _ = loss(getattr(stage_1(''), update.loss.__name__), players)
+    assert float(loss(update.loss, players)[0]) != pytest.approx(float(plain))
