@@ -29,10 +29,13 @@ def read(task: Task, players: Any, fields: dict[str, Any]) -> np.ndarray:
 
 
 def of_split(task: Task, split: str, num: int) -> dict[str, np.ndarray]:
-  """Returns the first `num` (0: all) examples of a split, as they are."""
+  """Returns `num` (0: all) examples of a split, as they are.
+
+  They are spread evenly over it: what is alike may stand together.
+  """
   source = task.source(split)
-  rows = range(min(num or len(source), len(source)))
-  return source.__getitems__(rows)
+  count = min(num or len(source), len(source))
+  return source.__getitems__([i * len(source) // count for i in range(count)])
 
 
 def fields_of(raw: dict[str, Any]) -> dict[str, Any]:
