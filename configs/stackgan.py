@@ -5,6 +5,7 @@
 
 Three stages: captions and images learn to tell each other apart; stage I draws
 small pictures from the captions; stage II draws them again, at twice the size.
+An hour and a half on one shared CPU core.
 
 Variants: `folder`, your own pictures with captions, by
 `--config.data.path=DIR`; `coco`, of TFDS; `minilm` and `folder_minilm`, whose
