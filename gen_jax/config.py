@@ -173,7 +173,7 @@ def _parse(text: str, old: Any, where: str) -> Any:
     value = float(value)
   if isinstance(old, tuple):
     if isinstance(value, str):  # words need no quotes
-      value = value.split(',')
+      value = value.split(',') if value else ()
     value = tuple(value) if isinstance(value, list | tuple) else (value,)
   if old is not None and type(value) is not type(old):
     raise InputError(

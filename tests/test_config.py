@@ -60,6 +60,8 @@ def test_the_docstring_gives_the_command(path):
     ((1, 2), '(3,)', (3,)),
     ((), 'a,b', ('a', 'b')),
     ((1, 2), '3', (3,)),
+    (('a',), '', ()),
+    (('a',), '()', ()),
   ],
 )
 def test_an_override_keeps_its_type(old, text, new):
