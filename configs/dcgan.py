@@ -108,7 +108,7 @@ def get_config(arg=None):
   def emoji():
     config.data.name = 'emoji'
     config.evals.fidelity.num = 1690  # as the training images are
-    config.objective.augment = ('color', 'translation', 'cutout')
+    config.objective.augment = ('translation', 'cutout')
     pictures((32, 32, 3), (512, 256, 128))
 
   def folder():  # --config.data.path=DIR
