@@ -29,18 +29,18 @@ def get_config(arg=None):
       name='stylegan.Generator',
       shape=(32, 32, 3),
       width=128,
-      depth=8,
-      rate=0.01,
+      depth=4,  # 8 and .01 in the paper, for 100 times the images
+      rate=0.1,
       **networks,
     ),
     disc=dict(name='progressive.Discriminator', group=4, **networks),
     latent=128,
     fade=0,
-    mixing=0.9,
+    mixing=0.5,
     decay=0.995,
     psi=1.0,
     cutoff=0,
-    augment=('translation', 'cutout'),  # colours leaked into the samples
+    augment=(),  # 'color', 'translation', 'cutout'
     loss='non_saturating',
     penalty='r1',
     penalty_weight=0.1,  # 10 is for the 1024x1024 pixels of the paper
@@ -49,7 +49,7 @@ def get_config(arg=None):
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
       name='adam',
-      learning_rate=2e-3,
+      learning_rate=5e-3,
       b1=0.0,
       b2=0.99,
       eps=1e-8,
@@ -106,9 +106,9 @@ def get_config(arg=None):
     config.stages = tuple(stages)
 
   grow(
-    (8, 32, 2e-3, 0, 50),
-    (16, 32, 2e-3, 20, 40),
-    (32, 32, 2e-3, 30, 40),
+    (8, 32, 5e-3, 0, 50),
+    (16, 32, 5e-3, 20, 40),
+    (32, 32, 5e-3, 30, 40),
   )
 
   def pictures(size, name='emoji'):
@@ -122,26 +122,26 @@ def get_config(arg=None):
   def emoji64():
     pictures(64)
     grow(
-      (8, 32, 2e-3, 0, 60),
-      (16, 32, 2e-3, 30, 50),
-      (32, 32, 2e-3, 30, 70),
-      (64, 16, 2e-3, 40, 100),
+      (8, 32, 5e-3, 0, 60),
+      (16, 32, 5e-3, 30, 50),
+      (32, 32, 5e-3, 30, 70),
+      (64, 16, 5e-3, 40, 100),
     )
 
   def folder():
     pictures(64, 'folder')
     grow(
-      (8, 32, 2e-3, 0, 60),
-      (16, 32, 2e-3, 30, 50),
-      (32, 32, 2e-3, 50, 100),
-      (64, 16, 2e-3, 50, 150),
+      (8, 32, 5e-3, 0, 60),
+      (16, 32, 5e-3, 30, 50),
+      (32, 32, 5e-3, 50, 100),
+      (64, 16, 5e-3, 50, 150),
     )
 
   def paper(size):
     """The networks and the schedule of appendix C, 600,000 images a phase."""
     pictures(size, 'folder')
-    config.objective.update(latent=512, augment=(), penalty_weight=10.0)
-    config.objective.gen.width = 512
+    config.objective.update(latent=512, mixing=0.9, penalty_weight=10.0)
+    config.objective.gen.update(width=512, depth=8, rate=0.01)
     for player in ('gen', 'disc'):
       config.objective[player].update(base=8192, most=512)
     batches = {8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
