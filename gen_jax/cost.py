@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 
 from gen_jax import cli
+from gen_jax.program import peak_bytes
 
 
 class Cost(NamedTuple):
@@ -77,16 +78,12 @@ def of_step(experiment) -> tuple[Cost, jax.stages.Compiled]:
   }
   step = jax.jit(experiment.train_step(), donate_argnums=0)
   compiled = step.lower(state, batch).compile()
-  memory = compiled.memory_analysis()
-  held = memory.argument_size_in_bytes
-  # What is returned lies where the donated state was, but for the rest.
-  new = memory.output_size_in_bytes - memory.alias_size_in_bytes
   params = [v['params'] for v in state.players.values()]
   cost = Cost(
     parameters=sum(x.size for x in jax.tree.leaves(params)),
     flops=compiled.cost_analysis()['flops'],
-    state=held,
-    peak=held + new + memory.temp_size_in_bytes,
+    state=compiled.memory_analysis().argument_size_in_bytes,
+    peak=peak_bytes(compiled),
   )
   return cost, compiled
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 
 class Program:
   """A function that is compiled at its first call, and knows what it needs."""
@@ -17,13 +19,21 @@ class Program:
 
   def peak_bytes(self) -> int | None:
     """Returns the most memory it takes on a device, where that is known."""
-    found = self._compiled and self._compiled.memory_analysis()
-    if not found:
-      return None
-    # What is donated is an argument and a result at once.
-    return (
-      found.argument_size_in_bytes
-      + found.output_size_in_bytes
-      - found.alias_size_in_bytes
-      + found.temp_size_in_bytes
-    )
+    return peak_bytes(self._compiled) if self._compiled else None
+
+
+def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
+  """Returns the most memory a program takes, its arguments among it.
+
+  None where the compiler does not tell.
+  """
+  found = compiled.memory_analysis()
+  if not found:
+    return None
+  # What is donated is an argument and a result at once.
+  return (
+    found.argument_size_in_bytes
+    + found.output_size_in_bytes
+    - found.alias_size_in_bytes
+    + found.temp_size_in_bytes
+  )

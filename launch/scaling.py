@@ -11,11 +11,10 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from gen_jax import config as config_lib
-from gen_jax import runtime, stages
+from gen_jax import cost, runtime, stages
 from gen_jax.experiment import Experiment, state_bytes
 
 CONFIGS = (
@@ -77,28 +76,21 @@ class Cost(NamedTuple):
 def measure(name: str) -> Cost:
   """Compiles the step of a config's last stage, and reads its cost."""
   experiment = Experiment(stages.plan(config_lib.load(name))[-1])
-  config, state = experiment.config, experiment.abstract_state()
-  batch = {
-    k: jax.ShapeDtypeStruct((config.batch_size, *shape), dtype)
-    for k, (shape, dtype) in experiment.train_source.fields.items()
-  }
-  compiled = jax.jit(experiment.train_step()).lower(state, batch).compile()
-  exchanged, updates = 0, experiment.objective.updates()
-  for update in updates:
-    for player in update.wrt:
-      exchanged += state_bytes(state.players[player])
+  step, _ = cost.of_step(experiment)
+  state, updates = experiment.abstract_state(), experiment.objective.updates()
+  exchanged = sum(
+    state_bytes(state.players[player])
+    for update in updates
+    for player in update.wrt
+  )
   return Cost(
     name,
-    config.batch_size,
-    sum(
-      x.size
-      for variables in state.players.values()
-      for x in jax.tree.leaves(variables['params'])
-    ),
+    experiment.config.batch_size,
+    step.parameters,
     int(exchanged),
     len(updates),
     state_bytes(state),
-    compiled.cost_analysis()['flops'],
+    step.flops,
   )
 
 
