@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.cycle import absolute, mean_rest
 from gen_jax.objectives import pool
+from gen_jax.objectives.game import check_loss
 from gen_jax.objectives.translation import Translation, make
 
 
@@ -48,8 +49,7 @@ class CycleGAN(Translation):
   pool: int = 50
 
   def __post_init__(self):
-    known = [name for name in LOSSES if name != 'wasserstein']
-    check_known('objective.loss', self.loss, known)
+    check_loss(self.loss)
     for field in ('adversarial', 'cycle', 'identity', 'pool'):
       if getattr(self, field) < 0:
         raise InputError(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
 from gen_jax.errors import InputError, check_known
+from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
 PRIORS = {
@@ -65,8 +66,7 @@ class Game:
 
   def __post_init__(self):
     check_known('objective.prior', self.prior, PRIORS)
-    for name in self.augment:
-      check_known('objective.augment', name, AUGMENTATIONS)
+    check_augment(self.augment)
     for field in ('latent', 'pack'):
       if getattr(self, field) < 1:
         raise InputError(
@@ -186,6 +186,20 @@ def apply(
   return network.apply(
     variables, x, train=True, mutable=mutable, rngs={'dropout': key}
   )
+
+
+def check_loss(loss: str, label: float = 1.0) -> None:
+  """Raises InputError on no loss of a game, or on a label that it has not."""
+  known = [name for name in LOSSES if name != 'wasserstein']
+  check_known('objective.loss', loss, known)
+  if label != 1 and not LOSSES[loss].labels:
+    raise InputError(f'objective.label={label}: {loss!r} has no labels.')
+
+
+def check_augment(names: tuple[str, ...]) -> None:
+  """Raises InputError on an augmentation that there is not."""
+  for name in names:
+    check_known('objective.augment', name, AUGMENTATIONS)
 
 
 def check_slope(players: Players, judge: str) -> None:

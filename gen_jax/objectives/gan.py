@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.objectives.game import Game, check_slope
+from gen_jax.objectives.game import Game, check_loss, check_slope
 from gen_jax.objectives.penalised import Penalised
 
 # What counts as a judge that always wins, and as no gradient at all.
@@ -42,12 +42,7 @@ class GAN(Penalised, Game):
 
   def __post_init__(self):
     super().__post_init__()
-    known = [name for name in LOSSES if name != 'wasserstein']
-    check_known('objective.loss', self.loss, known)
-    if self.label != 1 and not LOSSES[self.loss].labels:
-      raise InputError(
-        f'objective.label={self.label}: {self.loss!r} has no labels.'
-      )
+    check_loss(self.loss, self.label)
     self.check_penalty()
     if self.disc_steps < 1:
       raise InputError(

@@ -1,5 +1,6 @@
 """A judge whose slope costs."""
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from gen_jax.losses.penalties import PENALTIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Penalised:
+class Penalised(abc.ABC):
   """What an objective with a `disc_loss` needs for a penalty.
 
   It keeps a judge that wins from growing ever steeper, so that the two come to
@@ -72,11 +73,12 @@ class Penalised:
     factor = self.penalty_weight * self.penalty_every
     return factor * penalty, Aux({'penalty': penalty})
 
+  @abc.abstractmethod
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
-    raise NotImplementedError
+    """The judge's loss, without a penalty."""
 
+  @abc.abstractmethod
   def judge_and_images(
     self, players: Players, batch: Batch, key: jax.Array
   ) -> tuple[Callable[[jax.Array], jax.Array], Any, Any]:
     """The judge as a function of images, those of the data, and new ones."""
-    raise NotImplementedError

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.losses.augmentation import AUGMENTATIONS, augment
+from gen_jax.losses.augmentation import augment
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
 from gen_jax.models.resampling import shrink_to
-from gen_jax.objectives.game import check_slope
+from gen_jax.objectives.game import check_augment, check_loss, check_slope
 from gen_jax.objectives.penalised import Penalised
 
 
@@ -72,17 +72,11 @@ class StageI(Penalised):
   stage: ClassVar[str] = '1'
 
   def __post_init__(self):
-    known = [name for name in LOSSES if name != 'wasserstein']
-    check_known('objective.loss', self.loss, known)
-    for name in self.augment:
-      check_known('objective.augment', name, AUGMENTATIONS)
+    check_loss(self.loss, self.label)
+    check_augment(self.augment)
     self.check_penalty()
     if not 0 <= self.mismatch <= 1:
       raise InputError(f'objective.mismatch={self.mismatch}: expected 0 to 1.')
-    if self.label != 1 and not LOSSES[self.loss].labels:
-      raise InputError(
-        f'objective.label={self.label}: {self.loss!r} has no labels.'
-      )
 
   @property
   def gen(self) -> str:
