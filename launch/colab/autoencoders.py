@@ -28,11 +28,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import plot
 from gen_jax.core import averaged
 from gen_jax.evals.suite import make_task
 from gen_jax.workdir import open_trained
-from gen_jax.writer import encode_png
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
@@ -41,26 +39,15 @@ spread = codes.std(axis=0)
 first, second = np.argsort(-spread)[:2]
 
 
-def moved(image=0, along_first=0.0, along_second=0.0):
+def moved(image=0, along_first=1.0, along_second=-1.0):
   """Shows an image, and its code moved by so many standard deviations."""
   code = jnp.asarray(codes[image])
   code = code.at[first].add(along_first * spread[first])
   code = code.at[second].add(along_second * spread[second])
   drawn = task.predict('decode')(players, code[None])
   pair = np.concatenate([images[image][None], np.asarray(drawn)])
-  picture = plot.draw(pair, experiment.objective.pixels)
-  display(Image(encode_png(picture), width=300))
+  show(pair, experiment.objective, width=300)
 
 
-try:
-  import ipywidgets
-except ImportError:
-  moved(0, 1.0, -1.0)
-else:
-  slider = (-3.0, 3.0, 0.25)
-  ipywidgets.interact(
-    moved, image=(0, 39), along_first=slider, along_second=slider
-  )
-# %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
-# that was mounted. Another day the same cells go on from there.
+slider = (-3.0, 3.0, 0.25)
+sliders(moved, image=(0, 39), along_first=slider, along_second=slider)

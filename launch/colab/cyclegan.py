@@ -29,12 +29,10 @@ show_newest(workdir)
 import jax
 import numpy as np
 
-from gen_jax import plot
 from gen_jax.core import averaged
 from gen_jax.evals.suite import make_task
 from gen_jax.evals.translation import domain
 from gen_jax.workdir import open_trained
-from gen_jax.writer import encode_png
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
@@ -51,18 +49,7 @@ def around(direction='ab', image=0, rounds=1):
       shown.append(np.asarray(translate(players, {a: shown[-1][None]}))[0])
   depth = max(x.shape[-1] for x in shown)  # a domain may be grey
   shown = np.stack([np.broadcast_to(x, (*x.shape[:2], depth)) for x in shown])
-  picture = plot.draw(shown, experiment.objective.pixels)
-  display(Image(encode_png(picture), width=150 * len(shown)))
+  show(shown, experiment.objective, width=150 * len(shown))
 
 
-try:
-  import ipywidgets
-except ImportError:
-  around()
-else:
-  ipywidgets.interact(
-    around, direction=['ab', 'ba'], image=(0, 39), rounds=(1, 3)
-  )
-# %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
-# that was mounted. Another day the same cells go on from there.
+sliders(around, direction=['ab', 'ba'], image=(0, 39), rounds=(1, 3))

@@ -32,10 +32,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import plot
 from gen_jax.core import averaged
 from gen_jax.workdir import open_trained
-from gen_jax.writer import encode_png
 
 state, experiment = open_trained(workdir)
 players, objective = averaged(state), experiment.objective
@@ -49,18 +47,7 @@ def between(seed_a=0, seed_b=1, share=0.5):
   angle = jnp.maximum(jnp.arccos(jnp.clip(cosine, -1, 1)), 1e-4)
   weights = jnp.sin(jnp.array([1 - share, share]) * angle) / jnp.sin(angle)
   codes = jnp.stack([a, weights @ jnp.stack([a, b]), b])
-  picture = plot.draw(np.asarray(generate(codes)), objective.pixels)
-  display(Image(encode_png(picture), width=400))
+  show(np.asarray(generate(codes)), objective, width=400)
 
 
-try:
-  import ipywidgets
-except ImportError:
-  between()
-else:
-  ipywidgets.interact(
-    between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05)
-  )
-# %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
-# that was mounted. Another day the same cells go on from there.
+sliders(between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05))

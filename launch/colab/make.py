@@ -3,7 +3,8 @@
 python launch/colab/make.py
 
 A script is cut at `# %%` into cells, and at `# %% [markdown]` into text; its
-notebook has no outputs. `setup.py` stands for the first cells of each.
+notebook has no outputs. `setup.py` stands for the first cells of each, and
+`CLOSING` is the last.
 """
 
 import json
@@ -19,6 +20,12 @@ SCRIPTS = (
   'stylegan.py',
   'stackgan.py',
 )
+
+CLOSING = """\
+# %% [markdown]
+# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
+# that was mounted. Another day the same cells go on from there.
+"""
 
 
 def cells(text: str) -> list[dict]:
@@ -41,7 +48,7 @@ def notebook(script: pathlib.Path) -> str:
   """Returns the notebook of a script as text."""
   title, _, rest = script.read_text().partition('# %% setup\n')
   content = {
-    'cells': cells(title + SETUP.read_text() + rest),
+    'cells': cells(title + SETUP.read_text() + rest + CLOSING),
     'metadata': {
       'accelerator': 'GPU',
       'kernelspec': {

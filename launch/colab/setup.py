@@ -48,3 +48,22 @@ def show_newest(workdir):
       newest = max(files, key=lambda p: int(p.stem))
       print(folder.name, 'after', newest.stem, 'steps')
       display(Image(newest.read_bytes(), width=500))
+
+
+def show(images, objective, width):
+  """Shows images beside each other."""
+  from gen_jax import plot
+  from gen_jax.writer import encode_png
+
+  picture = plot.draw(images, objective.pixels)
+  display(Image(encode_png(picture), width=width))
+
+
+def sliders(function, **ranges):
+  """Puts what a function takes under sliders; without them, calls it once."""
+  try:
+    import ipywidgets
+  except ImportError:
+    function()
+  else:
+    ipywidgets.interact(function, **ranges)

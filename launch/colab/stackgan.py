@@ -29,13 +29,11 @@ show_newest(workdir)
 import jax
 import jax.numpy as jnp
 
-from gen_jax import plot
 from gen_jax.core import averaged
 from gen_jax.data import captions
 from gen_jax.evals import captioned
 from gen_jax.evals.suite import make_task
 from gen_jax.workdir import open_trained
-from gen_jax.writer import encode_png
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
@@ -47,16 +45,7 @@ def drawn(text_a='a red heart', text_b='a blue heart', share=0.5, seed=0):
   a, b = captioned.read(task, players, fields)
   texts = jnp.stack([a, (1 - share) * a + share * b, b])
   images = task.predict('illustrate')(players, texts, key=jax.random.key(seed))
-  picture = plot.draw(images, experiment.objective.pixels)
-  display(Image(encode_png(picture), width=450))
+  show(images, experiment.objective, width=450)
 
 
-try:
-  import ipywidgets
-except ImportError:
-  drawn()
-else:
-  ipywidgets.interact(drawn, share=(0.0, 1.0, 0.1), seed=(0, 99))
-# %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
-# that was mounted. Another day the same cells go on from there.
+sliders(drawn, share=(0.0, 1.0, 0.1), seed=(0, 99))

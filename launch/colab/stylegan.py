@@ -32,11 +32,9 @@ show_newest(workdir)
 import jax
 import jax.numpy as jnp
 
-from gen_jax import plot
 from gen_jax.core import averaged
 from gen_jax.evals.suite import make_task
 from gen_jax.workdir import open_trained
-from gen_jax.writer import encode_png
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
@@ -56,19 +54,10 @@ def mixed(seed_a=0, seed_b=1, layer=layers // 2, psi=0.7):
   styles = jnp.stack([a, between, b])
   mean = centre(players)
   images = draw(players, mean + psi * (styles - mean), key=jax.random.key(0))
-  picture = plot.draw(images, experiment.objective.pixels)
-  display(Image(encode_png(picture), width=450))
+  show(images, experiment.objective, width=450)
 
 
-try:
-  import ipywidgets
-except ImportError:
-  mixed()
-else:
-  seeds = (0, 99)
-  ipywidgets.interact(
-    mixed, seed_a=seeds, seed_b=seeds, layer=(0, layers), psi=(0.0, 1.5, 0.1)
-  )
-# %% [markdown]
-# The run is in `workdir`: its checkpoints, metrics and pictures, on Drive if
-# that was mounted. Another day the same cells go on from there.
+seeds = (0, 99)
+sliders(
+  mixed, seed_a=seeds, seed_b=seeds, layer=(0, layers), psi=(0.0, 1.5, 0.1)
+)
