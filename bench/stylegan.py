@@ -18,10 +18,11 @@ _GAIN = 2**0.5
 
 
 def rows() -> list[Row]:
-  # The last stage alone, R1 in every step.
+  # The last stage alone, with noise as in the paper, and R1 in every step.
   fields = {
     'stages': (),
     'batch_size': 32,
+    'objective.gen.noise': True,
     'objective.augment': (),
     'objective.penalty_every': 1,
   }

@@ -31,6 +31,7 @@ def get_config(arg=None):
       width=128,
       depth=4,  # 8 and .01 in the paper, for 100 times the images
       rate=0.1,
+      noise=False,  # what is drawn has no grain
       **networks,
     ),
     disc=dict(name='progressive.Discriminator', group=4, **networks),
@@ -118,6 +119,7 @@ def get_config(arg=None):
       config.data.name = name
       config.data.update(path='', skip_unreadable=False)
       config.data.flip = True
+      config.objective.gen.noise = True
 
   def emoji64():
     pictures(64)

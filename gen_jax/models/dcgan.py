@@ -33,12 +33,15 @@ class Generator(nn.Module):
     channels: of each map before the image.
     kernel: size of the kernels, in pixels.
     normalise: 'batch', or '' for none.
+    hidden: widths of dense layers before the first map; InfoGAN's has one of
+      1024 (Chen et al. 2016, appendix C.1).
   """
 
   shape: tuple[int, int, int]
   channels: tuple[int, ...] = (1024, 512, 256, 128)
   kernel: int = 5
   normalise: str = 'batch'
+  hidden: tuple[int, ...] = ()
   dtype: Any = None
 
   @nn.compact
@@ -50,17 +53,18 @@ class Generator(nn.Module):
     small, *sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in levels]
     kernel = (self.kernel, self.kernel)
     common = dict(kernel_init=_INIT, dtype=self.dtype)
-    hidden = dict(use_bias=self.normalise != 'batch', **common)
+    inner = dict(use_bias=self.normalise != 'batch', **common)
     layers = [
+      *(nn.Dense(width, **inner) for width in self.hidden),
       # Made a map before it is normalised: the statistics are of channels.
       nn.Sequential(
         [
-          nn.Dense(small[0] * small[1] * first, **hidden),
+          nn.Dense(small[0] * small[1] * first, **inner),
           lambda x: x.reshape(-1, *small, first),
         ]
       ),
       *(
-        Cut(ConvTranspose(c, kernel, strides=2, **hidden), size)
+        Cut(ConvTranspose(c, kernel, strides=2, **inner), size)
         for c, size in zip(others, sizes, strict=False)
       ),
     ]
@@ -96,7 +100,8 @@ class Discriminator(nn.Module):
       'spectral', of every layer (Miyato et al. 2018); or '' for none, as a
       gradient penalty needs it.
     slope: of the rectifiers below 0.
-    extra: outputs of a second head on the same maps, [B, extra]; 0 for none.
+    hidden: widths of dense layers after the last map.
+    extra: outputs of a second head on the same trunk, [B, extra]; 0 for none.
     head: width of the layer before those.
   """
 
@@ -104,6 +109,7 @@ class Discriminator(nn.Module):
   kernel: int = 5
   normalise: str = 'batch'
   slope: float = 0.2
+  hidden: tuple[int, ...] = ()
   extra: int = 0
   head: int = 128
   dtype: Any = None
@@ -112,19 +118,22 @@ class Discriminator(nn.Module):
   def __call__(self, images: jax.Array, train: bool = False):
     x, kernel = images, (self.kernel, self.kernel)
     outer = self.normalise if self.normalise != 'batch' else ''
+    common = dict(kernel_init=_INIT, dtype=self.dtype)
+
+    def activated(layer, kind, x):
+      layer = Normalised(layer, kind, scale_std=_STD, dtype=self.dtype)
+      return nn.leaky_relu(layer(x, train), self.slope)
+
     for index, width in enumerate(self.channels):
       kind = self.normalise if index else outer
-      layer = Conv(
-        width,
-        kernel,
-        strides=2,
-        use_bias=kind != 'batch',
-        kernel_init=_INIT,
-        dtype=self.dtype,
-      )
-      layer = Normalised(layer, kind, scale_std=_STD, dtype=self.dtype)
-      x = nn.leaky_relu(layer(x, train), self.slope)
+      bias = kind != 'batch'
+      layer = Conv(width, kernel, strides=2, use_bias=bias, **common)
+      x = activated(layer, kind, x)
     x = x.reshape(len(x), -1)
+    for width in self.hidden:
+      bias = self.normalise != 'batch'
+      layer = nn.Dense(width, use_bias=bias, **common)
+      x = activated(layer, self.normalise, x)
     layer = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)
     logit = Normalised(layer, outer, dtype=self.dtype)(x, train)
     logit = logit[:, 0].astype(jnp.float32)

@@ -60,18 +60,22 @@ class Layer(nn.Module):
   """Noise, bias, leaky rectifier, instance norm, style: figure 1 (b).
 
   The noise [B, H, W, 1] is one map for all channels, with a weight for each, 0
-  at first. The style is y_s x + y_b (eq. 1) with (y_s - 1, y_b) a dense layer
-  of w [B, W].
+  at first; there may be none. The style is y_s x + y_b (eq. 1) with (y_s - 1,
+  y_b) a dense layer of w [B, W].
   """
 
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: jax.Array, noise: jax.Array, w: jax.Array) -> jax.Array:
+  def __call__(
+    self, x: jax.Array, noise: jax.Array | None, w: jax.Array
+  ) -> jax.Array:
     depth = x.shape[-1]
-    weight = self.param('noise', nn.initializers.zeros, (depth,))
-    bias = self.param('bias', nn.initializers.zeros, (depth,))
-    x = x + (noise * weight + bias).astype(x.dtype)
+    added = self.param('bias', nn.initializers.zeros, (depth,))
+    if noise is not None:
+      weight = self.param('noise', nn.initializers.zeros, (depth,))
+      added = noise * weight + added
+    x = x + added.astype(x.dtype)
     x = instance_norm(nn.leaky_relu(x, SLOPE), epsilon=1e-8)
     style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
     scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
@@ -84,6 +88,7 @@ class Synthesis(nn.Module):
   shape: tuple[int, int, int]
   base: int = 8192
   most: int = 512
+  noise: bool = True
   dtype: Any = None
 
   @nn.compact
@@ -130,7 +135,9 @@ class Synthesis(nn.Module):
     return lerp(enlarge(images[-2]), images[-1], alpha)
 
   def _noise(self, count, sizes):
-    """N(0, 1) for two layers of each size, [count, H, H, 1] each."""
+    """N(0, 1) for two layers of each size, [count, H, H, 1] each, or None."""
+    if not self.noise:
+      return [None] * 2 * len(sizes)
     shapes = [(count, size, size, 1) for size in sizes for _ in range(2)]
     ends = list(itertools.accumulate(math.prod(s[1:]) for s in shapes))
     # One draw for all, since each takes its time to compile.
@@ -157,6 +164,8 @@ class Generator(nn.Module):
     classes: of labels, 0 for none.
     base: sets how fast the channels fall: 2 base / resolution.
     most: channels of a map.
+    noise: whether it is added. Pictures that are drawn, with no hair or leaves
+      that could lie one way or another, have no use for it.
     dtype: of the computation; parameters and images are float32.
   """
 
@@ -167,6 +176,7 @@ class Generator(nn.Module):
   classes: int = 0
   base: int = 8192
   most: int = 512
+  noise: bool = True
   dtype: Any = None
 
   def setup(self):
@@ -176,7 +186,9 @@ class Generator(nn.Module):
     self.mapping = Mapping(
       self.width, self.depth, self.rate, self.classes, self.dtype
     )
-    self.synthesis = Synthesis(self.shape, self.base, self.most, self.dtype)
+    self.synthesis = Synthesis(
+      self.shape, self.base, self.most, self.noise, self.dtype
+    )
 
   @property
   def layers(self) -> int:

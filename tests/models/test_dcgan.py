@@ -69,6 +69,20 @@ def test_the_tutorials_counts():
   assert count(shapes) == 212_865
 
 
+def test_infogans_dense_layers_lie_between_code_and_maps():
+  codes = CODES[:, :74]
+  gen = dcgan.Generator((28, 28, 1), (128, 64), 4, hidden=(1024,))
+  made = 74 * 1024 + 1024 * 7 * 7 * 128 + 16 * 128 * 64 + 16 * 64 + 1
+  normalised = 2 * (1024 + 128 + 64)
+  assert count(jax.eval_shape(gen.init, KEY, codes)) == made + normalised
+  disc = dcgan.Discriminator((64, 128), 4, hidden=(1024,), extra=12)
+  trunk = 16 * 64 + 64 + 16 * 64 * 128 + 7 * 7 * 128 * 1024
+  normalised = 2 * (128 + 1024)
+  heads = 1024 + 1 + 1024 * 128 + 128 + 128 * 12 + 12
+  shapes = jax.eval_shape(disc.init, KEY, jnp.zeros((2, 28, 28, 1)))
+  assert count(shapes) == trunk + normalised + heads
+
+
 def test_weights_start_at_the_papers_deviation():
   gen = dcgan.Generator((28, 28, 1), (256, 128))
   variables = jax.jit(gen.init)(KEY, CODES)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.signal
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gen_jax.errors import InputError
 from gen_jax.models import equalised, progressive, resampling, stylegan
@@ -191,6 +192,20 @@ def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
   expected = y * (scale + 1) + shift
   np.testing.assert_allclose(
     layer.apply(variables, *args), expected, rtol=1e-4, atol=1e-4
+  )
+
+
+def test_without_noise_it_is_as_with_noise_of_no_weight():
+  codes = jax.random.normal(KEY, (2, 6))
+  noisy, plain = generator(16), generator(16, noise=False)
+  variables = flatten_dict(init(noisy, codes))
+  silent = {k: v * (k[-1] != 'noise') for k, v in variables.items()}
+  rest = {k: v for k, v in variables.items() if k[-1] != 'noise'}
+  np.testing.assert_allclose(
+    plain.apply(unflatten_dict(rest), codes),  # no random stream
+    noisy.apply(unflatten_dict(silent), codes, rngs={'noise': KEY}),
+    rtol=1e-5,
+    atol=1e-5,
   )
 
 
