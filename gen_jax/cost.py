@@ -71,13 +71,8 @@ def _print(args, overrides):
 def of_step(experiment) -> tuple[Cost, jax.stages.Compiled]:
   """Returns what a step costs, and the step, `(state, batch)`, compiled."""
   state = experiment.abstract_state()
-  size = experiment.config.batch_size
-  batch = {
-    name: jax.ShapeDtypeStruct((size, *shape), dtype)
-    for name, (shape, dtype) in experiment.train_source.fields.items()
-  }
   step = jax.jit(experiment.train_step(), donate_argnums=0)
-  compiled = step.lower(state, batch).compile()
+  compiled = step.lower(state, experiment.abstract_batch()).compile()
   params = [v['params'] for v in state.players.values()]
   cost = Cost(
     parameters=sum(x.size for x in jax.tree.leaves(params)),

@@ -78,10 +78,8 @@ class Experiment:
 
   def _init(self, key):
     # Shapes are all that an initialisation may depend on.
-    count = self.config.batch_size
     batch = {
-      name: jnp.zeros((count, *shape), dtype)
-      for name, (shape, dtype) in self.train_source.fields.items()
+      k: jnp.zeros(x.shape, x.dtype) for k, x in self.abstract_batch().items()
     }
     return self.objective.init(key, self.preprocess(batch, key))
 
@@ -119,6 +117,14 @@ class Experiment:
     return jax.eval_shape(
       lambda key: self.init_state(self._init(key)), jax.random.key(0)
     )
+
+  def abstract_batch(self, *leading: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes and dtypes of raw batches, [*leading, B, ...]."""
+    first = (*leading, self.config.batch_size)
+    return {
+      name: jax.ShapeDtypeStruct((*first, *shape), dtype)
+      for name, (shape, dtype) in self.train_source.fields.items()
+    }
 
   def train_step(self) -> step.Step:
     """Returns `(state, raw batch) -> (state, metrics)`."""

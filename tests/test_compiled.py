@@ -38,15 +38,11 @@ def fusions(program):
 
 def looped(experiment):
   """The step, compiled as the body of a dispatch of many."""
-  batch = {
-    name: jax.ShapeDtypeStruct((4, experiment.config.batch_size, *shape), dtype)
-    for name, (shape, dtype) in experiment.train_source.fields.items()
-  }
   chunk = jax.jit(
     make_train_chunk(experiment.train_step(), 4), donate_argnums=0
   )
-  state = experiment.abstract_state()
-  return chunk.lower(state, None, batch, np.int32(4)).compile()
+  state, batches = experiment.abstract_state(), experiment.abstract_batch(4)
+  return chunk.lower(state, None, batches, np.int32(4)).compile()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ class Discriminator(nn.Module):
       bias = self.normalise != 'batch'
       layer = nn.Dense(width, use_bias=bias, **common)
       x = activated(layer, self.normalise, x)
-    layer = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)
+    layer = nn.Dense(1, **common)
     logit = Normalised(layer, outer, dtype=self.dtype)(x, train)
     logit = logit[:, 0].astype(jnp.float32)
     if not self.extra:

@@ -28,6 +28,9 @@ runs = (
 # What the cells below share.
 from IPython.display import Image, display
 
+from gen_jax import plot
+from gen_jax.writer import encode_png
+
 DRAWS = ('figures', 'latent_figures', 'style_figures', 'captioned')
 
 
@@ -52,9 +55,6 @@ def show_newest(workdir):
 
 def show(images, objective, width):
   """Shows images beside each other."""
-  from gen_jax import plot
-  from gen_jax.writer import encode_png
-
   picture = plot.draw(images, objective.pixels)
   display(Image(encode_png(picture), width=width))
 
