@@ -45,7 +45,7 @@ def get_config(arg=None):
     label=1.0,
     disc_steps=1,
     pack=1,
-    augment=(),  # 'color', 'translation', 'cutout'
+    augment=(),  # 'color', 'translation', 'cutout', 'deformation'
     penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
     penalty_weight=10.0,
     penalty_every=1,

@@ -42,7 +42,7 @@ def get_config(arg=None):
     continuous=2,
     weight=1.0,
     continuous_weight=0.1,
-    augment=(),  # 'color', 'translation', 'cutout'
+    augment=(),  # 'color', 'translation', 'cutout', 'deformation'
     penalty='',
   )
   for player, rate in (('gen', 1e-3), ('disc', 2e-4)):

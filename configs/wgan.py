@@ -37,7 +37,7 @@ def get_config(arg=None):
     prior='normal',
     n_critic=5,
     pack=1,
-    augment=(),  # 'color', 'translation', 'cutout'
+    augment=(),  # 'color', 'translation', 'cutout', 'deformation'
   )
   for player, most in (('gen', 0.0), ('critic', 0.01)):
     config.optim[player] = dict(

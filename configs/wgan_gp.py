@@ -40,7 +40,7 @@ def get_config(arg=None):
     weight=10.0,
     one_sided=False,
     pack=1,
-    augment=(),  # 'color', 'translation', 'cutout'
+    augment=(),  # 'color', 'translation', 'cutout', 'deformation'
   )
   for player in ('gen', 'critic'):
     # The paper has 1e-4 for ten times as many steps.

@@ -3,7 +3,7 @@
 Differentiable augmentation (Zhao et al. 2020, eq. 5 to 7) keeps a judge from
 learning few images by heart. With one random T its loss is of D(T(x)) and
 D(T(G(z))), the generator's of D(T(G(z))): the gradient passes through T.
-Strengths are those of the authors' program.
+Strengths are those of the authors' program; it has no deformation.
 
 Each is `(images [B, H, W, C], key) -> images`, of pixels in [-1, 1], with a
 draw of its own for each image.
@@ -11,6 +11,8 @@ draw of its own for each image.
 
 import jax
 import jax.numpy as jnp
+
+from gen_jax.losses import corruption
 
 
 def color(
@@ -66,7 +68,24 @@ def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
   return jnp.where(inside, 0.0, images)
 
 
-AUGMENTATIONS = {'color': color, 'translation': translation, 'cutout': cutout}
+def deformation(
+  images: jax.Array, key: jax.Array, ratio: float = 1 / 14
+) -> jax.Array:
+  """Moves, stretches, slants and bends, by about `ratio` of a side.
+
+  Within its border, which is continued; see `corruption.deformation`. What an
+  image is, it leaves, and hides how it is drawn.
+  """
+  amount = ratio * min(images.shape[1:3])
+  return corruption.deformation(images, amount, key, border=True)
+
+
+AUGMENTATIONS = {
+  'color': color,
+  'translation': translation,
+  'cutout': cutout,
+  'deformation': deformation,
+}
 
 
 def augment(

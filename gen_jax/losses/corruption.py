@@ -32,7 +32,9 @@ def salt_and_pepper(
   return jnp.where(hit, salt, images)
 
 
-def deformation(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
+def deformation(
+  images: jax.Array, amount: float, key: jax.Array, border: bool = False
+) -> jax.Array:
   """Shifts, stretches, slants and bends each image by a draw of its own.
 
   Uniform: shifts by at most `amount` pixels each way, stretches that move the
@@ -40,7 +42,8 @@ def deformation(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
   row by at most twice that, as handwriting is slanted most of all. To these
   comes a smooth random field (Simard et al. 2003, section 2), with 0.6 `amount`
   as the standard deviation of either component and a sixth of the side as its
-  width. Pixels from outside are 0; those between are interpolated linearly.
+  width. Pixels between are interpolated linearly; those from outside are 0, or
+  the nearest of the `border`.
   """
   count, height, width, _ = images.shape
   key_affine, key_field = jax.random.split(key)
@@ -56,11 +59,12 @@ def deformation(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
   rows, columns = _centred(height)[:, None], _centred(width)
   end_y, end_x = max((height - 1) / 2, 1), max((width - 1) / 2, 1)
   y = rows * (1 + 2 / 3 * stretch_y / end_y) + shift_y + bend_y
-  weights = _between(y, rows[:, 0])  # [B, H, W, H]
+  weights = _between(y, rows[:, 0], border)  # [B, H, W, H]
   images = jnp.einsum('byxi,bixc->byxc', weights, images)
   x = columns * (1 + 2 / 3 * stretch_x / end_x) + shift_x + bend_x
   x += 2 * slant / end_y * rows
-  return jnp.einsum('byxi,byic->byxc', _between(x, columns), images)
+  weights = _between(x, columns, border)
+  return jnp.einsum('byxi,byic->byxc', weights, images)
 
 
 _KNOTS = 6  # of the smooth field, along a side
@@ -79,8 +83,10 @@ def _centred(size):
   return jnp.arange(size) - (size - 1) / 2
 
 
-def _between(place, grid):
+def _between(place, grid, border):
   """Weights of linear interpolation, [..., O] at [I] -> [..., O, I]."""
+  if border:
+    place = jnp.clip(place, grid[0], grid[-1])
   return jnp.maximum(0, 1 - jnp.abs(place[..., None] - grid))
 
 

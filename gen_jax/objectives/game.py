@@ -51,7 +51,8 @@ class Game:
     pack: images that the judge sees at a time, along their channels (PacGAN,
       Lin et al. 2018, section 3); it divides the batch.
     augment: what happens to all images that the judge sees in training, of
-      'color', 'translation' and 'cutout', for small sets of data; see
+      'color', 'translation', 'cutout' and 'deformation', for small sets of
+      data, or where a style should tell nothing; see
       gen_jax/losses/augmentation.py.
   """
 

@@ -10,6 +10,7 @@ from gen_jax.losses.augmentation import (
   augment,
   color,
   cutout,
+  deformation,
   translation,
 )
 
@@ -25,6 +26,7 @@ def test_without_strength_they_change_nothing():
   np.testing.assert_allclose(color(x, KEY, 0.0), x, atol=1e-6)
   np.testing.assert_array_equal(translation(x, KEY, 0.0), x)
   np.testing.assert_array_equal(cutout(x, KEY, 0.0), x)
+  np.testing.assert_allclose(deformation(x, KEY, 0.0), x, atol=1e-6)
   np.testing.assert_array_equal(augment(x, (), KEY), x)
 
 
@@ -44,6 +46,20 @@ def test_a_translation_is_by_whole_pixels_and_bares_zeros():
     assert len(moves) == 1
     found |= set(moves)
   assert len(found) == 5 * 3
+
+
+def test_a_deformation_continues_the_border_and_goes_with_the_side():
+  x = jnp.full((50, 12, 12, 2), 0.7)
+  np.testing.assert_allclose(deformation(x, KEY), x, rtol=1e-5)
+  for size in (14, 56):
+    # Far from the border a ramp's value is its place: the shift is uniform
+    # within a fourteenth of the side, and the smooth field adds to it.
+    ramp = jnp.arange(size, dtype=jnp.float32)[:, None, None]
+    x = jnp.broadcast_to(ramp, (4000, size, size, 1))
+    out = np.asarray(deformation(x, KEY))
+    moved = (out - x)[:, size // 2, size // 2, 0]
+    expected = size / 14 * (1 / 3 + 0.6**2) ** 0.5
+    assert moved.std() == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize('size,window', [(8, 4), (10, 5)])
