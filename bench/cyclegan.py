@@ -41,8 +41,9 @@ class CycleGAN:
   neither layout is faster here.
   """
 
-  # Of one image; the gradients of absolute values jump with rounding errors.
-  tolerance = 1e-3
+  # In two steps 3e-7 of the weights becomes 2e-3 of the judges' losses, ours
+  # against ours.
+  tolerance = 1e-2
 
   def __init__(self, objective, batch_size: int):
     del batch_size
