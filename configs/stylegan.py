@@ -63,15 +63,17 @@ def get_config(arg=None):
 
   def closing(**fidelity):
     """What is looked at when all is grown, beside the samples."""
-    return dict(
+    looks = dict(
       samples=config.evals.samples.to_dict(),
       fidelity=dict(name='fidelity.Fidelity', **fidelity),
       path_length=dict(name='paths.PathLength', num=2000),
       truncation=dict(name='style_figures.Truncation'),
       mixing=dict(name='style_figures.Mixing'),
-      noise=dict(name='style_figures.Noise'),
       walk=dict(name='style_figures.Walk'),
     )
+    if config.objective.gen.noise:
+      looks['noise'] = dict(name='style_figures.Noise')
+    return looks
 
   def grow(*rows, average=10_000, players=('gen', 'disc')):
     """Sets the stages.
