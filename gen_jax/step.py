@@ -118,6 +118,8 @@ def make_train_step(
       if update.every == 1:
         state, new = run(state)
       else:
+        # Traced once for the shapes of the metrics and for the branch.
+        run = jax.jit(run, inline=True)
         state, new = jax.lax.cond(
           ran(update, step),
           run,
@@ -147,6 +149,9 @@ def make_train_chunk(train_step: Step, length: int) -> Callable:
     inputs: indices into it, [length, B], or, without it, raw batches
       [length, B, ...]; by field.
   """
+
+  # Traced once for the shapes of the metrics and for the loop.
+  train_step = jax.jit(train_step, inline=True)
 
   def chunk(state, data, inputs, count):
     def batch_at(t):
