@@ -6,7 +6,8 @@ The networks are the DCGAN's, not the paper's. What judge and Q see of data and
 images is moved, slanted and bent at random: without that the category came to
 mean a slant or a thickness, and no digit.
 
-Variants: `test`.
+Variants: `paper`, the networks, prior and rates of its appendix C.1, and no
+augmentation; `test`.
 """
 
 from gen_jax.config import choose, default, tiny
@@ -58,6 +59,19 @@ def get_config(arg=None):
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
+  def paper():
+    config.batch_size = 128
+    config.objective.update(
+      prior='uniform', continuous_weight=0.1, augment=(), penalty=''
+    )
+    common = dict(normalise='batch', hidden=(1024,))
+    config.objective.gen.update(channels=(128, 64), **common)
+    config.objective.disc.update(channels=(64, 128), **common)
+    for player, rate in (('gen', 1e-3), ('disc', 2e-4)):
+      config.optim[player].update(
+        learning_rate=rate, b1=0.5, schedule='constant'
+      )
+
   def test():
     tiny(config)
     config.objective.gen.channels = (8, 4)
@@ -65,5 +79,5 @@ def get_config(arg=None):
     for name in ('fidelity',):
       del config.evals[name]
 
-  choose(arg, dict(test=test))
+  choose(arg, dict(paper=paper, test=test))
   return config
