@@ -5,8 +5,14 @@
 
 Each row first checks that both sides do the same work: equal parameters,
 losses, gradients and first steps. Then blocks of training steps alternate, and
-the ratio of the medians is stated, in images/s; above 1 we are faster. Run it
-on a machine that does nothing else. Without PyTorch our own numbers are shown.
+the ratio of the medians is stated, in images/s; above 1 we are faster. Beside
+it: operations of a step, the most memory that ours takes, with the data set,
+and its share of the speed of a product of large matrices. Run it on a machine
+that does nothing else. Without PyTorch our own numbers are shown.
+
+With `--device gpu` both are on the first GPU, their products rounded alike
+(TF32), and PyTorch is timed once more with `torch.compile`, where that can
+compile the loss; `--compile` does that on the CPU.
 """
 
 import argparse
@@ -20,6 +26,8 @@ from collections.abc import Sequence
 
 import bench
 
+_PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda'}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns the exit code: 1 when the sides do not do the same work."""
@@ -32,16 +40,35 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--rounds', type=int, default=10, help='blocks a side')
   parser.add_argument('--seconds', type=float, default=2.0, help='of a block')
   parser.add_argument('--steps', type=int, help='of a block, instead')
+  parser.add_argument('--device', choices=list(_PLATFORMS), default='cpu')
+  parser.add_argument(
+    '--compile', action='store_true', help='time torch.compile as well'
+  )
   parser.add_argument('--json', type=pathlib.Path, help='write the results')
   args = parser.parse_args(argv)
   if args.rounds < 1 or (args.steps is not None and args.steps < 1):
     parser.error('--rounds and --steps are 1 or more')
 
-  # Before JAX starts; PyTorch, in the same process, gains as much by it.
-  os.environ['JAX_PLATFORMS'] = 'cpu'
+  # Before JAX starts.
+  os.environ['JAX_PLATFORMS'] = _PLATFORMS[args.device]
+  if args.device == 'gpu':  # one for each side, and memory for both
+    seen = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
+    os.environ['CUDA_VISIBLE_DEVICES'] = seen.split(',')[0]
+    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
+    args.compile = True
   from gen_jax import runtime
 
+  # PyTorch, in the same process, gains as much by it.
   runtime.configure()
+  import jax
+
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError):  # by the version of JAX
+    parser.error(
+      f'--device {args.device}: JAX finds none; for a GPU: pip install -e '
+      "'.[cuda]'"
+    )
   from bench import harness, peer, sameness, start
 
   rows = {row.name: row for row in find_rows()}
@@ -53,19 +80,29 @@ def main(argv: Sequence[str] | None = None) -> int:
   result = {**harness.environment(), 'rows': []}
   if peer.torch is None:
     print(peer.HOW_TO_INSTALL, file=sys.stderr)
+  elif not peer.use(args.device):
+    parser.error(
+      '--device gpu: this PyTorch has no CUDA; install one that has, or none.'
+    )
+  peak = harness.matrix_peak(2048 if args.device == 'cpu' else 8192)
+  result['matrix_peak_flops'] = peak
   speeds = []
   for name in names:
     if name == start.NAME:
       continue
     _say(f'{name} ...')
     try:
-      speeds.append(_compare(rows[name], args))
+      speeds.append(_compare(rows[name], args, peak))
     except sameness.DifferentWork as error:
       print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
       return 1
   result['rows'] += speeds
   if speeds:
-    print(harness.table(speeds), flush=True)
+    print(
+      f'{peak / 1e9:,.0f} GFLOP/s is the speed of large products, the peak\n'
+      + harness.table(speeds),
+      flush=True,
+    )
   for row in speeds:
     if row['busy_elsewhere'] > harness.MOST_ELSEWHERE:
       print(
@@ -91,32 +128,62 @@ def find_rows():
   return rows
 
 
-def _compare(row, args):
+def _compare(row, args, peak):
   from bench import harness, peer, sameness
 
   ours = harness.Ours(row.load(), row.start)
+  batch = ours.config.batch_size
   result = {
     'row': row.name,
     'config': row.config,
     'fields': dict(row.fields),
-    'batch_size': ours.config.batch_size,
+    'batch_size': batch,
+    'flops': ours.flops(),
     'target': row.target,
   }
-  sides = [ours]
+  sides = {'gen_jax': ours}
   if peer.torch is not None:
     theirs = peer.Theirs(row.twin, ours)
     result['same'] = sameness.check(ours, theirs)
     result['threads'] = peer.torch.get_num_threads()
-    sides.append(theirs)
-  result['steps'] = args.steps or harness.block_steps(sides, args.seconds)
-  times, busy = harness.alternate(sides, result['steps'], args.rounds)
+    sides['pytorch'] = theirs
+    if args.compile:
+      compiled = _compiled(row, result)
+      sides |= {'pytorch_compiled': compiled} if compiled else {}
+  result['steps'] = args.steps or harness.block_steps(
+    list(sides.values()), args.seconds
+  )
+  times, busy = harness.alternate(
+    list(sides.values()), result['steps'], args.rounds
+  )
   result['busy_elsewhere'] = busy
-  batch = ours.config.batch_size
-  result['gen_jax'] = harness.summary(times[0], batch)
-  if len(sides) == 2:
-    result['pytorch'] = harness.summary(times[1], batch)
-    result |= harness.ratio(*times)
+  times = dict(zip(sides, times, strict=True))
+  result |= {name: harness.summary(x, batch) for name, x in times.items()}
+  result['peak_bytes'] = ours.peak_bytes()
+  speed = result['flops'] / result['gen_jax']['ms_per_step'] * 1000
+  result['peak_share'] = speed / peak
+  if 'pytorch' in times:
+    result |= harness.ratio(times['gen_jax'], times['pytorch'])
+  if 'pytorch_compiled' in times:
+    found = harness.ratio(times['gen_jax'], times['pytorch_compiled'])
+    result['compiled_ratio'] = found['ratio']
   return result
+
+
+def _compiled(row, result):
+  """PyTorch's side with its compiler, or None where that cannot do it."""
+  from bench import harness, peer, sameness
+
+  # Anew, since both sides begin at the parameters as made.
+  ours = harness.Ours(row.load(), row.start)
+  theirs = peer.Theirs(row.twin, ours, compiled=True)
+  try:
+    sameness.check(ours, theirs)
+  except (RuntimeError, NotImplementedError) as error:
+    result['compile_error'] = str(error)
+    _say(f'{row.name}: torch.compile: {str(error).splitlines()[0]}')
+    return None
+  return theirs
 
 
 def _say(text):

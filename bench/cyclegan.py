@@ -57,7 +57,7 @@ class CycleGAN:
 
   def prepare(self, data):
     return {
-      k: torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy())
+      k: peer.tensor(np.asarray(x).transpose(0, 3, 1, 2))
       for k, x in data.items()
     }
 

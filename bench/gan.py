@@ -160,8 +160,8 @@ class _Game:
   # The data and the noise.
 
   def prepare(self, data):
-    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2).copy()
-    return {'image': torch.from_numpy(images)}
+    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2)
+    return {'image': peer.tensor(images)}
 
   def draw(self, update):
     codes = torch.randn(self._batch_size, self._objective.latent)
@@ -173,10 +173,12 @@ class _Game:
       self._heard[update] = jax.jit(_listener(self._objective, update))
     batch = {'image': jnp.zeros((self._batch_size, *self._shape))}
     codes, masks = self._heard[update](batch, key)
-    masks = [peer.mirror(np.array(x), 1).transpose(0, 3, 1, 2) for x in masks]
-    masks = [torch.from_numpy(x.copy()) for x in masks]
-    codes = torch.from_numpy(np.array(codes))
-    return _Noise(codes, iter(masks) if masks else None, self.mix(key))
+    masks = [
+      peer.tensor(peer.mirror(np.asarray(x), 1).transpose(0, 3, 1, 2))
+      for x in masks
+    ]
+    masks = iter(masks) if masks else None
+    return _Noise(peer.tensor(codes), masks, self.mix(key))
 
   def mix(self, key):
     return None
@@ -245,8 +247,9 @@ class WGANGP(_Game):
     # As `objectives/wgan.py` and `wgan_gp.py` split it.
     _, key_penalty = jax.random.split(key)
     key_mix, _ = jax.random.split(key_penalty)
-    mix = jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1))
-    return torch.from_numpy(np.array(mix))
+    return peer.tensor(
+      jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1))
+    )
 
   def gen_loss(self, scores):
     return -scores.mean()

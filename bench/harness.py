@@ -21,11 +21,12 @@ from importlib import metadata
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, stages
+from gen_jax import cost, parallel, stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.experiment import Experiment
@@ -116,6 +117,14 @@ class Ours:
       for name in history[0]
     }
 
+  def flops(self) -> float:
+    """Operations of a step, as the program asks for them."""
+    return cost.mean_flops(self.experiment)
+
+  def peak_bytes(self) -> int | None:
+    """The most memory the program takes, the data set among it."""
+    return self._chunk.peak_bytes()
+
   def key(self, step: int, index: int) -> jax.Array:
     """The key that `gen_jax.step` gives to an update on the first device.
 
@@ -198,6 +207,22 @@ def _time(side, steps):
   return time.perf_counter() - start
 
 
+def matrix_peak(size: int) -> float:
+  """Returns the operations/s of a product of two matrices [size, size].
+
+  It is float32 as XLA multiplies it here, and the fastest of eight.
+  """
+  key = jax.random.key(0)
+  x = jax.random.normal(key, (size, size))
+  product = jax.jit(jnp.matmul)
+  times = []
+  for _ in range(9):  # the first compiles
+    start = time.perf_counter()
+    product(x, x).block_until_ready()
+    times.append(time.perf_counter() - start)
+  return 2 * size**3 / min(times[1:])
+
+
 def summary(times: Sequence[float], batch: int) -> dict[str, Any]:
   """Returns one side's numbers; `times` are seconds a step."""
   median = statistics.median(times)
@@ -222,23 +247,34 @@ def ratio(
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
   """Returns the results as text, a line each."""
-  lines = [
-    (
-      'row', 'batch', 'gen_jax ms', 'images/s', 'PyTorch ms', 'images/s',
-      'ratio', 'min-max', 'target',
-    )
+  head = [
+    'row', 'batch', 'GFLOP', 'MiB', 'gen_jax ms', 'images/s', 'of peak',
+    'PyTorch ms', 'images/s', 'ratio', 'min-max', 'target',
   ]  # fmt: skip
+  compiled = any('pytorch_compiled' in row for row in rows)
+  lines = [head + ['compiled ms', 'images/s', 'ratio'] * compiled]
   for row in rows:
-    line = [row['row'], str(row['batch_size']), *_cells(row['gen_jax'])]
-    line += _cells(row.get('pytorch'))
+    memory = row['peak_bytes']
+    line = [
+      row['row'],
+      str(row['batch_size']),
+      f'{row["flops"] / 1e9:.1f}',
+      '-' if memory is None else f'{memory / 2**20:,.0f}',
+      *_cells(row['gen_jax']),
+      f'{row["peak_share"]:.0%}',
+      *_cells(row.get('pytorch')),
+    ]
     if 'ratio' in row:
-      line += [
-        f'{row["ratio"]:.2f}',
-        f'{row["ratio_min"]:.2f}-{row["ratio_max"]:.2f}',
-      ]
+      least, most = row['ratio_min'], row['ratio_max']
+      line += [f'{row["ratio"]:.2f}', f'{least:.2f}-{most:.2f}']
     else:
       line += ['-', '-']
-    lines.append((*line, f'{row["target"]:.2f}'))
+    line.append(f'{row["target"]:.2f}')
+    if compiled:
+      side = row.get('pytorch_compiled')
+      line += _cells(side)
+      line.append(f'{row["compiled_ratio"]:.2f}' if side else '-')
+    lines.append(line)
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   return '\n'.join(
     '  '.join(
@@ -250,7 +286,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(side):
-  if side is None:
+  if not side:
     return ['-', '-']
   return [f'{side["ms_per_step"]:.2f}', f'{side["images_per_second"]:,.0f}']
 

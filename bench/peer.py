@@ -1,8 +1,9 @@
-"""The PyTorch side: eager, with fused Adam, its best setting here.
+"""The PyTorch side: with fused Adam, eager or compiled by it.
 
 Usable without PyTorch up to the point where a twin is made.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -55,12 +56,22 @@ class Twin(Protocol):
 
 
 class Theirs:
-  """Trains a twin as `gen_jax.step` trains our model; see `load`."""
+  """Trains a twin as `gen_jax.step` trains our model; see `load`.
 
-  def __init__(self, make: Callable[..., Twin], ours: harness.Ours):
+  With `compiled` its losses are, by `torch.compile`.
+  """
+
+  def __init__(
+    self,
+    make: Callable[..., Twin],
+    ours: harness.Ours,
+    *,
+    compiled: bool = False,
+  ):
     torch.set_num_threads(harness.cores())
     objective: Objective = ours.experiment.objective
     self.twin = make(objective, ours.config.batch_size)
+    self._loss = torch.compile(self.twin.loss) if compiled else self.twin.loss
     self.updates = objective.updates()
     self.data = self.twin.prepare(ours.batches.data)
     self.step = 0
@@ -80,7 +91,7 @@ class Theirs:
       arrays = self.twin.layout(name, players[name]['params'])
       with torch.no_grad():
         for key, parameter in module.named_parameters():
-          parameter.copy_(torch.from_numpy(np.array(arrays[key])))
+          parameter.copy_(tensor(arrays[key]))
 
   def rows(self, indices: Mapping[str, Any]) -> dict[str, Any]:
     """Gathers a batch; each field has indices of its own."""
@@ -92,7 +103,7 @@ class Theirs:
     for name in update.wrt:
       self._optimizers[name].zero_grad()
       parameters += self.twin.players[name].parameters()
-    loss = self.twin.loss(update.name, batch, noise)
+    loss = self._loss(update.name, batch, noise)
     loss.backward(inputs=parameters)
     return loss
 
@@ -147,6 +158,40 @@ def _rates(spec, steps: int) -> list[float]:
     spec.schedule, spec.learning_rate, steps, spec.get('warmup', 0)
   )(np.arange(steps))
   return np.broadcast_to(rates, steps).tolist()
+
+
+def use(device: str) -> bool:
+  """Makes a device PyTorch's own, 'cpu' or 'gpu'; says whether it has it."""
+  if device == 'gpu':
+    if not torch.cuda.is_available():
+      return False
+    torch.set_default_device('cuda')
+    # As XLA multiplies float32 there, if it is not asked for more.
+    _round(True)
+  return True
+
+
+@contextlib.contextmanager
+def exact():
+  """Products in full float32, on both sides, wherever the device is."""
+  before = torch.backends.cuda.matmul.allow_tf32
+  _round(False)
+  try:
+    with jax.default_matmul_precision('highest'):
+      yield
+  finally:
+    _round(before)
+
+
+def _round(allowed):
+  torch.backends.cuda.matmul.allow_tf32 = allowed
+  torch.backends.cudnn.allow_tf32 = allowed
+
+
+def tensor(array: Any) -> Any:
+  """A copy of an array, on PyTorch's own device."""
+  copy = torch.from_numpy(np.array(array, order='C'))
+  return copy.to(torch.get_default_device())
 
 
 # Our layers in PyTorch's layouts.

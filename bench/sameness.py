@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bench import peer
 from bench.harness import Ours
 from bench.peer import Theirs
 
@@ -12,6 +13,8 @@ _LOSS, _STEPS = 1e-4, 3
 # A rectifier whose input is 0 up to rounding goes either way, and one such unit
 # of a million moves the gradient by a thousandth of its size.
 _GRADIENT = 1e-2
+# Of the losses of training where products are rounded to 10 bits.
+_ROUNDED = 1e-2
 _NOTHING = 1e-3  # of the whole gradient, the least that errors are relative to
 
 
@@ -36,12 +39,13 @@ def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:
   count = _compare_parameters(ours, theirs)
   theirs.load(ours.players)
   gradient, players = 0.0, dict(ours.players)
-  for index, update in enumerate(theirs.updates):
-    error, memory = _compare_gradients(ours, theirs, index, update, players)
-    gradient = max(gradient, error)
-    # What an update remembers, the next one of the step sees.
-    for name, collections in memory.items():
-      players[name] = {**players[name], **collections}
+  with peer.exact():
+    for index, update in enumerate(theirs.updates):
+      error, memory = _compare_gradients(ours, theirs, index, update, players)
+      gradient = max(gradient, error)
+      # What an update remembers, the next one of the step sees.
+      for name, collections in memory.items():
+        players[name] = {**players[name], **collections}
   return {
     'parameters': count,
     'gradient_error': gradient,
@@ -101,6 +105,7 @@ def _compare_steps(ours, theirs):
   # Until each update has run.
   steps = max(_STEPS, *(update.every for update in theirs.updates))
   metrics = ours.run(steps)
+  least = _LOSS if jax.default_backend() == 'cpu' else _ROUNDED
   errors = []
   for t in range(steps):
 
@@ -112,7 +117,7 @@ def _compare_steps(ours, theirs):
     for update, loss in zip(due, losses, strict=True):
       where = f'loss of {update.name} at step {first + t}'
       want = metrics[f'{update.name}/loss'][t]
-      tolerance = getattr(theirs.twin, 'tolerance', _LOSS)
+      tolerance = getattr(theirs.twin, 'tolerance', least)
       errors.append(_require(where, loss.item(), want, tolerance))
   return max(errors)
 

@@ -86,7 +86,7 @@ class StyleGAN:
       arrays = self.layout(name, made[name]['params'])
       module = self.players[name] = torch.nn.Module()
       for path, array in arrays.items():
-        weight = _last(torch.from_numpy(array))
+        weight = _last(peer.tensor(array))
         module.register_parameter(path, torch.nn.Parameter(weight))
 
   # The parameters.
@@ -179,7 +179,7 @@ class StyleGAN:
   # The data, the noise, the losses.
 
   def prepare(self, data):
-    images = torch.from_numpy(np.array(data['image'].transpose(0, 3, 1, 2)))
+    images = peer.tensor(np.asarray(data['image']).transpose(0, 3, 1, 2))
     return {'image': _last(images)}
 
   def draw(self, update):
@@ -196,7 +196,7 @@ class StyleGAN:
   def noise(self, update, key):
     shape = self._batch_size, *self._objective.gen.shape
     heard = self._listen(update, {'image': jnp.zeros(shape)}, key)
-    codes, first, *maps = (torch.from_numpy(np.array(x)) for x in heard)
+    codes, first, *maps = map(peer.tensor, heard)
     return _Noise(codes, first, [x.permute(0, 3, 1, 2) for x in maps])
 
   def loss(self, update, batch, noise):

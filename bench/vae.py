@@ -28,7 +28,7 @@ class _VAE:
 
   def noise(self, update, key):
     noise = jax.random.normal(key, (1, *self._noise_shape))[0]
-    return torch.from_numpy(np.array(noise))
+    return peer.tensor(noise)
 
   def loss(self, update, batch, noise):
     x = (batch['image'] >= 128).to(torch.float32)
@@ -55,8 +55,8 @@ class Dense(_VAE):
     )
 
   def prepare(self, data):
-    images = np.array(data['image']).reshape(len(data['image']), -1)
-    return {'image': torch.from_numpy(images)}
+    images = np.asarray(data['image']).reshape(len(data['image']), -1)
+    return {'image': peer.tensor(images)}
 
   def encode(self, x):
     return self.players['model']['encoder'](x)
@@ -117,8 +117,8 @@ class Conv(_VAE):
     return model.to(memory_format=torch.channels_last)
 
   def prepare(self, data):
-    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2).copy()
-    return {'image': torch.from_numpy(images)}
+    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2)
+    return {'image': peer.tensor(images)}
 
   def encode(self, x):
     model = self.players['model']

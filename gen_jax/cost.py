@@ -8,13 +8,16 @@ set. Both are the compiler's own numbers, for one device of the kind at hand.
 """
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 
 from gen_jax import cli
+from gen_jax.core import Update
 from gen_jax.program import peak_bytes
+from gen_jax.step import make_train_step
 
 
 class Cost(NamedTuple):
@@ -81,6 +84,36 @@ def of_step(experiment) -> tuple[Cost, jax.stages.Compiled]:
     peak=peak_bytes(compiled),
   )
   return cost, compiled
+
+
+def mean_flops(experiment) -> float:
+  """Returns the operations of a step, on average over those of a stage.
+
+  An update that does not run in each step counts in part. Nothing is compiled:
+  it is what the program asks for, before the compiler simplifies it.
+  """
+  state, batch = experiment.abstract_state(), experiment.abstract_batch()
+  total = 0.0
+  for update in experiment.objective.updates():
+    step = make_train_step(
+      _Alone(update),
+      experiment.optimizers,
+      key=jax.random.key(0),
+      preprocess=experiment.preprocess,
+      ema=experiment.ema,
+    )
+    lowered = jax.jit(step).lower(state, batch)
+    total += lowered.cost_analysis()['flops'] / update.every
+  return total
+
+
+class _Alone(NamedTuple):
+  """A game of one update, in each step."""
+
+  update: Update
+
+  def updates(self):
+    return (dataclasses.replace(self.update, every=1),)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,10 @@
 
 import pathlib
 import statistics
+import subprocess
+import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -202,13 +205,33 @@ def test_ratio_is_of_medians():
 
 
 def test_table_has_a_line_a_row_with_or_without_pytorch():
-  row = dict(row='x', batch_size=8, target=1.0)
+  row = dict(row='x', batch_size=8, target=1.0, flops=2e9, peak_bytes=3 << 20)
   row['gen_jax'] = harness.summary([0.004, 0.004], 8)
+  row['peak_share'] = 0.25
   both = {**row, 'pytorch': row['gen_jax'], **harness.ratio([1], [1])}
   head, without, with_it = harness.table([row, both]).splitlines()
   assert head.split()[0] == 'row'
-  assert without.split()[3:] == ['2,000', '-', '-', '-', '-', '1.00']
+  assert without.split()[2:7] == ['2.0', '3', '4.00', '2,000', '25%']
+  assert without.split()[7:] == ['-', '-', '-', '-', '1.00']
   assert with_it.split()[-3:] == ['1.00', '1.00-1.00', '1.00']
+  third = {'pytorch_compiled': row['gen_jax'], 'compiled_ratio': 0.5}
+  without, with_it = harness.table([both, {**both, **third}]).splitlines()[1:]
+  assert without.split()[-4:] == ['1.00', '-', '-', '-']
+  assert with_it.split()[-4:] == ['1.00', '4.00', '2,000', '0.50']
+
+
+def test_a_device_that_is_not_there_is_refused():
+  if jax.default_backend() != 'cpu':
+    pytest.skip('it is there')
+  command = [sys.executable, '-m', 'bench', '--device=gpu']
+  done = subprocess.run(
+    command, cwd=harness.ROOT, capture_output=True, text=True, timeout=120
+  )
+  assert done.returncode == 2
+  assert (
+    "--device gpu: JAX finds none; for a GPU: pip install -e '.[cuda]'"
+    in (done.stderr)
+  )
 
 
 def test_disturbed_rounds_are_made_up_for(monkeypatch):

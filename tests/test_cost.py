@@ -22,9 +22,23 @@ def test_a_dense_network_costs_what_its_products_do(monkeypatch):
   # Forwards, and backwards in weights and in inputs but those of the first.
   products = 3 * sum(weights) - weights[0]
   assert spent.flops == pytest.approx(2 * 128 * products, rel=0.05)
+  assert cost.mean_flops(experiment) == pytest.approx(spent.flops, rel=0.01)
   arrays = 3 * 4 * spent.parameters  # with both moments of Adam
   assert arrays < spent.state < 1.1 * arrays
   assert spent.state < spent.peak < 4 * spent.state
+
+
+def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+  def flops(n_critic):
+    config = config_lib.load('configs/wgan_gp.py:test')
+    config.objective.n_critic = n_critic
+    return cost.mean_flops(Experiment(stages.plan(config)[0]))
+
+  one, two, four = map(flops, (1, 2, 4))
+  assert two - four == pytest.approx((one - two) / 2, rel=1e-3)
+  assert 0 < four < two < one
 
 
 def test_a_stage_that_is_not_there_is_refused(refused):
