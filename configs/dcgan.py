@@ -3,7 +3,7 @@
   python -m gen_jax.main --config=configs/dcgan.py
 
 The judge's slope costs (R1), which asks for one without batch normalisation. An
-hour on one shared CPU core: a Frechet distance of 11.9, coverage .87.
+hour on one shared CPU core: a Frechet distance of 10.2, coverage .88.
 
 Variants: `paper`, the judge and the optimizer of the paper; `small`, the
 networks of TensorFlow's tutorial; `spectral`, a judge of bounded slope;
@@ -46,9 +46,10 @@ def get_config(arg=None):
     penalty_weight=0.02,
     penalty_every=8,
   )
-  for player in ('gen', 'disc'):
+  # Of a judge as fast as the generator the noise is larger than what it tells.
+  for player, rate in (('gen', 5e-3), ('disc', 1e-3)):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-3, b1=0.0, b2=0.99, schedule='linear'
+      name='adam', learning_rate=rate, b1=0.0, b2=0.99, schedule='linear'
     )
   config.ema.gen = 0.999
   config.evals = dict(
@@ -81,6 +82,8 @@ def get_config(arg=None):
   def spectral():  # Miyato et al. 2018
     config.objective.disc.normalise = 'spectral'
     config.objective.update(loss='hinge', penalty='')
+    for player in ('gen', 'disc'):
+      config.optim[player].learning_rate = 2e-3
 
   def fashion_mnist():  # prepared by TFDS at its first use
     config.data.name = 'tfds'
@@ -103,6 +106,7 @@ def get_config(arg=None):
     config.objective.gen.update(shape=size, channels=gen)
     config.objective.disc.channels = tuple(c // 2 for c in gen[::-1])
     config.objective.penalty_weight = 0.1
+    config.optim.gen.learning_rate = 2e-3  # of twice the channels
     config.evals.fidelity.features = 'random'  # no classifier knows these
 
   def emoji():
