@@ -46,9 +46,10 @@ def get_config(arg=None):
     penalty_weight=0.05,
     penalty_every=8,
   )
-  for player in ('gen', 'disc'):
+  # With an even rate of 1e-3 seed 1 stays at 18% wrong, with this 8%.
+  for player, rate in (('gen', 4e-3), ('disc', 1e-3)):
     config.optim[player] = dict(
-      name='adam', learning_rate=1e-3, b1=0.0, b2=0.999, schedule='linear'
+      name='adam', learning_rate=rate, b1=0.0, b2=0.99, schedule='linear'
     )
   config.ema.gen = 0.995
   config.evals = dict(
@@ -69,7 +70,7 @@ def get_config(arg=None):
     config.objective.disc.update(channels=(64, 128), **common)
     for player, rate in (('gen', 1e-3), ('disc', 2e-4)):
       config.optim[player].update(
-        learning_rate=rate, b1=0.5, schedule='constant'
+        learning_rate=rate, b1=0.5, b2=0.999, schedule='constant'
       )
 
   def test():
