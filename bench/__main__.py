@@ -150,12 +150,9 @@ def _compare(row, args, peak):
     if args.compile:
       compiled = _compiled(row, result)
       sides |= {'pytorch_compiled': compiled} if compiled else {}
-  result['steps'] = args.steps or harness.block_steps(
-    list(sides.values()), args.seconds
-  )
-  times, busy = harness.alternate(
-    list(sides.values()), result['steps'], args.rounds
-  )
+  running = list(sides.values())
+  result['steps'] = args.steps or harness.block_steps(running, args.seconds)
+  times, busy = harness.alternate(running, result['steps'], args.rounds)
   result['busy_elsewhere'] = busy
   times = dict(zip(sides, times, strict=True))
   result |= {name: harness.summary(x, batch) for name, x in times.items()}

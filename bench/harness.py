@@ -286,7 +286,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(side):
-  if not side:
+  if side is None:
     return ['-', '-']
   return [f'{side["ms_per_step"]:.2f}', f'{side["images_per_second"]:,.0f}']
 

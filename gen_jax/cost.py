@@ -17,7 +17,6 @@ import jax
 from gen_jax import cli
 from gen_jax.core import Update
 from gen_jax.program import peak_bytes
-from gen_jax.step import make_train_step
 
 
 class Cost(NamedTuple):
@@ -95,13 +94,7 @@ def mean_flops(experiment) -> float:
   state, batch = experiment.abstract_state(), experiment.abstract_batch()
   total = 0.0
   for update in experiment.objective.updates():
-    step = make_train_step(
-      _Alone(update),
-      experiment.optimizers,
-      key=jax.random.key(0),
-      preprocess=experiment.preprocess,
-      ema=experiment.ema,
-    )
+    step = experiment.train_step(_Alone(update))
     lowered = jax.jit(step).lower(state, batch)
     total += lowered.cost_analysis()['flops'] / update.every
   return total

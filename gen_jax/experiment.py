@@ -126,10 +126,14 @@ class Experiment:
       for name, (shape, dtype) in self.train_source.fields.items()
     }
 
-  def train_step(self) -> step.Step:
-    """Returns `(state, raw batch) -> (state, metrics)`."""
+  def train_step(self, game: Any = None) -> step.Step:
+    """Returns `(state, raw batch) -> (state, metrics)`.
+
+    Args:
+      game: whose updates run, if not those of the objective.
+    """
     return step.make_train_step(
-      self.objective,
+      game or self.objective,
       self.optimizers,
       key=stream(self.config.seed, 'train'),
       preprocess=self.preprocess,

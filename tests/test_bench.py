@@ -230,7 +230,7 @@ def test_a_device_that_is_not_there_is_refused():
   assert done.returncode == 2
   assert (
     "--device gpu: JAX finds none; for a GPU: pip install -e '.[cuda]'"
-    in (done.stderr)
+    in done.stderr
   )
 
 
