@@ -16,6 +16,7 @@ compile the loss; `--compile` does that on the CPU.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -44,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--compile', action='store_true', help='time torch.compile as well'
   )
+  parser.add_argument(
+    '--pure', action='store_true', help="without oneDNN's convolutions"
+  )
   parser.add_argument('--json', type=pathlib.Path, help='write the results')
   args = parser.parse_args(argv)
   if args.rounds < 1 or (args.steps is not None and args.steps < 1):
@@ -70,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       "'.[cuda]'"
     )
   from bench import harness, peer, sameness, start
+  from gen_jax.models import conv_native
 
   rows = {row.name: row for row in find_rows()}
   names = args.rows or [*rows, start.NAME]
@@ -84,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.error(
       '--device gpu: this PyTorch has no CUDA; install one that has, or none.'
     )
+  result['native'] = not args.pure and conv_native.available()
   peak = harness.matrix_peak(2048 if args.device == 'cpu' else 8192)
   result['matrix_peak_flops'] = peak
   speeds = []
@@ -92,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       continue
     _say(f'{name} ...')
     try:
-      speeds.append(_compare(rows[name], args, peak))
+      with conv_native.off() if args.pure else contextlib.nullcontext():
+        speeds.append(_compare(rows[name], args, peak))
     except sameness.DifferentWork as error:
       print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
       return 1

@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gen_jax.models import conv_native
+
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 
@@ -64,6 +66,8 @@ class Geometry(NamedTuple):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def F(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
   """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
+  if conv_native.takes('F', x, w, geo):
+    return conv_native.F(x, w, geo)
   x, pads = _fit(x, geo)
   return _correlate(x, w, geo.strides, pads)
 
@@ -71,6 +75,8 @@ def F(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def D(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
   """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
+  if conv_native.takes('D', y, w, geo):
+    return conv_native.D(y, w, geo)
   w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [kh, kw, K, C]
   if geo.strides != (1, 1) and w.shape[3] <= 8:
     # The phases would have too few output channels to fill a vector.
@@ -89,6 +95,8 @@ def D(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def W(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
   """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
+  if conv_native.takes('W', x, y, geo):
+    return conv_native.W(x, y, geo)
   c, k = x.shape[3], y.shape[3]
   if c > k and geo.kernel != (1, 1):
     return _w_by_phases(x, y, geo)
