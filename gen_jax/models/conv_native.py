@@ -156,8 +156,6 @@ def _compiled(places: dict[str, pathlib.Path]) -> pathlib.Path:
     *('-std=c++17', '-O2', '-shared', '-fPIC', '-w'),
     f'-I{jax.ffi.include_dir()}',
     f'-I{headers}',
-    str(_SOURCE),
-    str(shared),
     f'-Wl,-rpath,{shared.parent}',
   ]
   made_of = [_SOURCE.read_text(), jaxlib.version.__version__, *command]
@@ -167,7 +165,7 @@ def _compiled(places: dict[str, pathlib.Path]) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
       made = pathlib.Path(folder) / path.name
-      command += ['-o', str(made)]
+      command += [str(_SOURCE), str(shared), '-o', str(made)]
       print('gen_jax: compiles the convolutions of oneDNN', file=sys.stderr)
       subprocess.run(command, check=True, capture_output=True, text=True)
       os.replace(made, path)  # whole, if many processes start at once
