@@ -22,13 +22,16 @@ def init_state(
   step: int = 0,
 ) -> TrainState:
   """Returns the state at the start of a stage."""
-  return TrainState(
-    step=jnp.int32(step),
-    players=dict(players),
-    opt={k: tx.init(players[k]['params']) for k, tx in optimizers.items()},
+
+  @jax.jit  # one program, which is kept, not one for each shape
+  def rest(players):
+    opt = {k: tx.init(players[k]['params']) for k, tx in optimizers.items()}
     # A copy: the step donates the state, and no buffer may go in twice.
-    ema={k: jax.tree.map(jnp.copy, players[k]) for k in ema},
-  )
+    return opt, {k: jax.tree.map(jnp.copy, players[k]) for k in ema}
+
+  players = dict(players)
+  opt, averages = rest(players)
+  return TrainState(jnp.int32(step), players, opt, averages)
 
 
 def make_train_step(

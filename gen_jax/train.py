@@ -223,7 +223,8 @@ class _Stage:
   def _draw_reals(self) -> None:
     raw = self.batches.read(0)
     batch = {k: x[:64] for k, x in raw.items() if x.dtype.kind in 'iuf'}
-    batch = self.experiment.preprocess(batch, stream(self.config.seed, 'eval'))
+    key = stream(self.config.seed, 'eval')
+    batch = jax.jit(self.experiment.preprocess)(batch, key)
     pixels = self.experiment.objective.pixels
     for name, x in batch.items():
       if x.ndim == 4 and x.dtype.kind == 'f':  # images, and not words
