@@ -33,7 +33,7 @@ $(BIN)/python:
 # A stamp is newer than what it was made from, so a change of the dependencies
 # installs again.
 $(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[native]'
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python

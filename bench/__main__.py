@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.compile = True
   from gen_jax import runtime
 
-  # PyTorch, in the same process, gains as much by it.
+  # In PyTorch's process too, which gains as much by it.
   runtime.configure()
   import jax
 
@@ -136,7 +136,7 @@ def find_rows():
 
 
 def _compare(row, args, peak):
-  from bench import harness, peer, sameness
+  from bench import apart, harness, peer, sameness
 
   ours = harness.Ours(row.load(), row.start)
   batch = ours.config.batch_size
@@ -148,18 +148,22 @@ def _compare(row, args, peak):
     'flops': ours.flops(),
     'target': row.target,
   }
-  sides = {'gen_jax': ours}
+  sides = {apart.OURS: dict(side=apart.OURS, pure=args.pure)}
   if peer.torch is not None:
-    theirs = peer.Theirs(row.twin, ours)
-    result['same'] = sameness.check(ours, theirs)
+    result['same'] = sameness.check(ours, peer.Theirs(row.twin, ours))
     result['threads'] = peer.torch.get_num_threads()
-    sides['pytorch'] = theirs
-    if args.compile:
-      compiled = _compiled(row, result)
-      sides |= {'pytorch_compiled': compiled} if compiled else {}
-  running = list(sides.values())
-  result['steps'] = args.steps or harness.block_steps(running, args.seconds)
-  times, busy = harness.alternate(running, result['steps'], args.rounds)
+    sides[apart.THEIRS] = dict(side=apart.THEIRS)
+    if args.compile and _can_compile(row, result):
+      sides['pytorch_compiled'] = dict(side=apart.THEIRS, compiled=True)
+  else:
+    ours.run(1)  # compiles it, for its memory
+  with contextlib.ExitStack() as stack:
+    running = []
+    for how in sides.values():
+      running.append(apart.Apart(row=row.name, device=args.device, **how))
+      stack.callback(running[-1].close)
+    result['steps'] = args.steps or harness.block_steps(running, args.seconds)
+    times, busy = harness.alternate(running, result['steps'], args.rounds)
   result['busy_elsewhere'] = busy
   times = dict(zip(sides, times, strict=True))
   result |= {name: harness.summary(x, batch) for name, x in times.items()}
@@ -174,8 +178,8 @@ def _compare(row, args, peak):
   return result
 
 
-def _compiled(row, result):
-  """PyTorch's side with its compiler, or None where that cannot do it."""
+def _can_compile(row, result):
+  """Whether PyTorch's compiler can do its side, and does the same work."""
   from bench import harness, peer, sameness
 
   # Anew, since both sides begin at the parameters as made.
@@ -186,8 +190,8 @@ def _compiled(row, result):
   except (RuntimeError, NotImplementedError) as error:
     result['compile_error'] = str(error)
     _say(f'{row.name}: torch.compile: {str(error).splitlines()[0]}')
-    return None
-  return theirs
+    return False
+  return True
 
 
 def _say(text):

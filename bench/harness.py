@@ -1,9 +1,8 @@
 """What every row of the benchmark shares: our side, alternation, numbers.
 
-Both sides run in one process, turn by turn. So they have the same allocator
-settings and cores, and the programs that are timed are those that were found to
-do the same work. Timings drift, so only ratios of medians over alternating
-blocks count.
+Both sides run turn by turn, each in a process of its own (see `apart`), with
+the same allocator settings and cores. Timings drift, so only ratios of medians
+over alternating blocks count.
 
 On a machine that is busy with something else PyTorch was seen to become 70
 times slower, and we only twice, which would flatter us. So what runs elsewhere
@@ -167,7 +166,7 @@ def alternate(
   """
   order, done = list(enumerate(sides)), []
   for _ in range(3 * rounds):
-    elsewhere, times = Elsewhere(), [0.0] * len(sides)
+    elsewhere, times = Elsewhere(sides), [0.0] * len(sides)
     for index, side in order:
       times[index] = _time(side, steps) / steps
     done.append((elsewhere.share(), times))
@@ -180,9 +179,10 @@ def alternate(
 
 
 class Elsewhere:
-  """Measures what other processes take of the machine, on Linux."""
+  """Measures what others than this process and the sides take, on Linux."""
 
-  def __init__(self):
+  def __init__(self, sides: Sequence[Any] = ()):
+    self._sides = sides
     self._start = self._read()
 
   def share(self) -> float:
@@ -198,7 +198,8 @@ class Elsewhere:
     ticks = np.array(text.split()[1:9], float)
     idle, waiting = ticks[3:5]
     busy = (ticks.sum() - idle - waiting) / os.sysconf('SC_CLK_TCK')
-    return time.monotonic(), busy, time.process_time()
+    own = sum(getattr(side, 'spent', 0.0) for side in self._sides)
+    return time.monotonic(), busy, time.process_time() + own
 
 
 def _time(side, steps):

@@ -127,9 +127,7 @@ def available() -> bool:
     return False
   places = {f.name: pathlib.Path(f.locate()).resolve() for f in files}
   try:
-    # Between two calls its threads are to sleep, for XLA's work then.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
-    library = ctypes.CDLL(str(_compiled(places)))
+    library = _load(_compiled(places))
   except (OSError, KeyError, subprocess.CalledProcessError) as error:
     told = getattr(error, 'stderr', None) or str(error)
     warnings.warn(
@@ -142,6 +140,18 @@ def available() -> bool:
     handler = jax.ffi.pycapsule(getattr(library, name))
     jax.ffi.register_ffi_target(_target(name), handler, platform='cpu')
   return True
+
+
+def _load(path: pathlib.Path) -> ctypes.CDLL:
+  # Between two calls its threads are to sleep, for XLA works then. OpenMP asks
+  # once, when it is loaded; what we start later is to have its own way.
+  name, before = 'OMP_WAIT_POLICY', os.environ.get('OMP_WAIT_POLICY')
+  os.environ.setdefault(name, 'passive')
+  try:
+    return ctypes.CDLL(str(path))
+  finally:
+    if before is None:
+      del os.environ[name]
 
 
 def _compiled(places: dict[str, pathlib.Path]) -> pathlib.Path:
