@@ -33,7 +33,7 @@ _SOURCE = pathlib.Path(__file__).with_suffix('.cc')
 _PACKAGES = ('onednn-cpu-gomp', 'onednn-devel-cpu-gomp')
 
 # The triple and oneDNN's maps, median ms; 2 cores of an AMD EPYC with AVX-512.
-# Whole steps take .82 of the time (convolutional VAE) and .68 (StyleGAN).
+# Beside PyTorch's, whole steps take .73 (DCGAN) to .87 (StyleGAN) of the time.
 #
 #   x, y, kernel, batch                      F           D           W
 #   28x28x32, 14x14x64, 3x3, 128     5.8   5.7   8.1   7.2    11   7.0
