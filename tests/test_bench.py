@@ -14,6 +14,7 @@ from gen_jax import config as config_lib
 pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
 from bench import (  # noqa: E402
+  apart,
   cyclegan,
   gan,
   harness,
@@ -195,6 +196,24 @@ def test_sides_alternate_and_neither_always_begins(monkeypatch):
   assert [name for name, _ in log] == ['a', 'b', 'b', 'a']
   assert {steps for _, steps in log} == {3}
   assert np.shape(times) == (2, 2)
+
+
+@pytest.mark.parametrize('side', [apart.OURS, apart.THEIRS])
+def test_a_side_runs_in_a_process_of_its_own(side):
+  running = apart.Apart(side, 'vae_dense')
+  try:
+    before = running.spent
+    running.run(3)
+    assert running.spent > before > 0
+  finally:
+    running.close()
+  with pytest.raises((RuntimeError, OSError)):
+    running.run(1)
+
+
+def test_what_goes_wrong_in_that_process_is_told():
+  with pytest.raises(RuntimeError, match='StopIteration'):
+    apart.Apart(apart.OURS, 'no-such-row')
 
 
 def test_ratio_is_of_medians():
