@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 # What the modules of a folder, or a file, may import of the project.
 ALLOWED = {
   'losses': {'losses'},
-  'models': {'models', 'errors'},
+  'models': {'models', 'errors', 'native'},
   'objectives': {
     'objectives',
     'models',
@@ -23,9 +23,11 @@ ALLOWED = {
   'core.py': set(),
   'errors.py': set(),
   'locks.py': set(),
+  'native.py': {'runtime'},
   'parallel.py': {'errors', 'processes', 'program'},
   'processes.py': {'errors'},
   'program.py': set(),
+  'runtime.py': set(),
   'step.py': {'core', 'errors', 'parallel'},
   'optim.py': {'errors'},
 }

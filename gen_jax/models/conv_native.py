@@ -2,35 +2,22 @@
 
   pip install -e '.[native]'
 
-brings the library; `conv_native.cc` is compiled once, with the C++ compiler of
-the machine, and XLA calls it. Where anything of that is missing the pure forms
-serve. Only for float32, and for a process that is alone with one CPU device:
-XLA cannot divide what it cannot look into.
+brings the library; `conv_native.cc` is compiled once, and XLA calls it. Where
+anything of that is missing the pure forms serve. Only for float32, and for a
+process that is alone with one CPU device: XLA cannot divide what it cannot look
+into.
 """
 
 import contextlib
-import ctypes
 import functools
-import hashlib
-import importlib.metadata
-import os
 import pathlib
-import platform
-import shlex
-import subprocess
-import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import runtime
-
-_SOURCE = pathlib.Path(__file__).with_suffix('.cc')
-_PACKAGES = ('onednn-cpu-gomp', 'onednn-devel-cpu-gomp')
+from gen_jax import native
 
 # The triple and oneDNN's maps, median ms; 2 cores of an AMD EPYC with AVX-512.
 # Beside PyTorch's, whole steps take .73 (DCGAN) to .87 (StyleGAN) of the time.
@@ -119,64 +106,10 @@ def _target(name: str) -> str:
 @functools.cache
 def available() -> bool:
   """Whether the library is there; compiles and loads it when first asked."""
-  if sys.platform != 'linux' or platform.machine() != 'x86_64':
-    return False
-  try:
-    files = [f for p in _PACKAGES for f in importlib.metadata.files(p) or ()]
-  except importlib.metadata.PackageNotFoundError:
-    return False
-  places = {f.name: pathlib.Path(f.locate()).resolve() for f in files}
-  try:
-    library = _load(_compiled(places))
-  except (OSError, KeyError, subprocess.CalledProcessError) as error:
-    told = getattr(error, 'stderr', None) or str(error)
-    warnings.warn(
-      f'The convolutions of oneDNN cannot be used: {told.strip()[-300:]}\nThe '
-      'pure ones serve; to be rid of this: pip uninstall ' + _PACKAGES[0],
-      stacklevel=2,
-    )
+  library = native.load(pathlib.Path(__file__).with_suffix('.cc'))
+  if library is None:
     return False
   for name in 'FDW':
     handler = jax.ffi.pycapsule(getattr(library, name))
     jax.ffi.register_ffi_target(_target(name), handler, platform='cpu')
   return True
-
-
-def _load(path: pathlib.Path) -> ctypes.CDLL:
-  # Between two calls its threads are to sleep, for XLA works then. OpenMP asks
-  # once, when it is loaded; what we start later is to have its own way.
-  name, before = 'OMP_WAIT_POLICY', os.environ.get('OMP_WAIT_POLICY')
-  os.environ.setdefault(name, 'passive')
-  try:
-    return ctypes.CDLL(str(path))
-  finally:
-    if before is None:
-      del os.environ[name]
-
-
-def _compiled(places: dict[str, pathlib.Path]) -> pathlib.Path:
-  """Returns the library made of `_SOURCE`, compiled where it is not yet."""
-  import jaxlib.version
-
-  shared = places['libdnnl.so']
-  # The second of two files of the name; both lie in the folder below this.
-  headers = next(p for p in places['dnnl.hpp'].parents if p.name == 'include')
-  command = [
-    *shlex.split(os.environ.get('CXX', 'c++')),
-    *('-std=c++17', '-O2', '-shared', '-fPIC', '-w'),
-    f'-I{jax.ffi.include_dir()}',
-    f'-I{headers}',
-    f'-Wl,-rpath,{shared.parent}',
-  ]
-  made_of = [_SOURCE.read_text(), jaxlib.version.__version__, *command]
-  digest = hashlib.sha256('\n'.join(made_of).encode()).hexdigest()[:16]
-  path = runtime.cache_folder() / 'native' / f'conv-{digest}.so'
-  if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-      made = pathlib.Path(folder) / path.name
-      command += [str(_SOURCE), str(shared), '-o', str(made)]
-      print('gen_jax: compiles the convolutions of oneDNN', file=sys.stderr)
-      subprocess.run(command, check=True, capture_output=True, text=True)
-      os.replace(made, path)  # whole, if many processes start at once
-  return path

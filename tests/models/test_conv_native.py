@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import test_conv
 
-from gen_jax import cost, stages
+from gen_jax import cost, native, stages
 from gen_jax.config import load
 from gen_jax.experiment import Experiment
 from gen_jax.models import conv as conv_lib
@@ -54,12 +54,12 @@ def test_gradients_of_gradients_agree(alone, transposed):
 
     return jnp.sum(jnp.square(jax.grad(score)(x)))
 
-  native = jax.jit(jax.grad(penalty, argnums=(0, 1))).lower(w, x)
-  assert 'gen_jax_conv_W' in native.as_text()
+  ours = jax.jit(jax.grad(penalty, argnums=(0, 1))).lower(w, x)
+  assert 'gen_jax_conv_W' in ours.as_text()
   with conv_native.off():
     pure = jax.jit(jax.grad(penalty, argnums=(0, 1))).lower(w, x)
   assert 'gen_jax_conv' not in pure.as_text()
-  close(native.compile()(w, x), pure.compile()(w, x))
+  close(ours.compile()(w, x), pure.compile()(w, x))
 
 
 @needs_library
@@ -113,7 +113,7 @@ def test_without_a_compiler_it_says_so_and_the_pure_forms_serve(
 
 
 def test_without_the_package_it_is_silent(monkeypatch, recwarn):
-  monkeypatch.setattr(conv_native, '_PACKAGES', ('no-such-package',))
+  monkeypatch.setattr(native, '_PACKAGES', ('no-such-package',))
   assert not conv_native.available.__wrapped__()
   assert not recwarn
 
