@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
     os.environ['CUDA_VISIBLE_DEVICES'] = seen.split(',')[0]
     os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
-    args.compile = True
+    args.compile = args.pure = True  # oneDNN is for the CPU
   from gen_jax import runtime
 
   # In PyTorch's process too, which gains as much by it.
