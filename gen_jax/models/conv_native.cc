@@ -19,7 +19,7 @@ using Numbers = ffi::Span<const int64_t>;
 namespace {
 
 struct Problem {
-  memory::dims x, w, y, strides, low, high;
+  memory::dims strides, low, high;
   memory::desc image_x, image_y, kernel, any_kernel;
   dnnl::convolution_forward::primitive_desc forward;
 };
@@ -39,17 +39,17 @@ template <typename X, typename W, typename Y>
 Problem Describe(const X& x, const W& w, const Y& y, Numbers geo) {
   using Tag = memory::format_tag;
   const auto f32 = memory::data_type::f32;
+  const memory::dims image_x{x[0], x[3], x[1], x[2]};
+  const memory::dims kernel{w[3], w[2], w[0], w[1]};
+  const memory::dims image_y{y[0], y[3], y[1], y[2]};
   Problem p;
-  p.x = {x[0], x[3], x[1], x[2]};
-  p.w = {w[3], w[2], w[0], w[1]};
-  p.y = {y[0], y[3], y[1], y[2]};
   p.strides = {geo[0], geo[1]};
   p.low = {geo[2], geo[3]};
   p.high = {geo[4], geo[5]};
-  p.image_x = memory::desc(p.x, f32, Tag::nhwc);
-  p.image_y = memory::desc(p.y, f32, Tag::nhwc);
-  p.kernel = memory::desc(p.w, f32, Tag::hwio);
-  p.any_kernel = memory::desc(p.w, f32, Tag::any);
+  p.image_x = memory::desc(image_x, f32, Tag::nhwc);
+  p.image_y = memory::desc(image_y, f32, Tag::nhwc);
+  p.kernel = memory::desc(kernel, f32, Tag::hwio);
+  p.any_kernel = memory::desc(kernel, f32, Tag::any);
   p.forward = dnnl::convolution_forward::primitive_desc(
       Engine(), dnnl::prop_kind::forward_training,
       dnnl::algorithm::convolution_direct, p.image_x, p.any_kernel, p.image_y,
