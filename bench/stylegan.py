@@ -25,6 +25,9 @@ def rows() -> list[Row]:
     'objective.gen.noise': True,
     'objective.augment': (),
     'objective.penalty_every': 1,
+    # 64 channels at the last resolution too.
+    'objective.gen.base': 1024,
+    'objective.disc.base': 1024,
   }
   config = 'configs/stylegan.py'
   return [Row('stylegan', config, StyleGAN, 0.9, fields, stirred)]
