@@ -111,16 +111,20 @@ def get_config(arg=None):
     stages[-1]['evals'] = closing(features='random', num=num)
     config.stages = tuple(stages)
 
-  grow(
-    (8, 32, 5e-3, 0, 40),
-    (16, 32, 5e-3, 20, 60),
-    (32, 32, 5e-3, 40, 280),
-  )
+  def small(rate, **options):
+    grow(
+      (8, 32, rate, 0, 40),
+      (16, 32, rate, 20, 60),
+      (32, 32, rate, 40, 280),
+      **options,
+    )
+
+  small(5e-3)
 
   def pictures(size, name='emoji'):
     config.data.shape = (size, size, 3)
     config.objective.gen.shape = (size, size, 3)
-    for player in ('gen', 'disc'):
+    for player in ('gen', 'disc'):  # half the channels at the last resolution
       config.objective[player].base = 16 * size
     if name == 'folder':  # --config.data.path=DIR
       config.data.name = name
@@ -186,12 +190,7 @@ def get_config(arg=None):
       drift=1e-3,
       n_critic=1,
     )
-    grow(
-      (8, 32, 1e-3, 0, 40),
-      (16, 32, 1e-3, 20, 60),
-      (32, 32, 1e-3, 40, 280),
-      players=('gen', 'critic'),
-    )
+    small(1e-3, players=('gen', 'critic'))
 
   def classes():
     for player in ('gen', 'disc'):
