@@ -281,6 +281,22 @@ def from_first_process(tree: Any) -> Any:
   return multihost_utils.broadcast_one_to_all(tree)
 
 
+def introduce() -> None:
+  """Connects the devices of all processes; all have to call it at once.
+
+  Between CPUs two devices that have not met give up on each other after half a
+  minute, less than one may compile for longer than another. Those that have met
+  wait for as long as it takes.
+  """
+  from jax.experimental import multihost_utils
+
+  ones = np.ones(jax.local_device_count(), np.float32)
+  jax.block_until_ready(
+    jax.pmap(lambda x: jax.lax.psum(x, _AXIS), axis_name=_AXIS)(ones)
+  )
+  multihost_utils.sync_global_devices('gen_jax')  # the first of each process
+
+
 def make(name: str, batch_size: int) -> Parallel:
   """Returns the form that `config.parallel` names, over all devices.
 

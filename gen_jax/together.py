@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from gen_jax import processes
+from gen_jax import parallel, processes
 from gen_jax.errors import InputError, NonFiniteError
 from gen_jax.processes import client, key
 
@@ -37,6 +37,7 @@ def joined(*flags: Any) -> Iterator[None]:
   watch = _Watch()
   watch.start()
   try:
+    parallel.introduce()
     yield
   except Exception as error:
     # The loss is the same on all processes: they end alike and in order.

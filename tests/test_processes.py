@@ -98,6 +98,34 @@ def wait_for_checkpoint(path, running, timeout=240):
   raise AssertionError(cluster.finish(running, 10))
 
 
+# A program whose second process is the later at its first step.
+SLOW = """
+import sys, time
+from gen_jax import experiment, main
+
+init = experiment.Experiment.init_players
+
+def slow(self):
+  if sys.argv[-1] == '--process_id=1':
+    time.sleep(45)
+  return init(self)
+
+experiment.Experiment.init_players = slow
+main.cli.leave(main.main())
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('form', ['jit', 'pmap'])
+def test_a_process_waits_for_one_that_compiles_for_longer(tmp_path, form):
+  args, _ = fields('vae', parallel=form, evals='{}')
+  running = cluster.start(
+    2, 2, f'--workdir={tmp_path}', *args, program=('-c', SLOW)
+  )
+  codes, outputs = cluster.finish(running)
+  assert codes == [0, 0], '\n'.join(outputs)
+
+
 ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 
 
