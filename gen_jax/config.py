@@ -45,7 +45,7 @@ def default() -> ConfigDict:
       ),
       objective=dict(name=''),
       optim=ConfigDict(),  # by player
-      ema=ConfigDict(),  # decay by player
+      ema=ConfigDict(),  # the largest decay, by player
       checkpoint=dict(every=1000, keep=2, best='', best_mode='min'),
       evals=ConfigDict(),  # each with its class and how often it runs
     )

@@ -52,8 +52,9 @@ def make_train_step(
     key: root of the training randomness; the step is folded in, then the
       device, then the update.
     preprocess: `(raw batch, key) -> batch`, on the device.
-    ema: decay of the averages, by player: of its parameters, and beside them
-      of its statistics, which have to be those of the averaged network.
+    ema: the largest decay of the averages, by player: of its parameters, and
+      beside them of its statistics, which have to be those of the averaged
+      network. See `ema_decay`.
     accumulate: parts of a batch whose gradients are averaged for one update.
     start: the step at which the stage began.
 
@@ -96,8 +97,9 @@ def make_train_step(
       new_params = optax.apply_updates(params[name], updates)
       players[name] = {**players[name], 'params': new_params}
       if name in ema:
+        decay = ema_decay(ema[name], step // update.every)
         averages[name] = optax.incremental_update(
-          players[name], averages[name], 1 - ema[name]
+          players[name], averages[name], 1 - decay
         )
     metrics = {
       'loss': loss,
@@ -133,6 +135,16 @@ def make_train_step(
     return state.replace(step=state.step + 1), metrics
 
   return train_step
+
+
+def ema_decay(most: float, updates: jax.Array) -> jax.Array:
+  """min(most, (1 + n) / (10 + n)), after n updates of the stage.
+
+  An average of few updates would hold mostly the start, where a network and its
+  statistics change the fastest; here its terms are n / 10 updates old on
+  average. This is the rule of TensorFlow's ExponentialMovingAverage.
+  """
+  return jnp.minimum(most, (1 + updates) / (10 + updates))
 
 
 def ran(update: Update, step):

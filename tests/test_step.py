@@ -125,16 +125,37 @@ def test_collections_that_a_loss_returns_are_kept():
 
 
 def test_ema_follows_the_player_when_it_moves():
-  state, _ = run(Duel(every=2), SGD, np.ones((2, 2)), ema={'b': 0.9})
+  state, _ = run(Duel(every=2), SGD, np.ones((2, 2)), ema={'b': 0.05})
   moved = float(state.players['b']['params']['w'])
   average = float(state.ema['b']['params']['w'])
-  assert average == pytest.approx(0.9 * 2 + 0.1 * moved)
+  assert average == pytest.approx(0.05 * 2 + 0.95 * moved)
+
+
+def test_ema_forgets_the_start_faster():
+  state, _ = run(Duel(), SGD, np.ones((3, 2)), ema={'a': 0.999})
+  # The count goes 1, 2, 3, and the decay 1 / 10, 2 / 11, 3 / 12.
+  first = 0.9
+  second = 2 / 11 * first + 9 / 11 * 2
+  third = 3 / 12 * second + 9 / 12 * 3
+  assert float(state.ema['a']['counts']['n']) == pytest.approx(third)
+
+
+def test_ema_counts_the_updates_of_its_own_stage():
+  def average(first):
+    players = Duel().init(KEY, None)
+    state = init_state(players, SGD, {'a': 0.999}, step=first)
+    step = make_train_step(Duel(), SGD, key=KEY, ema={'a': 0.999}, start=first)
+    for _ in range(3):
+      state, _ = jax.jit(step)(state, {'x': jnp.ones(2)})
+    return float(state.ema['a']['counts']['n'])
+
+  assert average(1000) == pytest.approx(average(0))
 
 
 def test_ema_averages_the_statistics_beside_the_parameters():
-  state, _ = run(Duel(), SGD, np.ones((2, 2)), ema={'a': 0.5})
-  # The count goes 0, 1, 2, and its average 0, .5, 1.25.
-  assert float(state.ema['a']['counts']['n']) == pytest.approx(1.25)
+  state, _ = run(Duel(), SGD, np.ones((2, 2)), ema={'a': 0.1})
+  # The count goes 0, 1, 2, and its average 0, .9, 1.89.
+  assert float(state.ema['a']['counts']['n']) == pytest.approx(1.89)
 
 
 def test_the_step_counts_from_the_start_of_its_stage():
