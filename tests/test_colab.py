@@ -50,7 +50,7 @@ def shorter(text, workdir):
   text, count = re.subn(r"variant = ''", "variant = 'test'", text)
   text, more = re.subn(r'\bsteps = \d+', 'steps = 6', text)
   assert count == 1
-  assert more or re.search(r'\bshare = (0\.1|0\.05)\b', text)
+  assert more or re.search(r'\bshare = 0\.05\b', text)
   return text.replace("pathlib.Path('runs')", f"pathlib.Path('{workdir}')")
 
 

@@ -12,7 +12,7 @@ from gen_jax.train import train
 
 name = 'cyclegan'  # @param ["cyclegan"]
 variant = ''  # @param {type: "string"}
-steps = 1000  # @param {type: "integer"}
+steps = 800  # @param {type: "integer"}
 config = load(f'configs/{name}.py:{variant}')
 config.steps = steps
 leave_out_numbers(config)

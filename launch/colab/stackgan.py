@@ -11,7 +11,7 @@ from gen_jax.train import train
 
 name = 'stackgan'  # @param ["stackgan"]
 variant = ''  # @param {type: "string"}
-share = 0.1  # @param {type: "number"}
+share = 0.05  # @param {type: "number"}
 config = load(f'configs/{name}.py:{variant}')
 for stage in config.stages:
   stage['steps'] = max(round(stage['steps'] * share), 1)
