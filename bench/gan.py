@@ -13,9 +13,11 @@ from bench.peer import torch
 
 
 def rows() -> list[Row]:
-  # Networks of two levels, as those of the other row.
+  # Networks of two levels, as those of the other row, and the paper's game.
   sizes = {
     'batch_size': 128,
+    'objective.prior': 'normal',
+    'objective.n_critic': 5,
     'objective.gen.channels': (256, 128),
     'objective.gen.kernel': 5,
     'objective.critic.channels': (64, 128),

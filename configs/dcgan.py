@@ -19,7 +19,7 @@ def get_config(arg=None):
   """Returns the DCGAN, or the variant that `arg` names."""
   config = default()
   config.batch_size = 64
-  config.steps = 14_000
+  config.steps = 11_000
   config.objective = dict(
     name='gan.GAN',
     gen=dict(
@@ -36,7 +36,7 @@ def get_config(arg=None):
       normalise='',
     ),
     latent=100,
-    prior='normal',
+    prior='mixture',  # of 16 normal ones
     loss='non_saturating',
     label=1.0,
     disc_steps=1,
@@ -76,7 +76,7 @@ def get_config(arg=None):
     config.batch_size = 128
     config.objective.gen = dict(name='dcgan.SmallGenerator')
     config.objective.disc = dict(name='dcgan.SmallDiscriminator')
-    config.objective.penalty = ''
+    config.objective.update(prior='normal', penalty='')
     slowly(1e-4, 0.9)
 
   def spectral():  # Miyato et al. 2018
@@ -103,6 +103,7 @@ def get_config(arg=None):
 
   def pictures(size, gen):
     config.data.shape = size
+    config.objective.prior = 'normal'
     config.objective.gen.update(shape=size, channels=gen)
     config.objective.disc.channels = tuple(c // 2 for c in gen[::-1])
     config.objective.penalty_weight = 0.1

@@ -12,9 +12,22 @@ from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
+# Of the mixture: how many components at most, and how far each mean is from 0.
+_COMPONENTS, _DISTANCE = 16, 5.0
+
+
+def _mixture(key, shape):
+  key_which, key_normal = jax.random.split(key)
+  num, latent = shape
+  which = jax.random.randint(key_which, (num,), 0, min(_COMPONENTS, latent))
+  means = _DISTANCE * jax.nn.one_hot(which, latent)
+  return means + jax.random.normal(key_normal, shape)
+
+
 PRIORS = {
   'normal': jax.random.normal,
   'uniform': lambda key, shape: jax.random.uniform(key, shape, minval=-1),
+  'mixture': _mixture,
 }
 
 
@@ -47,7 +60,10 @@ class Game:
   Attributes:
     gen: codes [B, Z], train -> images [B, H, W, C].
     latent: Z, the size of a code.
-    prior: of the codes, 'normal', N(0, 1), or 'uniform' in [-1, 1].
+    prior: of the codes, 'normal', N(0, 1); 'uniform' in [-1, 1]; or 'mixture',
+      of N(5 e_k, 1) for the first 16 axes k, evenly, which spares the generator
+      a tear between the modes of the data (Ben-Yosef and Weinshall 2018, the
+      static GM-GAN: there the means are drawn, and fixed).
     pack: images that the judge sees at a time, along their channels (PacGAN,
       Lin et al. 2018, section 3); it divides the batch.
     augment: what happens to all images that the judge sees in training, of
