@@ -2,11 +2,12 @@
 
   python -m gen_jax.main --config=configs/dcgan.py
 
-The judge's slope costs (R1), which asks for one without batch normalisation. An
-hour on one shared CPU core: a Frechet distance of 10.2, coverage .88.
+The judge's slope costs (R1), which asks for one without batch normalisation.
+The codes are of a mixture of 16 normals, for digits are in pieces. 49 minutes
+on one shared CPU core: a Frechet distance of 4.0, coverage .90.
 
-Variants: `paper`, the judge and the optimizer of the paper; `small`, the
-networks of TensorFlow's tutorial; `spectral`, a judge of bounded slope;
+Variants: `paper`, the prior, the judge and the optimizer of the paper; `small`,
+the networks of TensorFlow's tutorial; `spectral`, a judge of bounded slope;
 `fashion_mnist`; `stacked_mnist`, of 1,000 modes, and `packed`, the same with a
 judge of two images at a time; `emoji`, few data, which the judge sees
 augmented; `folder`, your own pictures, of 64x64; `test`.
