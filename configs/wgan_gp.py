@@ -2,8 +2,8 @@
 
   python -m gen_jax.main --config=configs/wgan_gp.py
 
-26 minutes on two CPU cores, in part shared: a Frechet distance of 4.7 to 5.6, by
-the samples that are drawn, coverage .84.
+26 minutes on two CPU cores, in part shared: a Frechet distance of 4.7 to 5.6,
+by the samples that are drawn, coverage .84.
 
 Variants: `fashion_mnist`; `ring` and `grid`, mixtures of Gaussians in the
 plane; `test`.
