@@ -290,14 +290,19 @@ def introduce() -> None:
   """
   from jax.experimental import multihost_utils
 
-  mine = jax.local_device_count()
-  if mine * processes.count() != len(processes.devices()):
-    return  # `make` says that they have to be even
-  ones = np.ones(mine, np.float32)
+  if not _even():
+    return  # `make` refuses it in words
+  ones = np.ones(jax.local_device_count(), np.float32)
   jax.block_until_ready(
     jax.pmap(lambda x: jax.lax.psum(x, _AXIS), axis_name=_AXIS)(ones)
   )
   multihost_utils.sync_global_devices('gen_jax')  # the first of each process
+
+
+def _even() -> bool:
+  """Whether this process has as many devices as the others on average."""
+  count = jax.local_device_count() * processes.count()
+  return count == len(processes.devices())
 
 
 def make(name: str, batch_size: int) -> Parallel:
@@ -307,11 +312,11 @@ def make(name: str, batch_size: int) -> Parallel:
     InputError: on an unknown name, or when the devices do not divide the batch.
   """
   devices = processes.devices()
-  mine = jax.local_device_count()
-  if mine * processes.count() != len(devices):
+  if not _even():
     raise InputError(
-      f'{len(devices)} devices in {processes.count()} processes, {mine} of '
-      'them in this one: every process needs as many as the others.'
+      f'{len(devices)} devices in {processes.count()} processes, '
+      f'{jax.local_device_count()} of them in this one: every process needs as '
+      'many as the others.'
     )
   if batch_size % len(devices):
     raise InputError(

@@ -21,7 +21,6 @@ FAMILIES = [
   for name in ('vae', 'dcgan', 'cyclegan')
   if (cluster.ROOT / 'configs' / f'{name}.py').exists()
 ]
-CYCLE = ('gen_ab', 'gen_ba', 'disc_a', 'disc_b')
 LIKELIHOOD = "{'elbo': {'name': 'likelihood.ELBO', 'every': 3, 'num': 21}}"
 
 
@@ -29,15 +28,15 @@ def fields(name, **overrides):
   """The arguments of a tiny run, without the evaluators that take time."""
   evals = LIKELIHOOD if name == 'vae' else '{}'
   values = {'evals': evals, 'checkpoint.keep': 9, **overrides}
+  file = f'{cluster.ROOT}/configs/{name}.py:test'
+  config = config_lib.load(file)
   if name == 'cyclegan':
     # A bias before an instance normalisation has rounding errors for a
     # gradient, of which Adam would make steps.
     sgd = {'name': 'sgd', 'learning_rate': 1e-4}
-    values['optim'] = dict.fromkeys(CYCLE, sgd)
+    values['optim'] = dict.fromkeys(config.optim, sgd)
   pairs = [(k.replace('__', '.'), str(v)) for k, v in values.items()]
-  file = f'{cluster.ROOT}/configs/{name}.py:test'
   args = [f'--config={file}', *(f'--config.{k}={v}' for k, v in pairs)]
-  config = config_lib.load(file)
   config_lib.apply(config, pairs)
   return args, config
 
