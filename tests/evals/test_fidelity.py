@@ -106,6 +106,14 @@ def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
   np.testing.assert_allclose(logits, np.broadcast_to(logits[0], (7, 10)))
 
 
+@pytest.mark.parametrize('variant, amount', [('', 1.0), ('fashion_mnist', 0.0)])
+def test_digits_are_moved_and_clothes_are_not(variant, amount):
+  config = config_lib.load(f'configs/classifier.py:{variant}')
+  assert config.objective.amount == amount
+  # What an evaluator would train, whose images are of this data.
+  assert config == yardstick.make_config(config.data.to_dict(), 10)
+
+
 def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
   order, folder = [], tmp_path / 'classifiers' / 'mnist-1'
 
