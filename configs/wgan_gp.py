@@ -21,7 +21,7 @@ def get_config(arg=None):
   """Returns the WGAN-GP with DCGAN's networks, or the variant `arg` names."""
   config = default()
   config.batch_size = 64
-  config.steps = 12_000  # of the critic
+  config.steps = 20_000  # of the critic
   config.objective = dict(
     name='wgan_gp.WGANGP',
     gen=dict(
@@ -38,7 +38,7 @@ def get_config(arg=None):
       normalise='',
     ),
     latent=100,
-    prior='mixture',  # of 16 normal ones
+    prior='mixture',  # of 32 normal ones
     n_critic=2,  # the paper: 5
     weight=10.0,
     one_sided=False,

@@ -13,7 +13,7 @@ from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
 # Of the mixture: how many components at most, and how far each mean is from 0.
-_COMPONENTS, _DISTANCE = 16, 5.0
+_COMPONENTS, _DISTANCE = 32, 8.0
 
 
 def _mixture(key, shape):
@@ -61,7 +61,7 @@ class Game:
     gen: codes [B, Z], train -> images [B, H, W, C].
     latent: Z, the size of a code.
     prior: of the codes, 'normal', N(0, 1); 'uniform' in [-1, 1]; or 'mixture',
-      of N(5 e_k, 1) for the first 16 axes k, evenly, which spares the generator
+      of N(8 e_k, 1) for the first 32 axes k, evenly, which spares the generator
       a tear between the modes of the data (Ben-Yosef and Weinshall 2018, the
       static GM-GAN: there the means are drawn, and fixed).
     pack: images that the judge sees at a time, along their channels (PacGAN,
