@@ -15,10 +15,9 @@ def get_config(arg=None):
   config = make_config(default().data, classes=10)
 
   def fashion_mnist():  # prepared by TFDS at its first use
-    data = default().data
-    data.name = 'tfds'
-    data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
-    config.update(make_config(data, classes=10))
+    config.data.name = 'tfds'
+    config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
+    config.update(make_config(config.data, classes=10))
 
   def test():
     tiny(config)
