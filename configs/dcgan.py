@@ -38,7 +38,9 @@ def get_config(arg=None):
       normalise='',
     ),
     latent=100,
-    prior='mixture',  # of 32 normal ones
+    prior='mixture',
+    components=32,
+    radius=8.0,
     loss='non_saturating',
     label=1.0,
     disc_steps=1,

@@ -38,7 +38,9 @@ def get_config(arg=None):
       normalise='',
     ),
     latent=100,
-    prior='mixture',  # of 32 normal ones
+    prior='mixture',
+    components=32,
+    radius=8.0,
     n_critic=2,  # the paper: 5
     weight=10.0,
     one_sided=False,

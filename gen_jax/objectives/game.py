@@ -12,22 +12,9 @@ from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
-# Of the mixture: how many components at most, and how far each mean is from 0.
-_COMPONENTS, _DISTANCE = 32, 8.0
-
-
-def _mixture(key, shape):
-  key_which, key_normal = jax.random.split(key)
-  num, latent = shape
-  which = jax.random.randint(key_which, (num,), 0, min(_COMPONENTS, latent))
-  means = _DISTANCE * jax.nn.one_hot(which, latent)
-  return means + jax.random.normal(key_normal, shape)
-
-
 PRIORS = {
   'normal': jax.random.normal,
   'uniform': lambda key, shape: jax.random.uniform(key, shape, minval=-1),
-  'mixture': _mixture,
 }
 
 
@@ -61,9 +48,11 @@ class Game:
     gen: codes [B, Z], train -> images [B, H, W, C].
     latent: Z, the size of a code.
     prior: of the codes, 'normal', N(0, 1); 'uniform' in [-1, 1]; or 'mixture',
-      of N(8 e_k, 1) for the first 32 axes k, evenly, which spares the generator
-      a tear between the modes of the data (Ben-Yosef and Weinshall 2018, the
-      static GM-GAN: there the means are drawn, and fixed).
+      of N(radius e_k, 1) for the first `components` axes k, evenly, which
+      spares the generator a tear between the modes of the data (Ben-Yosef and
+      Weinshall 2018, the static GM-GAN: there the means are drawn, and fixed).
+    components: of the mixture.
+    radius: the distance of each of its means from 0.
     pack: images that the judge sees at a time, along their channels (PacGAN,
       Lin et al. 2018, section 3); it divides the batch.
     augment: what happens to all images that the judge sees in training, of
@@ -75,6 +64,8 @@ class Game:
   gen: nn.Module
   latent: int = 100
   prior: str = 'normal'
+  components: int = 32
+  radius: float = 8.0
   pack: int = 1
   augment: tuple[str, ...] = ()
 
@@ -82,13 +73,18 @@ class Game:
   judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
 
   def __post_init__(self):
-    check_known('objective.prior', self.prior, PRIORS)
+    check_known('objective.prior', self.prior, (*PRIORS, 'mixture'))
     check_augment(self.augment)
-    for field in ('latent', 'pack'):
+    for field in ('latent', 'components', 'pack'):
       if getattr(self, field) < 1:
         raise InputError(
           f'objective.{field}={getattr(self, field)}: expected 1 or more.'
         )
+    if self.prior == 'mixture' and self.components > self.latent:
+      raise InputError(
+        f'objective.components={self.components}: expected at most '
+        f'objective.latent={self.latent}, an axis for each.'
+      )
 
   def check_batch(self, size: int) -> None:
     if size % self.pack:
@@ -122,7 +118,13 @@ class Game:
 
   def draw(self, key: jax.Array, num: int) -> jax.Array:
     """Codes from the prior, [num, Z]."""
-    return PRIORS[self.prior](key, (num, self.latent))
+    shape = (num, self.latent)
+    if self.prior != 'mixture':
+      return PRIORS[self.prior](key, shape)
+    key_which, key_normal = jax.random.split(key)
+    which = jax.random.randint(key_which, (num,), 0, self.components)
+    means = self.radius * jax.nn.one_hot(which, self.latent)
+    return means + jax.random.normal(key_normal, shape)
 
   def generate(self, players: Players, batch: Batch, key: jax.Array):
     """As many images as the batch has, in training.

@@ -107,9 +107,12 @@ def test_priors_have_their_moments(prior, mean, variance):
     np.testing.assert_allclose(axes.var(0), spread, rtol=0.02)
 
 
-def test_a_mixture_has_no_more_components_than_axes():
-  codes = np.asarray(gan(prior='mixture', latent=3).draw(KEY, 100_000))
-  np.testing.assert_allclose(codes.mean(0), 8 / 3, atol=0.03)
+def test_a_mixture_has_the_components_and_the_radius_asked_for():
+  objective = gan(prior='mixture', latent=3, components=2, radius=5.0)
+  codes = np.asarray(objective.draw(KEY, 100_000))
+  np.testing.assert_allclose(codes.mean(0), [2.5, 2.5, 0], atol=0.03)
+  far = codes > 2.5  # half of the way: of 1,000 codes 12 are beyond
+  np.testing.assert_allclose(np.mean(far[:, 0] != far[:, 1]), 1, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,8 @@ def test_a_mixture_has_no_more_components_than_axes():
     (lambda: gan(loss='wasserstein'), 'unknown'),
     (lambda: gan(loss='hinge', label=0.9), 'has no labels'),
     (lambda: gan(prior='gauss'), 'prior'),
+    (lambda: gan(prior='mixture', latent=3), 'components=32: .*latent=3'),
+    (lambda: gan(components=0), 'components=0'),
     (lambda: gan(pack=0), 'pack=0'),
     (lambda: gan(disc_steps=0), 'disc_steps=0'),
     (lambda: WGAN(gen=None, critic=None, n_critic=0), 'n_critic=0'),
