@@ -2,9 +2,9 @@
 
   python -m gen_jax.main --config=configs/wgan.py
 
-Variants: `paper`, the prior, the five steps of the critic, the learning rate and
-the bound of the paper; `fashion_mnist`; `ring` and `grid`, mixtures of Gaussians
-in the plane; `test`.
+Variants: `paper`, the prior, the five steps of the critic, the learning rate
+and the bound of the paper; `fashion_mnist`; `ring` and `grid`, mixtures of
+Gaussians in the plane; `test`.
 
 With --config.steps=20000, 2 minutes on 2 shared CPU cores, one run each, 2,500
 samples: the ring's 8 modes, 48.8% of high quality, reverse KL .081 nats; the
@@ -42,8 +42,8 @@ def get_config(arg=None):
     pack=1,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
   )
-  # Within the paper's bound, .01, what is to be normalised has a variance of 1e-6
-  # to 1e-5, no more than what is added to it, 1e-5, and is not normalised.
+  # Within the paper's bound, .01, what is to be normalised has a variance of
+  # 1e-6 to 1e-5, no more than the 1e-5 added to it, and hardly is.
   for player, rate, most in (('gen', 1e-3, 0.0), ('critic', 5e-4, 0.05)):
     config.optim[player] = dict(
       name='rmsprop',
