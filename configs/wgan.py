@@ -63,7 +63,7 @@ def get_config(arg=None):
   )
 
   def paper():
-    config.steps = 100_000
+    config.steps = 100_000  # of the critic
     config.objective.update(prior='normal', n_critic=5)
     for player in config.optim:
       config.optim[player].update(learning_rate=5e-5, schedule='constant')

@@ -12,10 +12,25 @@ from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 
-PRIORS = {
-  'normal': jax.random.normal,
-  'uniform': lambda key, shape: jax.random.uniform(key, shape, minval=-1),
-}
+
+def _normal(game, key, shape):
+  del game
+  return jax.random.normal(key, shape)
+
+
+def _uniform(game, key, shape):
+  del game
+  return jax.random.uniform(key, shape, minval=-1)
+
+
+def _mixture(game, key, shape):
+  key_which, key_normal = jax.random.split(key)
+  which = jax.random.randint(key_which, shape[:1], 0, game.components)
+  means = game.radius * jax.nn.one_hot(which, game.latent)
+  return means + jax.random.normal(key_normal, shape)
+
+
+PRIORS = {'normal': _normal, 'uniform': _uniform, 'mixture': _mixture}
 
 
 class Round(NamedTuple):
@@ -73,7 +88,7 @@ class Game:
   judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
 
   def __post_init__(self):
-    check_known('objective.prior', self.prior, (*PRIORS, 'mixture'))
+    check_known('objective.prior', self.prior, PRIORS)
     check_augment(self.augment)
     for field in ('latent', 'components', 'pack'):
       if getattr(self, field) < 1:
@@ -118,13 +133,7 @@ class Game:
 
   def draw(self, key: jax.Array, num: int) -> jax.Array:
     """Codes from the prior, [num, Z]."""
-    shape = (num, self.latent)
-    if self.prior != 'mixture':
-      return PRIORS[self.prior](key, shape)
-    key_which, key_normal = jax.random.split(key)
-    which = jax.random.randint(key_which, (num,), 0, self.components)
-    means = self.radius * jax.nn.one_hot(which, self.latent)
-    return means + jax.random.normal(key_normal, shape)
+    return PRIORS[self.prior](self, key, (num, self.latent))
 
   def generate(self, players: Players, batch: Batch, key: jax.Array):
     """As many images as the batch has, in training.
