@@ -13,6 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gen_jax.losses.classification import sigmoid_cross_entropy
+
 
 class Adversarial(NamedTuple):
   """The terms of one game.
@@ -34,11 +36,7 @@ class Adversarial(NamedTuple):
 
 
 def _cross_entropy(logits: jax.Array, label: float = 1.0) -> jax.Array:
-  """-label log s(l) - (1 - label) log(1 - s(l)), exact at any logit."""
-  # No product of label and logit alone: its digits would cancel.
-  return label * jax.nn.softplus(-logits) + (1 - label) * jax.nn.softplus(
-    logits
-  )
+  return sigmoid_cross_entropy(logits, label)
 
 
 minimax = Adversarial(

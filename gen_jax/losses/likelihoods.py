@@ -11,14 +11,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gen_jax.losses.classification import sigmoid_cross_entropy
+
 
 def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   """Cross-entropy of pixels in [0, 1], from logits; -log p(x), [B].
 
-  -x log s(l) - (1 - x) log(1 - s(l)) = softplus(l) - x l, which is exact at any
-  logit. For binary x it is a likelihood.
+  For binary x it is a likelihood.
   """
-  return sum_pixels(jax.nn.softplus(logits) - x * logits)
+  return sum_pixels(sigmoid_cross_entropy(logits, x))
 
 
 def gaussian(

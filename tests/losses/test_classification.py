@@ -3,11 +3,33 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.special
 
 from gen_jax.losses import classification
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize('target', [0.0, 1e-6, 0.3, 1.0])
+def test_sigmoid_cross_entropy_and_its_gradient_keep_their_digits(target):
+  logits = np.array([-100.0, -15.0, -2.0, 0.0, 0.5, 15.0, 60.0, 100.0])
+  sure, expit = scipy.special.log_expit, scipy.special.expit
+  value, grad = jax.vmap(
+    jax.value_and_grad(classification.sigmoid_cross_entropy), (0, None)
+  )(jnp.asarray(logits, jnp.float32), target)
+  np.testing.assert_allclose(
+    value,
+    -target * sure(logits) - (1 - target) * sure(-logits),
+    rtol=1e-6,
+    atol=1e-37,
+  )
+  np.testing.assert_allclose(
+    grad,
+    (1 - target) * expit(logits) - target * expit(-logits),
+    rtol=1e-6,
+    atol=1e-37,
+  )
 
 
 def test_softmax_cross_entropy_is_minus_the_log_of_the_labels_share():

@@ -24,6 +24,15 @@ def test_bernoulli_is_the_log_probability_of_binary_pixels():
   np.testing.assert_allclose(out, [expected], rtol=1e-6)
 
 
+@pytest.mark.parametrize(('x', 'logit'), [(1.0, 15.0), (0.0, -15.0)])
+def test_a_sure_right_pixel_has_a_loss_and_a_gradient(x, logit):
+  value, grad = jax.value_and_grad(
+    lambda logits: likelihoods.bernoulli(images([x]), logits)[0]
+  )(images([logit]))
+  assert float(value) == pytest.approx(3.059e-7, rel=1e-3)
+  assert abs(float(grad.sum())) == pytest.approx(3.059e-7, rel=1e-3)
+
+
 @pytest.mark.parametrize('x', [0.0, 0.3, 1.0])
 @pytest.mark.parametrize('name', ['bernoulli', 'continuous_bernoulli'])
 def test_losses_and_gradients_are_finite_at_any_logit(name, x):
