@@ -46,19 +46,17 @@ def load(
     captions.check_words(words)
   shape, root = images.check_shape(shape), folder.check_root(path)
   listed = read_list(root)
-  files, classes = folder.find(root, split)
+  found = folder.find(root, split)
 
   def texts(files):
     names = [file.path.relative_to(root).as_posix() for file in files]
-    found = [
+    lines = [
       listed.get(name, ()) if listed is not None else _beside(root / name)
       for name in names
     ]
-    return captions.encode(found, words, names, sentence_model)
+    return captions.encode(lines, words, names, sentence_model)
 
-  return folder.open_files(
-    root, split, files, classes, shape, skip_unreadable, texts
-  )
+  return folder.open_files(root, split, found, shape, skip_unreadable, texts)
 
 
 def read_list(root: pathlib.Path) -> dict[str, list[str]] | None:

@@ -4,10 +4,11 @@
   path/1.jpg      path/2.png              no classes, split by a hash
   path/train/...  path/test/...           the subfolders are the splits
 
-A subfolder `train`, `trainA` or `trainB` makes all subfolders of such names
-(train, test, val, validation; also with A or B) the splits. Else about a
-tenth of the images is 'test': those whose relative name has a fixed hash, so
-that an image stays in its split when others come and go.
+`splits.py` lists the names of splits, such as Train, testing, valid and trainA,
+and when a folder of such a name is a class. If there are no splits, or only
+folders for training, about a tenth of the images is 'test': those whose
+relative name has a fixed hash, so that an image stays in its split when others
+come and go. The summary says which folder is which split.
 
 Every image of a split is decoded once when it is opened, so that a damaged
 file is found then and not after hours of training.
@@ -18,14 +19,13 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
 
-from gen_jax.data import images
+from gen_jax.data import images, splits
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
@@ -43,7 +43,6 @@ EXTENSIONS = frozenset(
 # A set up to this size is decoded once and kept.
 MEMORY_BYTES = 2**30
 
-_SPLIT_NAME = re.compile(r'(train|test|val|validation)[AB]?')
 _SHOWN = 5  # files that a message names
 _BAR = 1000  # files from which on progress is shown
 
@@ -111,7 +110,8 @@ def load(
   """Returns a split of a folder, in memory if it takes 1 GiB or less.
 
   Args:
-    split: 'train' or 'test', or the name of a subfolder such as 'trainA'.
+    split: 'train', 'test' or 'val', also under the other names of `splits.py`,
+      and with a domain: 'trainA'.
     path: of the folder.
     shape: (H, W, C) that the images are cropped and resized to.
     skip_unreadable: leaves out the files that cannot be decoded, which the
@@ -122,15 +122,14 @@ def load(
       cannot be decoded.
   """
   shape, root = images.check_shape(shape), check_root(path)
-  files, classes = find(root, split)
-  return open_files(root, split, files, classes, shape, skip_unreadable)
+  found = find(root, split)
+  return open_files(root, split, found, shape, skip_unreadable)
 
 
 def open_files(
   root: pathlib.Path,
   split: str,
-  files: list['File'],
-  classes: tuple[str, ...],
+  found: 'Found',
   shape: images.Shape,
   skip_unreadable: bool = False,
   more: Callable[[list['File']], dict[str, np.ndarray]] | None = None,
@@ -140,12 +139,12 @@ def open_files(
   Args:
     root: the folder, for messages.
     split: its name.
-    files: of the split.
-    classes: names by label; without any there is no 'label'.
+    found: its files and classes; without classes there is no 'label'.
     shape: (H, W, C) of the images.
     skip_unreadable: leaves out what cannot be decoded.
     more: returns further fields [N, ...] of the files that are used.
   """
+  files, classes = found.files, found.classes
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
   facts = _check(files, shape, image)
@@ -158,9 +157,9 @@ def open_files(
         f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
       )
   good = [i for i, fact in enumerate(facts) if not fact.error]
-  notes = _report([facts[i] for i in good])
+  notes = [*found.notes, _report([facts[i] for i in good])]
   if bad:
-    notes += f'\nleft out {len(bad)} unreadable: {listed}'
+    notes.append(f'left out {len(bad)} unreadable: {listed}')
 
   files = [files[i] for i in good]
   beside = more(files) if more else {}
@@ -169,10 +168,10 @@ def open_files(
     beside['label'] = np.array(labels, np.int32)
   if image is None:
     return FolderSource(
-      root.name, split, tuple(files), beside, shape, classes, notes
+      root.name, split, tuple(files), beside, shape, classes, '\n'.join(notes)
     )
   arrays = {'image': image[good] if bad else image, **beside}
-  return ArraySource(root.name, split, arrays, classes, notes)
+  return ArraySource(root.name, split, arrays, classes, '\n'.join(notes))
 
 
 def check_root(path: str) -> pathlib.Path:
@@ -199,33 +198,81 @@ class _Fact(NamedTuple):
   error: str = ''
 
 
-def find(root: pathlib.Path, split: str) -> tuple[list[File], tuple]:
-  """Returns the files of a split and the classes of the whole folder."""
-  names = sorted(
-    p.name
-    for p in root.iterdir()
-    if p.is_dir() and _SPLIT_NAME.fullmatch(p.name)
-  )
-  if any(name.startswith('train') for name in names):
-    check_split(split, names, str(root))
-    # Of all splits, for a class must have one label in each of them.
-    found = {name: _list(root / name) for name in names}
-    files = found[split]
-    everything = [f for part in found.values() for f in part]
-    if not files:
-      raise InputError(_no_images(root / split))
-  else:
-    check_split(split, ('train', 'test'), str(root))
-    everything = _list(root)
-    if not everything:
-      raise InputError(_no_images(root))
-    files = [f for f in everything if _hash_split(root, f.path) == split]
-    if not files:
-      raise InputError(
-        f'data.split: none of the {len(everything)} images of {root} falls '
-        f'into "{split}"; put them into subfolders train and test.'
-      )
-  return files, tuple(sorted({f.label for f in everything} - {''}))
+class Found(NamedTuple):
+  """The files of a split.
+
+  Attributes:
+    files: of the split.
+    classes: names by label, of the whole folder.
+    others: files of the other splits of the same domain.
+    notes: lines of the summary.
+  """
+
+  files: list[File]
+  classes: tuple[str, ...] = ()
+  others: Sequence[File] = ()
+  notes: Sequence[str] = ()
+
+
+def find(root: pathlib.Path, split: str) -> Found:
+  """Returns the files of a split and the classes of the whole folder.
+
+  Raises:
+    InputError: no such split, no images in it, or unclear names of folders.
+  """
+  layout = splits.find(root, lambda folder: any(walk(folder)))
+  parts, note = _parts(root, layout)
+  wanted = splits.parse(split)
+  if wanted not in parts:
+    check_split(split, map(str, parts), str(root))
+  files = parts[wanted]
+  others = [
+    file
+    for name, part in parts.items()
+    if name.domain == wanted.domain and name != wanted
+    for file in part
+  ]
+  if not files:
+    raise InputError(
+      f'data.split: none of the {len(others)} images of {root} is in the '
+      f'split "{split}". Move some into a subfolder of that name.'
+    )
+  # The classes of all splits, since a class has one label in each of them.
+  labels = {f.label for part in parts.values() for f in part} - {''}
+  notes = [note, layout.note] if layout.note else [note]
+  return Found(files, tuple(sorted(labels)), others, notes)
+
+
+def _parts(
+  root: pathlib.Path, layout: splits.Layout
+) -> tuple[dict[splits.Name, list[File]], str]:
+  """Returns the files of every split, and a line that says where they are."""
+  hashed = 'splits: train and test, chosen by a hash of the names'
+  if not layout.folders:
+    return _divide(root), hashed
+  if all(name.kind == 'train' for name in layout.folders):
+    parts = {}
+    for name, folder in layout.folders.items():
+      parts |= _divide(folder, name.domain)
+    names = ', '.join(folder.name for folder in layout.folders.values())
+    return parts, f'{hashed} in {names}, as there is no folder "test"'
+  parts = {name: _list(folder) for name, folder in layout.folders.items()}
+  folders = [f'{k} in {path.name}' for k, path in layout.folders.items()]
+  return parts, f'splits: {", ".join(folders)}'
+
+
+def _divide(
+  folder: pathlib.Path, domain: str = ''
+) -> dict[splits.Name, list[File]]:
+  """Returns about a tenth of the images of a folder as 'test'."""
+  files = _list(folder)
+  if not files:
+    raise InputError(_no_images(folder))
+  parts = {splits.Name(kind, domain): [] for kind in ('train', 'test')}
+  for file in files:
+    kind = _hash_split(folder, file.path)
+    parts[splits.Name(kind, domain)].append(file)
+  return parts
 
 
 def _list(folder: pathlib.Path) -> list[File]:

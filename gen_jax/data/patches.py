@@ -34,7 +34,7 @@ def load(
   height, width, channels = shape = images.check_shape(shape)
   if num < 1:
     raise InputError(f'data.num={num}: expected 1 or more.')
-  files, _ = folder.find(folder.check_root(path), split)
+  files = folder.find(folder.check_root(path), split).files
   photos, left_out = [], 0
   for file in files:
     try:

@@ -79,7 +79,8 @@ def load(
     return fields
 
   classes = tuple(sorted({f.label for f in files} - {''}, key=int))
-  return folder.open_files(root, split, files, classes, shape, False, more)
+  found = folder.Found(files, classes)
+  return folder.open_files(root, split, found, shape, False, more)
 
 
 def _there(path: pathlib.Path) -> pathlib.Path:

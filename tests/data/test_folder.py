@@ -84,6 +84,81 @@ def test_a_class_keeps_its_label_where_a_split_lacks_another(classes):
   assert sorted(source.arrays['label'].tolist()) == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+  'folders',
+  [
+    ('Train', 'Test', 'Val'),
+    ('training', 'testing', 'validation'),
+    ('TRAINING', 'TESTING', 'valid'),
+  ],
+)
+@pytest.mark.parametrize('asked', [str, str.capitalize])
+def test_splits_have_their_usual_names_in_any_case(tmp_path, folders, asked):
+  for i, name in enumerate(folders):
+    write(tmp_path / name / 'cat' / 'x.png', i)
+  for split, value in dict(
+    train=0, training=0, test=1, testing=1, val=2, valid=2, validation=2
+  ).items():
+    source = folder.load(asked(split), tmp_path, SHAPE)
+    assert values(source) == [value] and source.classes == ('cat',)
+  for kind, name in zip(('train', 'test', 'val'), folders, strict=True):
+    assert f'{kind} in {name}' in source.summary()
+
+
+def test_a_folder_train_alone_is_divided_as_if_it_were_opened_itself(flat):
+  (flat / 'train').mkdir()
+  for file in flat.glob('*.png'):
+    file.rename(flat / 'train' / file.name)
+  for split in ('train', 'test'):
+    source = folder.load(split, flat, SHAPE)
+    assert values(source) == values(folder.load(split, flat / 'train', SHAPE))
+    assert 'by a hash of the names in train' in source.summary()
+  assert values(source) == [7, 29, 32]
+
+
+def test_domains_are_divided_too_where_only_their_training_is_there(flat):
+  for domain in ('TrainA', 'train_b'):
+    for i in range(40):
+      write(flat / 'set' / domain / f'{i}.png', i)
+  for domain in ('A', 'B'):
+    test = folder.load(f'test{domain}', flat / 'set', SHAPE)
+    assert values(test) == [7, 29, 32]
+
+
+@pytest.mark.parametrize(
+  ('folders', 'message'),
+  [
+    (('Training', 'train', 'test'), 'two folders for the split "train"'),
+    (('train', 'val', 'valid'), 'split "val": val and valid'),
+    (('trainA', 'trainB', 'train_A'), 'split "trainA"'),
+    (('bus', 'car', 'train'), 'train beside bus, car, .* split or a class'),
+  ],
+)
+def test_unclear_names_of_folders_are_refused(tmp_path, folders, message):
+  for name in folders:
+    write(tmp_path / name / 'x.png')
+  with pytest.raises(InputError, match=message) as caught:
+    folder.load('train', tmp_path, SHAPE)
+  assert '\n' not in str(caught.value)
+
+
+def test_a_name_of_a_split_is_a_class_where_nothing_is_for_training(tmp_path):
+  for i, name in enumerate(('car', 'road', 'test')):
+    for k in range(10):
+      write(tmp_path / name / f'{k}.png', i)
+  source = folder.load('train', tmp_path, SHAPE)
+  assert source.classes == ('car', 'road', 'test')
+  assert 'test: taken as class names' in source.summary()
+
+
+def test_folders_beside_the_splits_are_named(classes):
+  write(classes / 'masks' / '0.png', 99)
+  source = folder.load('train', classes, SHAPE)
+  assert source.classes == ('ant', 'bee', 'cat')
+  assert 99 not in values(source)
+  assert 'folders that are not read: masks' in source.summary()
+
+
 def test_unpaired_domains_are_splits_too(tmp_path):
   for i, name in enumerate(('trainA', 'trainB', 'testA')):
     write(tmp_path / name / 'x.png', i)
@@ -168,7 +243,7 @@ def test_what_does_not_fit_in_memory_streams_the_same_images(
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
-  write(tmp_path / 'real' / 'x.png', 5)
+  write(tmp_path / 'real' / 'y.png', 5)
   (tmp_path / 'data' / 'train').mkdir(parents=True)
   (tmp_path / 'data' / 'train' / 'a').symlink_to(tmp_path / 'real')
   (tmp_path / 'real' / 'up').symlink_to(tmp_path / 'real')
@@ -182,7 +257,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (['train/x.txt'], 'train', 'data.path: .*train has no images'),
     (['0.png'], 'test', 'data.split: none of the 1 images'),
     (['0.png'], 'valid', 'data.split: .* no split "valid"'),
-    (['train/0.png'], 'test', 'data.split: .* no split "test"'),
+    (['train/0.png', 'val/0.png'], 'test', 'data.split: .* no split "test"'),
+    (['test/0.png', 'val/0.png'], 'train', 'data.split: .* no split "train"'),
+    (['train/0.png', 'test/'], 'test', 'none of the 1 images .* split "test"'),
     (['a/0.png', '1.png'], 'train', 'data.path: .* 1 images beside .*1.png'),
   ],
 )
@@ -190,6 +267,8 @@ def test_a_wrong_layout_is_explained(tmp_path, files, split, message):
   for name in files:
     if name.endswith('.png'):
       write(tmp_path / name)
+    elif name.endswith('/'):
+      (tmp_path / name).mkdir()
     else:
       (tmp_path / name).parent.mkdir(exist_ok=True)
       (tmp_path / name).write_text('text')
