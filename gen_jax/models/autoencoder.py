@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models import conv
+from gen_jax.models.linear import Dense
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -38,8 +39,8 @@ class DenseEncoder(nn.Module):
   ) -> jax.Array:
     x = _join(images.reshape(len(images), -1), condition)  # [B, H W C + K]
     for width in self.hidden:
-      x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
-    x = nn.Dense(self.features, dtype=self.dtype)(x)
+      x = self.activation(Dense(width, dtype=self.dtype)(x))
+    x = Dense(self.features, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
 
 
@@ -62,8 +63,8 @@ class DenseDecoder(nn.Module):
   ) -> jax.Array:
     x = _join(codes, condition)  # [B, Z + K]
     for width in self.hidden:
-      x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
-    x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+      x = self.activation(Dense(width, dtype=self.dtype)(x))
+    x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
     return x.reshape(-1, *self.shape).astype(jnp.float32)
 
 
@@ -97,7 +98,7 @@ class ConvEncoder(nn.Module):
       )(x)
       x = self.activation(x)
     x = x.reshape(len(x), -1)
-    x = nn.Dense(self.features, dtype=self.dtype)(x)
+    x = Dense(self.features, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
 
 
@@ -131,7 +132,7 @@ class ConvDecoder(nn.Module):
       )
     height, width = height // scale, width // scale
     x = _join(codes, condition)
-    x = nn.Dense(height * width * self.base, dtype=self.dtype)(x)
+    x = Dense(height * width * self.base, dtype=self.dtype)(x)
     x = self.activation(x).reshape(-1, height, width, self.base)
     kernel = (self.kernel, self.kernel)
     for channels in self.channels:

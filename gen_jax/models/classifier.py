@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models import conv
+from gen_jax.models.linear import Dense
 
 
 class ConvClassifier(nn.Module):
@@ -40,7 +41,7 @@ class ConvClassifier(nn.Module):
       x = self.activation(x)
     x = x.reshape(len(x), -1)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    features = self.activation(nn.Dense(self.features, dtype=self.dtype)(x))
+    features = self.activation(Dense(self.features, dtype=self.dtype)(x))
     x = nn.Dropout(self.dropout, deterministic=not train)(features)
-    logits = nn.Dense(self.classes, dtype=self.dtype)(x)
+    logits = Dense(self.classes, dtype=self.dtype)(x)
     return logits.astype(jnp.float32), features.astype(jnp.float32)

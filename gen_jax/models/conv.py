@@ -16,6 +16,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from gen_jax.models.conv_triple import D, F, Geometry, Pads, Pair, plain
+from gen_jax.models.linear import add_bias
 
 Padding = str | int | Sequence[int | Sequence[int]]
 
@@ -170,12 +171,12 @@ class _Layer(nn.Module):
       )
     shape = (*_pair(self.kernel_size), x.shape[3], self.features)
     w = self.param('kernel', self.kernel_init, shape, self.param_dtype)
-    b = None
-    if self.use_bias:
-      b = self.param('bias', self.bias_init, shape[3:], self.param_dtype)
-    x, w, b = promote_dtype(x, w, b, dtype=self.dtype)
+    x, w = promote_dtype(x, w, dtype=self.dtype)
     x = fn(x, w, strides=self.strides, padding=self.padding)
-    return x if b is None else x + b
+    if not self.use_bias:
+      return x
+    b = self.param('bias', self.bias_init, shape[3:], self.param_dtype)
+    return add_bias(x, b)
 
 
 class Conv(_Layer):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models.conv import Conv, ConvTranspose
+from gen_jax.models.linear import Dense
 from gen_jax.models.normalisation import Normalised
 
 # N(0, .02) for all weights (section 4); the authors' program has it for the
@@ -55,11 +56,11 @@ class Generator(nn.Module):
     common = dict(kernel_init=_INIT, dtype=self.dtype)
     inner = dict(use_bias=self.normalise != 'batch', **common)
     layers = [
-      *(nn.Dense(width, **inner) for width in self.hidden),
+      *(Dense(width, **inner) for width in self.hidden),
       # Made a map before it is normalised: the statistics are of channels.
       nn.Sequential(
         [
-          nn.Dense(small[0] * small[1] * first, **inner),
+          Dense(small[0] * small[1] * first, **inner),
           lambda x: x.reshape(-1, *small, first),
         ]
       ),
@@ -132,16 +133,16 @@ class Discriminator(nn.Module):
     x = x.reshape(len(x), -1)
     for width in self.hidden:
       bias = self.normalise != 'batch'
-      layer = nn.Dense(width, use_bias=bias, **common)
+      layer = Dense(width, use_bias=bias, **common)
       x = activated(layer, self.normalise, x)
-    layer = nn.Dense(1, **common)
+    layer = Dense(1, **common)
     logit = Normalised(layer, outer, dtype=self.dtype)(x, train)
     logit = logit[:, 0].astype(jnp.float32)
     if not self.extra:
       return logit
-    x = nn.Dense(self.head, dtype=self.dtype, name='head')(x)
+    x = Dense(self.head, dtype=self.dtype, name='head')(x)
     x = nn.leaky_relu(x, self.slope)
-    x = nn.Dense(self.extra, dtype=self.dtype, name='extra')(x)
+    x = Dense(self.extra, dtype=self.dtype, name='extra')(x)
     return logit, x.astype(jnp.float32)
 
 
@@ -164,7 +165,7 @@ class SmallGenerator(nn.Module):
       norm = Normalised(layer, 'batch', 0.99, 1e-3, dtype=self.dtype)
       return nn.leaky_relu(norm(x, train), 0.3)
 
-    x = normalised(nn.Dense(7 * 7 * 256, **common), codes)
+    x = normalised(Dense(7 * 7 * 256, **common), codes)
     x = x.reshape(-1, 7, 7, 256)
     x = normalised(ConvTranspose(128, (5, 5), **common), x)
     x = normalised(ConvTranspose(64, (5, 5), strides=2, **common), x)
@@ -189,5 +190,5 @@ class SmallDiscriminator(nn.Module):
       x = Conv(width, (5, 5), strides=2, kernel_init=init, dtype=self.dtype)(x)
       x = nn.leaky_relu(x, 0.3)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    x = nn.Dense(1, kernel_init=init, dtype=self.dtype)(x.reshape(len(x), -1))
+    x = Dense(1, kernel_init=init, dtype=self.dtype)(x.reshape(len(x), -1))
     return x[:, 0].astype(jnp.float32)

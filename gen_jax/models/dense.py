@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError, nearest
+from gen_jax.models.linear import Dense
 from gen_jax.models.normalisation import Normalised
 
 OUTPUTS = {'tanh': jnp.tanh, 'linear': lambda x: x}
@@ -44,14 +45,14 @@ class Generator(nn.Module):
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
     x = codes
     for width in self.hidden:
-      layer = nn.Dense(
+      layer = Dense(
         width,
         use_bias=self.normalise != 'batch',
         kernel_init=nn.initializers.he_normal(),
         dtype=self.dtype,
       )
       x = nn.relu(Normalised(layer, self.normalise, dtype=self.dtype)(x, train))
-    x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+    x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
     x = x.reshape(-1, *self.shape).astype(jnp.float32)
     return find_output(self.output)(x)
 
@@ -79,7 +80,7 @@ class Discriminator(nn.Module):
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     x = images.reshape(len(images), -1)  # [B, H W C]
     for width in self.hidden:
-      layer = nn.Dense(
+      layer = Dense(
         width * self.pieces,
         kernel_init=nn.initializers.he_normal(),
         dtype=self.dtype,
@@ -90,6 +91,6 @@ class Discriminator(nn.Module):
       else:
         x = nn.leaky_relu(x, self.slope)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    layer = nn.Dense(1, dtype=self.dtype)
+    layer = Dense(1, dtype=self.dtype)
     x = Normalised(layer, self.normalise, dtype=self.dtype)(x, train)
     return x[:, 0].astype(jnp.float32)

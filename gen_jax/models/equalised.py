@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models import conv
+from gen_jax.models.linear import add_bias
 from gen_jax.models.resampling import smear
 
 GAIN = math.sqrt(2)  # He's, for rectifiers
@@ -41,8 +42,8 @@ class Dense(nn.Module):
       self.gain * self.rate / math.sqrt(shape[0])
     )
     b = self.param('bias', nn.initializers.zeros, shape[1:]) * self.rate
-    x, w, b = nn.dtypes.promote_dtype(x, w, b, dtype=self.dtype)
-    return x @ w + b
+    x, w = nn.dtypes.promote_dtype(x, w, dtype=self.dtype)
+    return add_bias(x @ w, b)
 
 
 class Conv(nn.Module):
@@ -72,10 +73,7 @@ class Conv(nn.Module):
     shape = (size, size, x.shape[-1], self.features)
     w = self.param('kernel', nn.initializers.normal(1.0), shape)
     w = w * (self.gain / math.sqrt(size * size * shape[2]))
-    b = None
-    if self.use_bias:
-      b = self.param('bias', nn.initializers.zeros, shape[3:])
-    x, w, b = nn.dtypes.promote_dtype(x, w, b, dtype=self.dtype)
+    x, w = nn.dtypes.promote_dtype(x, w, dtype=self.dtype)
     if self.scale == 1:
       x = conv.conv(x, w)
     elif self.scale == 2:
@@ -84,7 +82,9 @@ class Conv(nn.Module):
     else:
       pad = size // 2
       x = conv.conv(x, smear(w) / 4, strides=2, padding=pad)
-    return x if b is None else x + b
+    if not self.use_bias:
+      return x
+    return add_bias(x, self.param('bias', nn.initializers.zeros, shape[3:]))
 
 
 def pixel_norm(x: jax.Array) -> jax.Array:

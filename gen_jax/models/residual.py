@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models import conv
+from gen_jax.models.linear import Dense
 
 
 class Block(nn.Module):
@@ -58,8 +59,8 @@ class ResidualEncoder(nn.Module):
       for _ in range(self.blocks):
         x = Block(dtype=self.dtype)(x)
     x = nn.silu(x).reshape(len(x), -1)
-    x = nn.silu(nn.Dense(self.hidden, dtype=self.dtype)(x))
-    x = nn.Dense(self.features, dtype=self.dtype)(x)
+    x = nn.silu(Dense(self.hidden, dtype=self.dtype)(x))
+    x = Dense(self.features, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
 
 
@@ -90,8 +91,8 @@ class ResidualDecoder(nn.Module):
         '`channels`.'
       )
     height, width = height // scale, width // scale
-    x = nn.silu(nn.Dense(self.hidden, dtype=self.dtype)(codes))
-    x = nn.Dense(height * width * self.channels[0], dtype=self.dtype)(x)
+    x = nn.silu(Dense(self.hidden, dtype=self.dtype)(codes))
+    x = Dense(height * width * self.channels[0], dtype=self.dtype)(x)
     x = x.reshape(-1, height, width, self.channels[0])
     for after in (*self.channels[1:], depth):  # [B, 2 H, 2 W, after]
       for _ in range(self.blocks):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models import conv
+from gen_jax.models.linear import Dense
 from gen_jax.models.normalisation import Normalised
 from gen_jax.models.resampling import enlarge, smear
 
@@ -37,7 +38,7 @@ class Condition(nn.Module):
   @nn.compact
   def __call__(self, texts: jax.Array, noise: jax.Array):
     """Returns c, the mean and the log-variance, [B, width] each."""
-    layer = nn.Dense(2 * self.width, kernel_init=_INIT, dtype=self.dtype)
+    layer = Dense(2 * self.width, kernel_init=_INIT, dtype=self.dtype)
     x = nn.leaky_relu(layer(texts), _SLOPE).astype(jnp.float32)
     mean, log_variance = jnp.split(x, 2, axis=-1)
     return mean + jnp.exp(log_variance / 2) * noise, mean, log_variance
@@ -69,6 +70,14 @@ def _picture(x: jax.Array, depth: int, dtype, on=0.0) -> jax.Array:
   """The last convolution and tanh, of what is added to `on`."""
   layer = conv.Conv(depth, (3, 3), kernel_init=_INIT, dtype=dtype)
   return jnp.tanh(layer(x).astype(jnp.float32) + on)
+
+
+def _with_vectors(x: jax.Array, vectors: jax.Array) -> jax.Array:
+  """Appends [B, c] to every pixel of [B, h, w, C]: [B, h, w, C + c]."""
+  # Repeated in float32, so that the gradients of the copies are summed in it.
+  vectors = vectors.astype(jnp.float32)[:, None, None]
+  vectors = jnp.broadcast_to(vectors, (*x.shape[:3], vectors.shape[-1]))
+  return jnp.concatenate([x, vectors.astype(x.dtype)], axis=-1)
 
 
 class Generator(nn.Module):
@@ -104,7 +113,7 @@ class Generator(nn.Module):
     size = height // scale, width // scale, first
     small = nn.Sequential(
       [
-        nn.Dense(
+        Dense(
           size[0] * size[1] * first,
           use_bias=False,
           kernel_init=_INIT,
@@ -179,10 +188,7 @@ class Refiner(nn.Module):
     for features in others:
       x = convolved(x, features, 4, 2)
     c, *moments = Condition(self.condition, self.dtype)(texts, draws)
-    places = jnp.broadcast_to(
-      c[:, None, None], (*x.shape[:3], self.condition)
-    ).astype(x.dtype)
-    x = convolved(jnp.concatenate([x, places], axis=-1), self.down[-1])
+    x = convolved(_with_vectors(x, c), self.down[-1])
     for _ in range(self.blocks):
       x = _Block(self.dtype)(x, train)
     for features in self.up:
@@ -261,15 +267,11 @@ class Discriminator(nn.Module):
       x = convolved(x, features, 4, 2, inner if index else outer)
 
     times, count, _ = texts.shape
-    layer = nn.Dense(self.text, kernel_init=_INIT, dtype=dtype)
+    layer = Dense(self.text, kernel_init=_INIT, dtype=dtype)
     texts = texts.reshape(times * count, -1)
     texts = nn.leaky_relu(judged(layer, outer, texts), _SLOPE)
     x = jnp.tile(x, (times, 1, 1, 1))  # [T B, h, w, C]
-    places = jnp.broadcast_to(
-      texts[:, None, None], (*x.shape[:3], self.text)
-    ).astype(x.dtype)
-    x = jnp.concatenate([x, places], axis=-1)
-    x = convolved(x, self.channels[-1], 1, 1, inner)
-    layer = nn.Dense(1, kernel_init=_INIT, dtype=dtype)
+    x = convolved(_with_vectors(x, texts), self.channels[-1], 1, 1, inner)
+    layer = Dense(1, kernel_init=_INIT, dtype=dtype)
     logits = judged(layer, outer, x.reshape(len(x), -1))
     return logits.reshape(times, count).astype(jnp.float32)

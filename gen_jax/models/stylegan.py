@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models.equalised import Conv, Dense, blur, pixel_norm
+from gen_jax.models.linear import add_bias, scale_and_shift
 from gen_jax.models.normalisation import instance_norm
 from gen_jax.models.progressive import SLOPE, channels, lerp, resolutions
 from gen_jax.models.resampling import enlarge
@@ -75,11 +76,11 @@ class Layer(nn.Module):
     if noise is not None:
       weight = self.param('noise', nn.initializers.zeros, (depth,))
       added = noise * weight + added
-    x = x + added.astype(x.dtype)
+    x = add_bias(x, added)
     x = instance_norm(nn.leaky_relu(x, SLOPE), epsilon=1e-8)
     style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
     scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
-    return x * (scale + 1) + shift
+    return scale_and_shift(x, scale + 1, shift)
 
 
 class Synthesis(nn.Module):

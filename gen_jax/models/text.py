@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
+from gen_jax.models.linear import Dense
 
 
 class Encoder(nn.Module):
@@ -44,10 +45,11 @@ class Encoder(nn.Module):
       self.buckets,
       self.width,
       embedding_init=nn.initializers.normal(1.0),
-      dtype=self.dtype,
       name='table',
     )
-    x = jnp.where(there[..., None], table(tokens % self.buckets), 0)
+    # Cast after the lookup: the gradient of a row is a sum over its tokens.
+    x = table(tokens % self.buckets).astype(self.dtype or jnp.float32)
+    x = jnp.where(there[..., None], x, 0)
     # By the root, so that a long word is as large as a short one.
     pieces = jnp.sum(there, axis=-1, keepdims=True)  # [B, W, 1]
     x = jnp.sum(x, axis=2) / jnp.sqrt(jnp.maximum(pieces, 1))
@@ -60,13 +62,13 @@ class Encoder(nn.Module):
 
     wide = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
     beside = jnp.concatenate([wide[:, :-2], x, wide[:, 2:]], axis=-1)
-    x += nn.silu(nn.Dense(self.width, dtype=self.dtype, name='beside')(beside))
-    weight = nn.sigmoid(nn.Dense(1, dtype=self.dtype, name='weight')(x))
+    x += nn.silu(Dense(self.width, dtype=self.dtype, name='beside')(beside))
+    weight = nn.sigmoid(Dense(1, dtype=self.dtype, name='weight')(x))
     weight = jnp.where(words, weight, 0)
     total = jnp.maximum(jnp.sum(weight, axis=1), 1e-6)
     x = jnp.sum(weight * x, axis=1) / total  # [B, width], 0 without any word
-    x = nn.silu(nn.Dense(self.hidden, dtype=self.dtype, name='hidden')(x))
-    x = nn.Dense(self.features, dtype=self.dtype, name='out')(x)
+    x = nn.silu(Dense(self.hidden, dtype=self.dtype, name='hidden')(x))
+    x = Dense(self.features, dtype=self.dtype, name='out')(x)
     return unit(x.astype(jnp.float32))
 
 

@@ -9,6 +9,7 @@ import pytest
 from gen_jax.errors import InputError
 from gen_jax.models import dcgan, dense
 from gen_jax.models.conv import Conv, ConvTranspose
+from gen_jax.models.linear import Dense
 from gen_jax.models.normalisation import Normalised
 
 KEY = jax.random.key(0)
@@ -115,7 +116,7 @@ def test_names_that_are_unknown_are_named():
 @pytest.mark.parametrize(
   'layer',
   [
-    nn.Dense(7),
+    Dense(7),
     Conv(7, (3, 3), strides=2),
     ConvTranspose(3, (4, 4), strides=2),
   ],
@@ -124,7 +125,7 @@ def test_names_that_are_unknown_are_named():
 def test_spectral_normalisation_leaves_a_largest_singular_value_of_1(layer):
   """The kernel as a matrix of its outputs, as Miyato et al. reshape it."""
   x = jax.random.normal(KEY, (5, 8, 8, 6))
-  if isinstance(layer, nn.Dense):
+  if isinstance(layer, Dense):
     x = x.reshape(5, -1)
 
   class Network(nn.Module):
