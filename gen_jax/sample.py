@@ -26,6 +26,7 @@ import numpy as np
 from gen_jax import cli, plot, runtime, workdir
 from gen_jax.core import averaged
 from gen_jax.data import captions
+from gen_jax.data.selection import class_index
 from gen_jax.errors import InputError
 from gen_jax.evals import captioned, mixture
 from gen_jax.evals.suite import make_task
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--num', type=int, default=64, help='of images')
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument(
-    '--label', type=int, help='the class asked for; all in turn if not given'
+    '--label', help='the class asked for, by name or number; all if not given'
   )
   parser.add_argument(
     '--text',
@@ -179,9 +180,9 @@ def _labels(experiment, args):
   count = experiment.objective.classes
   if args.label is None:
     return np.arange(args.num, dtype=np.int32) % count
-  if not 0 <= args.label < count:
-    raise InputError(f'--label={args.label}: expected 0 to {count - 1}.')
-  return np.full(args.num, args.label, np.int32)
+  names = experiment.train_source.classes
+  label = class_index(args.label, names, count, '--label')
+  return np.full(args.num, label, np.int32)
 
 
 def _truncated(objective, args):

@@ -4,6 +4,8 @@
   path/1.jpg      path/2.png              no classes, split by a hash
   path/train/...  path/test/...           the subfolders are the splits
 
+Classes are numbered in the order of their names, where 2 comes before 10.
+
 `splits.py` lists the names of splits, such as Train, testing, valid and trainA,
 and when a folder of such a name is a class. If there are no splits, or only
 folders for training, about a tenth of the images is 'test': those whose
@@ -240,7 +242,14 @@ def find(root: pathlib.Path, split: str) -> Found:
   # The classes of all splits, since a class has one label in each of them.
   labels = {f.label for part in parts.values() for f in part} - {''}
   notes = [note, layout.note] if layout.note else [note]
-  return Found(files, tuple(sorted(labels)), others, notes)
+  return Found(files, tuple(sorted(labels, key=_class_order)), others, notes)
+
+
+def _class_order(name: str) -> tuple[int, int, str]:
+  """The key by which classes are sorted: numbers by value, then words."""
+  if name.isascii() and name.isdigit():
+    return 0, int(name), name
+  return 1, 0, name
 
 
 def _parts(

@@ -60,7 +60,9 @@ def read_labels(source: Source) -> np.ndarray:
 def class_index(
   name: int | str, names: Sequence[str], count: int, field: str
 ) -> int:
-  """Returns the label of a class that is given by its number or its name.
+  """Returns the label of a class that is given by its name or its number.
+
+  Where names are numbers, as in folders 1 to 10, a number is a name only.
 
   Args:
     name: what was given.
@@ -71,14 +73,17 @@ def class_index(
   Raises:
     InputError: there is no such class.
   """
-  if isinstance(name, str) and name in names:
-    return names.index(name)
-  if not isinstance(name, int) or not 0 <= name < count:
-    raise InputError(
-      f'{field}: there is no class {name!r} among {count}.'
-      + nearest(str(name), names)
-    )
-  return name
+  text = str(name)
+  if text in names:
+    return names.index(text)
+  if text.isdecimal():
+    labels = {int(n): i for i, n in enumerate(names) if n.isdecimal()}
+    labels = labels or dict(enumerate(range(count)))
+    if int(text) in labels:
+      return labels[int(text)]
+  raise InputError(
+    f'{field}: there is no class {name!r} among {count}.' + nearest(text, names)
+  )
 
 
 def _most(numbers, count):

@@ -201,6 +201,8 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
     )
   base, start, stop = match.groups()
   source = load(base, **fields)
+  if 'label' in source.fields and source.arrays is not None:
+    check_labels(source.arrays['label'], source.classes, f'split "{base}"')
   if '[' not in split:
     return source
   if isinstance(source, Apart):
@@ -227,6 +229,29 @@ def check_split(split: str, known: Iterable[str], what: str) -> None:
     raise InputError(
       f'data.split: {what} has no split "{split}".' + nearest(split, known)
     )
+
+
+def check_labels(
+  labels: np.ndarray, classes: Sequence[str], where: str
+) -> None:
+  """Raises InputError unless every label is an index into the classes.
+
+  Args:
+    labels: integers, [N].
+    classes: names by label; without any, labels only have to be 0 or more.
+    where: the examples, for the message.
+  """
+  high = len(classes) if classes else np.inf
+  wrong = (labels < 0) | (labels >= high)
+  if not np.any(wrong):
+    return
+  label = labels[np.argmax(wrong)]
+  expected = f'0 to {high - 1}' if classes else '0 or more'
+  raise InputError(
+    f'data: {np.sum(wrong)} of {len(labels)} labels of {where} are not classes '
+    f'of the data, such as {label}; expected {expected}. Correct them, or '
+    'leave these examples out.'
+  )
 
 
 def check_indices(indices: Indices, size: int) -> np.ndarray:

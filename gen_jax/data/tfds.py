@@ -21,12 +21,14 @@ from gen_jax.data.sources import (
   Fields,
   Indices,
   check_indices,
+  check_labels,
   check_split,
   describe,
 )
 from gen_jax.errors import InputError, nearest
 
 _CAPTIONS = 5  # of an image
+_LABELS = 10_000  # that are checked when a split is opened
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,8 +85,7 @@ class TfdsSource:
     ]
     out = {'image': np.empty((len(examples), *self.shape), np.uint8)}
     if self.label is not None:
-      labels = [_pick(example, self.label) for example in examples]
-      out['label'] = np.array(labels, np.int32)
+      out['label'] = self._labels(examples)
     if self.text is not None:
       out['text'] = np.stack(
         [
@@ -99,6 +100,29 @@ class TfdsSource:
 
   def summary(self) -> str:
     return describe(self, self.name, self.split)
+
+  def check(self) -> None:
+    """Raises InputError on labels that are no classes, among 10,000 evenly.
+
+    The others are checked as they are read.
+    """
+    if self.label is None or not len(self):
+      return
+    count = min(len(self), _LABELS)
+    rows = np.arange(count) * len(self) // count
+    alone = _nested(self.label, _pick(self.features, self.label))
+    self._labels(
+      [
+        alone.deserialize_example_np(record)
+        for record in self.records.__getitems__(rows.tolist())
+      ]
+    )
+
+  def _labels(self, examples: list[Any]) -> np.ndarray:
+    labels = [_pick(example, self.label) for example in examples]
+    labels = np.array(labels, np.int32)
+    check_labels(labels, self.classes, f'{self.name} "{self.split}"')
+    return labels
 
   def _decode(self, encoded: bytes) -> np.ndarray:
     with images.open_image(encoded, f'an image of {self.name}') as image:
@@ -163,7 +187,7 @@ def load(
   for file in info.splits[split].filepaths:
     if not file.exists():
       raise InputError(f'data.dataset: {file} is missing; copy it again.')
-  return TfdsSource(
+  source = TfdsSource(
     info.full_name,
     split,
     records,
@@ -175,6 +199,8 @@ def load(
     text,
     words,
   )
+  source.check()
+  return source
 
 
 def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
@@ -280,13 +306,19 @@ def _choose(info, image: str, label: str | None, shape):
       + nearest(label, set(known) - {image})
     )
   classes = tuple(getattr(chosen, 'names', None) or ())
-  # Nested again, as the examples are: {'attributes': {'Smiling': ...}}.
-  first, *rest = reversed(label.split('/'))
-  nested = {first: chosen}
-  for part in rest:
-    nested = {part: nested}
-  features.update(nested)
+  if np.dtype(chosen.np_dtype).kind == 'b':
+    classes = ('False', 'True')
+  features.update(_nested(label, chosen))
   return tfds.features.FeaturesDict(features), shape, label, classes
+
+
+def _nested(label: str, feature: Any):
+  """One feature, as the examples are: {'attributes': {'Smiling': ...}}."""
+  import tensorflow_datasets as tfds
+
+  for part in reversed(label.split('/')):
+    feature = tfds.features.FeaturesDict({part: feature})
+  return feature
 
 
 def _with_text(info, features, text: str):

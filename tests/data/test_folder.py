@@ -70,6 +70,13 @@ def test_subfolders_are_classes(classes):
   assert label.dtype == np.int32
 
 
+def test_classes_that_are_numbers_are_sorted_by_value(tmp_path):
+  names = [str(number) for number in range(12)] + ['other']
+  for name in names:
+    write(tmp_path / 'train' / name / 'a.png')
+  assert folder.load('train', tmp_path, SHAPE).classes == tuple(names)
+
+
 def test_subfolders_train_and_test_are_the_splits(classes):
   (classes / 'test' / 'bee' / '1.png').unlink()
   assert values(folder.load('train', classes, SHAPE)) == [0, 1, 10, 11, 20, 21]

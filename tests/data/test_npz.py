@@ -38,6 +38,13 @@ def test_splits_and_their_labels(save):
   assert small.arrays['image'].shape == (5, 2, 2, 3)
 
 
+def test_negative_labels_are_refused(save):
+  path = save(train_image=IMAGE, train_label=np.array([0, -1, 1, 0, -1]))
+  message = r'2 of 5 labels of split "train" .*, such as -1; expected 0 to 1\.'
+  with pytest.raises(InputError, match=message):
+    open_split('npz', 'train', path=path)
+
+
 @pytest.mark.parametrize(
   'arrays,match',
   [

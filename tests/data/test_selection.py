@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gen_jax.data.selection import select
+from gen_jax.data.selection import class_index, select
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 
@@ -29,6 +29,14 @@ def test_classes_are_kept_in_their_order(classes):
     part.__getitems__([0, 1, 2])['image'].ravel(), [0, 2, 3]
   )
   assert len(part) == 40
+
+
+@pytest.mark.parametrize('name', [10, '10', '010'])
+def test_where_names_are_numbers_a_number_is_a_name(name):
+  names = tuple(str(number) for number in range(1, 13))
+  assert class_index(name, names, len(names), '--label') == 9
+  with pytest.raises(InputError, match='no class 0 among 12'):
+    class_index(0, names, len(names), '--label')
 
 
 def test_so_many_of_each_class_by_the_seed():

@@ -1,9 +1,16 @@
 """A config names a data set and a split of it; mistakes are named in a line."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from gen_jax.data.sources import ArraySource, Subset, open_split
+from gen_jax.data.sources import (
+  ArraySource,
+  Subset,
+  check_labels,
+  open_split,
+)
 from gen_jax.errors import InputError
 
 
@@ -100,3 +107,16 @@ def test_mistakes_are_named_in_one_line(arguments, fields, message):
   with pytest.raises(InputError, match=message) as caught:
     open_split(*arguments, **fields)
   assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  'label,fits', [(0, True), (2, True), (3, False), (-1, False)]
+)
+def test_a_label_is_an_index_into_the_classes(label, fits):
+  check = functools.partial(check_labels, np.array([1, label]), ('a', 'b', 'c'))
+  if fits:
+    check('set.npz')
+    return
+  message = f'1 of 2 labels of set.npz .*, such as {label}; expected 0 to 2'
+  with pytest.raises(InputError, match=message):
+    check('set.npz')

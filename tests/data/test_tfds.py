@@ -203,6 +203,8 @@ class Faces(tf_datasets.core.GeneratorBasedBuilder, skip_registration=True):
           'image': features.Image(shape=(None, None, 3)),
           'depth': features.Image(shape=(None, None, 1), dtype=np.uint16),
           'attributes': {'smiling': np.bool_, 'beauty': np.float32},
+          # TFDS writes -1 where a class is not known.
+          'hair': features.ClassLabel(names=['dark', 'fair']),
           # As those of 'coco_captions'.
           'captions': features.Sequence(
             {'id': np.int64, 'text': features.Text()}
@@ -228,6 +230,7 @@ class Faces(tf_datasets.core.GeneratorBasedBuilder, skip_registration=True):
           'image': jpeg,
           'depth': png,
           'attributes': attributes,
+          'hair': -i,
           'captions': found,
         },
       )
@@ -247,6 +250,19 @@ def test_jpegs_of_any_size_and_nested_labels(faces, no_network):
   np.testing.assert_array_equal(blue.all((1, 2)), batch['label'] == 1)
   np.testing.assert_array_equal(blue.any((1, 2)), batch['label'] == 1)
   assert sorted(batch['label'].tolist()) == [0, 1]
+
+
+def test_a_boolean_has_two_classes(faces, no_network):
+  source = faces(shape=(8, 8, 3), label='attributes/smiling')
+  assert source.classes == ('False', 'True')
+
+
+def test_labels_that_are_no_classes_are_refused_when_a_split_is_opened(
+  faces, no_network
+):
+  message = '1 of 2 labels of faces/1.2.0 "train" .* -1; expected 0 to 1'
+  with pytest.raises(InputError, match=message):
+    faces(shape=(8, 8, 3), label='hair')
 
 
 def test_captions_of_an_image_are_read(faces, no_network):
