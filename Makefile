@@ -1,6 +1,7 @@
 # make run          trains configs/vae.py (CONFIG=configs/x.py picks another)
 # make test         lint and tests
 # make test-long    the tests that take minutes
+# make mutation     whether the tests catch faults, by changing the code
 # make bench        training speed beside PyTorch
 PYTHON ?= python3
 CONFIG ?= configs/vae.py
@@ -8,7 +9,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-long bench clean
+.PHONY: run test test-long mutation bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m gen_jax.main --config=$(CONFIG) $(ARGS)
@@ -20,6 +21,10 @@ test: $(VENV)/test.stamp
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[test,notebooks]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(ARGS)
+
+mutation: $(VENV)/test.stamp
+	$(BIN)/python -m pip install -q -e '.[mutation]'
+	$(BIN)/python tests/mutation.py $(ARGS)
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
