@@ -5,6 +5,10 @@
 28 minutes on one shared CPU core: a Frechet distance of 6.6 to 7.4, by the
 samples that are drawn, coverage .72.
 
+All results in this file were measured before the epsilon of RMSProp stood
+outside the root and weights were clipped before each update of the critic. The
+learning rates and the bound have to be tuned again.
+
 Variants: `paper`, the prior, the five steps of the critic, the learning rate
 and the bound of the paper; `fashion_mnist`; `ring` and `grid`, mixtures of
 Gaussians in the plane; `test`.
@@ -42,18 +46,13 @@ def get_config(arg=None):
     components=32,
     radius=8.0,
     n_critic=1,  # the paper: 5
+    clip_weights=0.05,  # the paper: .01
     pack=1,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
   )
-  # Within the paper's bound, .01, what is to be normalised has a variance of
-  # 1e-6 to 1e-5, no more than the 1e-5 added to it, and hardly is.
-  for player, rate, most in (('gen', 1e-3, 0.0), ('critic', 5e-4, 0.05)):
+  for player, rate in (('gen', 1e-3), ('critic', 5e-4)):
     config.optim[player] = dict(
-      name='rmsprop',
-      learning_rate=rate,
-      schedule='linear',
-      decay=0.99,
-      clip_weights=most,
+      name='rmsprop', learning_rate=rate, schedule='linear', decay=0.99
     )
   config.ema.gen = 0.999
   config.evals = dict(
@@ -64,10 +63,9 @@ def get_config(arg=None):
 
   def paper():
     config.steps = 100_000  # of the critic
-    config.objective.update(prior='normal', n_critic=5)
+    config.objective.update(prior='normal', n_critic=5, clip_weights=0.01)
     for player in config.optim:
       config.optim[player].update(learning_rate=5e-5, schedule='constant')
-    config.optim.critic.clip_weights = 0.01
 
   def fashion_mnist():  # prepared by TFDS at its first use
     config.data.name = 'tfds'
@@ -93,7 +91,7 @@ def get_config(arg=None):
     for player in config.optim:
       config.optim[player].learning_rate = 5e-4
     # A bound of .01 leaves too little of a gradient behind four layers.
-    config.optim.critic.clip_weights = 0.1
+    config.objective.clip_weights = 0.1
     del config.evals['fidelity']
     config.evals.modes = dict(name='modes.Modes', every=10_000, num=2500)
 

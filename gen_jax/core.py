@@ -82,12 +82,16 @@ class Update:
     every: run at the last step of each `every` steps, so that WGAN's generator
       moves after `n_critic` updates of its critic.
     name: prefix of the update's metrics.
+    project: `params -> params`, applied to each player in `wrt` before the loss
+      is evaluated: the gradient is taken at the result, and the step starts
+      from it. WGAN clips its critic so.
   """
 
   wrt: tuple[str, ...]
   loss: Callable[..., tuple[jax.Array, Aux]]
   every: int = 1
   name: str = ''
+  project: Callable[[Any], Any] = lambda params: params
 
   def __post_init__(self):
     if not self.name:

@@ -74,7 +74,9 @@ def make_train_step(
       }
       return update.loss(players, batch, key=key, step=step)
 
-    params = {name: state.players[name]['params'] for name in update.wrt}
+    params = {
+      name: update.project(state.players[name]['params']) for name in update.wrt
+    }
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
     memory = aux.memory

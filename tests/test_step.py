@@ -112,6 +112,26 @@ def test_updates_run_in_order_each_on_the_outcome_of_the_one_before():
   assert metrics['a/grad_norm'][0] == pytest.approx(2.0)
 
 
+def test_the_gradient_is_taken_at_projected_parameters():
+  class Projected(Duel):
+    def updates(self):
+      def project(params):
+        return jax.tree.map(lambda w: jnp.clip(w, -0.5, 0.5), params)
+
+      a, b = super().updates()
+      return a, dataclasses.replace(b, project=project)
+
+    def loss_b(self, players, batch, *, key, step):
+      return players['b']['params']['w'] ** 2, Aux()
+
+  state, metrics = run(Projected(), SGD, np.ones((1, 2)))
+  # b is 2, and .5 when its loss is evaluated; a sees it before that.
+  assert metrics['b/loss'][0] == pytest.approx(0.25)
+  assert metrics['b/grad_norm'][0] == pytest.approx(1.0)
+  assert float(state.players['b']['params']['w']) == pytest.approx(0.4)
+  assert float(state.players['a']['params']['w']) == pytest.approx(0.8)
+
+
 def test_every_runs_at_the_end_of_its_cycle_and_across_dispatches():
   whole, metrics = run(Duel(every=3), SGD, np.ones((7, 2)))
   np.testing.assert_array_equal(metrics['b/loss'] != 0, [0, 0, 1, 0, 0, 1, 0])

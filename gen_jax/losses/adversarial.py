@@ -80,7 +80,8 @@ wasserstein = Adversarial(
 )
 """Arjovsky et al. 2017, eq. 2: max_f E_p[f] - E_q[f] over 1-Lipschitz f is the
 earth mover's distance; the critic's loss is minus that, and 0 at p = q. The
-constraint is not part of it: see `penalties.py`, and clipping in `optim.py`.
+constraint is not part of it: see `penalties.py`, and clipping in
+`objectives/wgan.py`.
 """
 
 hinge = Adversarial(

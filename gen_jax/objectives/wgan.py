@@ -1,7 +1,7 @@
 """The Wasserstein GAN (Arjovsky et al. 2017)."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -19,8 +19,11 @@ class WGAN(Game):
 
   The critic ascends E_p[f(x)] - E_z[f(G(z))] (eq. 3), and the generator
   descends it after each `n_critic` steps. Where f is K-Lipschitz its optimum is
-  K times the earth mover's distance between data and images. That f is so is
-  the optimizer's part: `clip_weights` in the config (algorithm 1).
+  K times the earth mover's distance between data and images. Clipped weights
+  keep f Lipschitz (algorithm 1). As in the authors' program they are clipped
+  before each update of the critic, so that all of its gradients, the first one
+  included, are taken at clipped weights. The generator's update uses the critic
+  as its own step left it, beyond the bound by at most that step.
 
   The metric `distance` is the critic's estimate, in the units of K times the
   data's.
@@ -28,10 +31,13 @@ class WGAN(Game):
   Attributes:
     critic: images [B, H, W, C pack], train -> scores [B].
     n_critic: updates of the critic for one of the generator.
+    clip_weights: c, the critic's weights are clipped to [-c, c]; 0 for no
+      clipping.
   """
 
   critic: nn.Module
   n_critic: int = 5
+  clip_weights: float = 0.0
 
   judge: ClassVar[str] = 'critic'
 
@@ -41,12 +47,23 @@ class WGAN(Game):
       raise InputError(
         f'objective.n_critic={self.n_critic}: expected 1 or more.'
       )
+    if self.clip_weights < 0:
+      raise InputError(
+        f'objective.clip_weights={self.clip_weights}: expected 0 or more.'
+      )
 
   def updates(self) -> tuple[Update, ...]:
     return (
-      Update(wrt=('critic',), loss=self.critic_loss),
+      Update(wrt=('critic',), loss=self.critic_loss, project=self.clip),
       Update(wrt=('gen',), loss=self.gen_loss, every=self.n_critic),
     )
+
+  def clip(self, params: Any) -> Any:
+    """Returns the critic's parameters within the bound."""
+    bound = self.clip_weights
+    if not bound:
+      return params
+    return jax.tree.map(lambda w: jnp.clip(w, -bound, bound), params)
 
   def critic_loss(self, players: Players, batch: Batch, *, key, step):
     del step
