@@ -86,7 +86,11 @@ def get_config(arg=None):
   def folder():  # --config.data.common.path=DIR
     config.steps = 40_000
     config.data.common = dict(
-      name='folder', path='', shape=(64, 64, 3), skip_unreadable=False
+      name='folder',
+      path='',
+      shape=(64, 64, 3),
+      skip_unreadable=False,
+      range=('auto',),  # or (low, high) of images of more than 8 bits
     )
     domains(dict(suffix='A'), dict(suffix='B'))
     config.data.pairs = ()

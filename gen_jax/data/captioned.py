@@ -11,8 +11,9 @@ Names are relative to the folder. Subfolders are splits and classes as in
 
 import json
 import pathlib
+from typing import Any
 
-from gen_jax.data import captions, folder, images
+from gen_jax.data import captions, folder, images, pixels
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 
@@ -26,6 +27,7 @@ def load(
   words: int = 24,
   skip_unreadable: bool = False,
   sentence_model: str = '',
+  range: Any = 'auto',
 ) -> ArraySource | folder.FolderSource:
   """Returns a split with 'image', 'text' and, with subfolders, 'label'.
 
@@ -37,6 +39,7 @@ def load(
     skip_unreadable: leaves out the images that cannot be decoded.
     sentence_model: directory of a model of sentences, for 'embedding' as well;
       see `sentences.py`.
+    range: of pixels of more than 8 bits, as in `folder.load`.
 
   Raises:
     InputError: as `folder.load`; or captions that cannot be read, or an image
@@ -56,7 +59,10 @@ def load(
     ]
     return captions.encode(lines, words, names, sentence_model)
 
-  return folder.open_files(root, split, found, shape, skip_unreadable, texts)
+  limits = pixels.check_range(range)
+  return folder.open_files(
+    root, split, found, shape, skip_unreadable, limits, texts
+  )
 
 
 def read_list(root: pathlib.Path) -> dict[str, list[str]] | None:

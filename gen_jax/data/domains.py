@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gen_jax.data import pixels
 from gen_jax.data.sources import (
   Apart,
   ArraySource,
@@ -40,6 +41,10 @@ class View:
   @property
   def fields(self) -> Fields:
     return {self.name: self.source.fields['image']}
+
+  @property
+  def ranges(self) -> dict[str, pixels.Ranges]:
+    return {self.name: self.source.ranges.get('image', {})}
 
   @property
   def arrays(self) -> dict[str, np.ndarray] | None:
@@ -105,7 +110,8 @@ def load(
   for side in sides.values():
     arrays |= side.arrays or side.__getitems__(range(len(side)))
   notes = '\n'.join(f'{k}: {x.summary()}' for k, x in sides.items())
-  return ArraySource('pairs', split, arrays, notes=notes)
+  ranges = {k: v for x in sides.values() for k, v in x.ranges.items()}
+  return ArraySource('pairs', split, arrays, notes=notes, ranges=ranges)
 
 
 def _open(side: str, split: str, spec: dict[str, Any]) -> View:

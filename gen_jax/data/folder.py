@@ -18,22 +18,24 @@ file is found then and not after hours of training.
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
 
-from gen_jax.data import images, splits
+from gen_jax.data import images, pixels, splits
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
   Indices,
   check_indices,
   check_split,
+  class_order,
   describe,
 )
 from gen_jax.errors import InputError
@@ -62,6 +64,7 @@ class FolderSource:
     shape: (H, W, C) of the images.
     classes: names by label.
     notes: what the check found, for the summary.
+    ranges: how pixels of more than 8 bits are mapped to 0..255, by field.
   """
 
   name: str
@@ -71,6 +74,7 @@ class FolderSource:
   shape: images.Shape
   classes: tuple[str, ...] = ()
   notes: str = ''
+  ranges: Mapping[str, pixels.Ranges] = dataclasses.field(default_factory=dict)
   arrays: None = None
 
   @property
@@ -85,19 +89,12 @@ class FolderSource:
     indices = check_indices(indices, len(self))
     out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
     files = [self.files[i] for i in indices]
-    read = images.map_threads(self._read, files)
-    for i, image in enumerate(read):
+    read = functools.partial(
+      _read, shape=self.shape, ranges=self.ranges['image']
+    )
+    for i, image in enumerate(images.map_threads(read, files)):
       out['image'][i] = image
     return out | {k: x[indices] for k, x in self.beside.items()}
-
-  def _read(self, file):
-    try:
-      return images.read_file(file.path, self.shape, file.box)
-    except Exception as error:  # Pillow raises errors of many kinds
-      raise InputError(
-        f'data.path: {file.path} could be read at the start, and no longer: '
-        f'{_reason(error)}.'
-      ) from error
 
   def summary(self) -> str:
     return f'{describe(self, self.name, self.split)}\n{self.notes}'
@@ -108,6 +105,7 @@ def load(
   path: str,
   shape: images.Shape,
   skip_unreadable: bool = False,
+  range: Any = 'auto',
 ) -> ArraySource | FolderSource:
   """Returns a split of a folder, in memory if it takes 1 GiB or less.
 
@@ -118,14 +116,17 @@ def load(
     shape: (H, W, C) that the images are cropped and resized to.
     skip_unreadable: leaves out the files that cannot be decoded, which the
       summary then names.
+    range: the values that become 0 and 255 in images of more than 8 bits, or
+      'auto'; see `pixels.py`.
 
   Raises:
-    InputError: a folder without images, an unknown split, or files that
-      cannot be decoded.
+    InputError: a folder without images, an unknown split, files that cannot be
+      decoded, or pixels of an unusual range.
   """
   shape, root = images.check_shape(shape), check_root(path)
   found = find(root, split)
-  return open_files(root, split, found, shape, skip_unreadable)
+  limits = pixels.check_range(range)
+  return open_files(root, split, found, shape, skip_unreadable, limits)
 
 
 def open_files(
@@ -134,6 +135,7 @@ def open_files(
   found: 'Found',
   shape: images.Shape,
   skip_unreadable: bool = False,
+  limits: pixels.Limits | None = None,
   more: Callable[[list['File']], dict[str, np.ndarray]] | None = None,
 ) -> ArraySource | FolderSource:
   """Returns a split of some files below `root`; see `load`.
@@ -144,12 +146,14 @@ def open_files(
     found: its files and classes; without classes there is no 'label'.
     shape: (H, W, C) of the images.
     skip_unreadable: leaves out what cannot be decoded.
+    limits: the values that become 0 and 255 in images of more than 8 bits;
+      None for those that `pixels.py` chooses.
     more: returns further fields [N, ...] of the files that are used.
   """
   files, classes = found.files, found.classes
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
-  facts = _check(files, shape, image)
+  facts = _check(files, shape, image, limits)
   bad = [i for i, fact in enumerate(facts) if fact.error]
   if bad:
     listed = _list_bad(root, [(files[i].path, facts[i].error) for i in bad])
@@ -159,7 +163,18 @@ def open_files(
         f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
       )
   good = [i for i, fact in enumerate(facts) if not fact.error]
-  notes = [*found.notes, _report([facts[i] for i in good])]
+  extents = [fact.extent for fact in facts if fact.extent]
+  if extents and not limits:
+    # Every split gets the range of all of them.
+    extents += measure(found.others)
+  ranges, mapped = pixels.resolve(extents, limits, str(root))
+  if image is not None:
+    late = [i for i in good if facts[i].waits]
+    read = functools.partial(_read, shape=shape, ranges=ranges)
+    decoded = images.map_threads(read, [files[i] for i in late])
+    for i, x in zip(late, decoded, strict=True):
+      image[i] = x
+  notes = [*found.notes, _report([facts[i] for i in good]), *mapped]
   if bad:
     notes.append(f'left out {len(bad)} unreadable: {listed}')
 
@@ -170,10 +185,19 @@ def open_files(
     beside['label'] = np.array(labels, np.int32)
   if image is None:
     return FolderSource(
-      root.name, split, tuple(files), beside, shape, classes, '\n'.join(notes)
+      root.name,
+      split,
+      tuple(files),
+      beside,
+      shape,
+      classes,
+      '\n'.join(notes),
+      {'image': ranges},
     )
   arrays = {'image': image[good] if bad else image, **beside}
-  return ArraySource(root.name, split, arrays, classes, '\n'.join(notes))
+  return ArraySource(
+    root.name, split, arrays, classes, '\n'.join(notes), {'image': ranges}
+  )
 
 
 def check_root(path: str) -> pathlib.Path:
@@ -197,6 +221,8 @@ class _Fact(NamedTuple):
 
   size: tuple[int, int] = (0, 0)  # width, height in pixels
   mode: str = ''
+  extent: pixels.Extent | None = None  # of more than 8 bits
+  waits: bool = False  # for the range of the data set
   error: str = ''
 
 
@@ -242,14 +268,7 @@ def find(root: pathlib.Path, split: str) -> Found:
   # The classes of all splits, since a class has one label in each of them.
   labels = {f.label for part in parts.values() for f in part} - {''}
   notes = [note, layout.note] if layout.note else [note]
-  return Found(files, tuple(sorted(labels, key=_class_order)), others, notes)
-
-
-def _class_order(name: str) -> tuple[int, int, str]:
-  """The key by which classes are sorted: numbers by value, then words."""
-  if name.isascii() and name.isdigit():
-    return 0, int(name), name
-  return 1, 0, name
+  return Found(files, tuple(sorted(labels, key=class_order)), others, notes)
 
 
 def _parts(
@@ -266,8 +285,8 @@ def _parts(
     names = ', '.join(folder.name for folder in layout.folders.values())
     return parts, f'{hashed} in {names}, as there is no folder "test"'
   parts = {name: _list(folder) for name, folder in layout.folders.items()}
-  folders = [f'{k} in {path.name}' for k, path in layout.folders.items()]
-  return parts, f'splits: {", ".join(folders)}'
+  folders = [f'{path.name} is {k}' for k, path in layout.folders.items()]
+  return parts, f'splits by folder: {", ".join(folders)}'
 
 
 def _divide(
@@ -326,22 +345,55 @@ def _no_images(folder: pathlib.Path) -> str:
   return f'data.path: {folder} has no images ({", ".join(sorted(EXTENSIONS))}).'
 
 
+def measure(files: Sequence[File]) -> list[pixels.Extent]:
+  """Returns the extents of the images with pixels of more than 8 bits."""
+
+  def one(file: File) -> pixels.Extent | None:
+    try:
+      with images.open_image(file.path) as image:
+        return images.extent(image)
+    except Exception:  # reported when the split of this file is opened
+      return None
+
+  return [x for x in images.map_threads(one, files) if x]
+
+
+def _read(file: File, shape: images.Shape, ranges: pixels.Ranges) -> np.ndarray:
+  """Decodes a file that has been checked."""
+  try:
+    return images.read_file(file.path, shape, file.box, ranges)
+  except Exception as error:  # Pillow raises errors of many kinds
+    raise InputError(
+      f'data.path: {file.path} could be read at the start, and no longer: '
+      f'{_reason(error)}.'
+    ) from error
+
+
 def _check(
-  files: list[File], shape: images.Shape, out: np.ndarray | None
+  files: list[File],
+  shape: images.Shape,
+  out: np.ndarray | None,
+  limits: pixels.Limits | None,
 ) -> list[_Fact]:
-  """Decodes every file, into `out` [N, H, W, C] if that is given."""
+  """Decodes every file, into `out` [N, H, W, C] if that is given.
+
+  Without limits, images of more than 8 bits wait for those of the data set.
+  """
+  ranges = pixels.fixed(limits) if limits else {}
 
   def check(i: int) -> _Fact:
     try:
       with images.open_image(files[i].path) as image:
-        size, mode = image.size, image.mode
-        decoded = images.fit(image, shape, files[i].box)
+        size, mode, extent = image.size, image.mode, images.extent(image)
+        if extent and extent.kind != pixels.COLOR and not limits:
+          return _Fact(size, mode, extent, waits=True)
+        decoded = images.fit(image, shape, files[i].box, ranges)
     # Pillow's decoders raise errors of many kinds on a damaged file.
     except Exception as e:
       return _Fact(error=_reason(e))
     if out is not None:
       out[i] = decoded
-    return _Fact(size, mode)
+    return _Fact(size, mode, extent)
 
   facts = images.map_threads(check, range(len(files)))
   progress = tqdm.tqdm(

@@ -6,17 +6,20 @@ import io
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from gen_jax.data import pixels
 from gen_jax.errors import InputError
 
 MAX_PIXELS = 100_000_000
 
 Shape = tuple[int, int, int]  # H, W, C
 
+_NO_RANGES: pixels.Ranges = MappingProxyType({})
 _MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
 
 
@@ -66,7 +69,30 @@ def open_image(file: str | os.PathLike | bytes, name: str = '') -> Image.Image:
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
-def fit(image: Image.Image, shape: Shape, box: Box | None = None) -> np.ndarray:
+def extent(image: Image.Image) -> pixels.Extent | None:
+  """Returns the extent of pixels of more than 8 bits, None for others.
+
+  Only an image with such pixels is decoded.
+
+  Raises:
+    ValueError: some are not finite; further errors are those of Pillow.
+  """
+  if _is_wide(image):
+    return pixels.extent(np.asarray(image))
+  # Pillow has no mode for colors of 16 bits, which it reduces as it reads them;
+  # those of PPM files are scaled by the largest value that their header names.
+  if any(';16' in str(tile.args) for tile in image.tile):
+    _, low, high = pixels.extent(np.asarray(image.convert('RGB')))
+    return pixels.Extent(pixels.COLOR, 256 * low, 256 * high + 255)
+  return None
+
+
+def fit(
+  image: Image.Image,
+  shape: Shape,
+  box: Box | None = None,
+  ranges: pixels.Ranges = _NO_RANGES,
+) -> np.ndarray:
   """Returns an image as uint8 [H, W, C].
 
   The camera's orientation is applied; transparency is composited on white
@@ -75,13 +101,17 @@ def fit(image: Image.Image, shape: Shape, box: Box | None = None) -> np.ndarray:
   is returned as it is.
 
   Args:
-    image: of any size and mode; of a 16-bit image the high byte counts.
+    image: of any size and mode.
     shape: (H, W, C), with C of 1 (grey), 3 (RGB) or 4 (RGBA).
     box: the part of the image that counts; all of it if None.
+    ranges: how pixels of more than 8 bits are mapped to 0..255.
+
+  Raises:
+    ValueError: there is no range for the pixels of this image.
   """
   if box is not None:
     image = image.crop(box)
-  return _fit_upright(ImageOps.exif_transpose(image), shape)
+  return _fit_upright(ImageOps.exif_transpose(image), shape, ranges)
 
 
 def fit_array(images: np.ndarray, shape: Shape) -> np.ndarray:
@@ -97,18 +127,25 @@ def fit_array(images: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def read_file(
-  path: pathlib.Path, shape: Shape, box: Box | None = None
+  path: pathlib.Path,
+  shape: Shape,
+  box: Box | None = None,
+  ranges: pixels.Ranges = _NO_RANGES,
 ) -> np.ndarray:
-  """Decodes one file to uint8 [H, W, C]; errors are those of Pillow."""
+  """Decodes one file as `fit` does; further errors are those of Pillow."""
   with open_image(path) as image:
-    return fit(image, shape, box)
+    return fit(image, shape, box, ranges)
 
 
-def read_whole(path: pathlib.Path, channels: int) -> np.ndarray:
+def read_whole(
+  path: pathlib.Path,
+  channels: int,
+  ranges: pixels.Ranges = _NO_RANGES,
+) -> np.ndarray:
   """Decodes one file at its own size, uint8 [H, W, C]."""
   with open_image(path) as image:
     width, height = ImageOps.exif_transpose(image).size
-    return fit(image, (height, width, channels))
+    return fit(image, (height, width, channels), ranges=ranges)
 
 
 def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:
@@ -121,22 +158,27 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
   return concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1))
 
 
-def _fit_upright(image: Image.Image, shape: Shape) -> np.ndarray:
+def _fit_upright(
+  image: Image.Image,
+  shape: Shape,
+  ranges: pixels.Ranges = _NO_RANGES,
+) -> np.ndarray:
   height, width, channels = shape
+  if _is_wide(image):
+    image = Image.fromarray(pixels.to_uint8(np.asarray(image), ranges))
   image = _convert(image, _MODES[channels])
   if image.size != (width, height):
     image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
   return np.asarray(image, np.uint8).reshape(shape)
 
 
+def _is_wide(image: Image.Image) -> bool:
+  """Returns whether the pixels are 'I;16', 'I' or 'F'."""
+  return image.mode[0] in 'IF'
+
+
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-  """Converts to 8 bits of 'L', 'RGB' or 'RGBA'."""
-  if image.mode.startswith('I'):
-    # 16-bit files open as 'I;16' or 'I', which Pillow's convert would clip.
-    high = np.clip(np.asarray(image).astype(np.int32) >> 8, 0, 255)
-    image = Image.fromarray(high.astype(np.uint8))
-  elif image.mode == 'F':
-    raise ValueError('floating-point pixels have no fixed range')
+  """Converts an image of 8 bits to 'L', 'RGB' or 'RGBA'."""
   if image.has_transparency_data and mode != 'RGBA':
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')

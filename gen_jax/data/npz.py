@@ -1,20 +1,28 @@
-"""Images in a NumPy archive: `<split>_image`, uint8 [N, H, W, C], and
-`<split>_label`, integers [N], for each split that it has.
+"""Images in a NumPy archive: `<split>_image` and, with labels, `<split>_label`.
+
+Images are [N, H, W], [N, H, W, C] or [N, C, H, W], with 1, 3 or 4 channels, and
+of any type: uint8 as they are, others as `pixels.py` maps them. Labels are
+integers [N], one-hot rows [N, K], or names, whose classes are those of all
+splits.
 """
 
 import os
 import pathlib
 import zipfile
+from typing import Any
 
 import numpy as np
 
-from gen_jax.data import images
-from gen_jax.data.sources import ArraySource, check_split
+from gen_jax.data import images, pixels
+from gen_jax.data.sources import ArraySource, check_split, class_order
 from gen_jax.errors import InputError
 
 
 def load(
-  split: str, path: str, shape: images.Shape | None = None
+  split: str,
+  path: str,
+  shape: images.Shape | None = None,
+  range: Any = 'auto',
 ) -> ArraySource:
   """Returns a split of an archive.
 
@@ -22,10 +30,14 @@ def load(
     split: 'train', 'test' or another one whose images it has.
     path: of the archive.
     shape: (H, W, C) of the images; as they are if None.
+    range: the values that become 0 and 255, or 'auto', which looks at the
+      images of all splits; see `pixels.py`.
 
   Raises:
-    InputError: no such archive or split, or arrays of another kind.
+    InputError: no such archive or split, arrays of another kind, or pixels of
+      an unusual range.
   """
+  limits = pixels.check_range(range)
   file = pathlib.Path(path).expanduser()
   if not path or not file.is_file():
     raise InputError(f'data.path: there is no file "{path}".')
@@ -36,28 +48,124 @@ def load(
       arrays = {name: archive[name] for name in archive.files}
   except (OSError, ValueError, MemoryError, zipfile.BadZipFile) as error:
     raise InputError(f'data.path: {file} cannot be read: {error}') from error
-  known = [n.removesuffix('_image') for n in arrays if n.endswith('_image')]
-  check_split(split, known, str(file))
-  image = arrays[f'{split}_image']
-  if image.dtype != np.uint8 or image.ndim != 4:
-    raise InputError(
-      f'data.path: {split}_image of {file} is {image.dtype} of '
-      f'{image.ndim} axes; expected uint8 [N, H, W, C].'
-    )
+  found = _by_split(arrays, '_image')
+  check_split(split, found, str(file))
+  extents = []
+  for name, image in found.items():
+    try:
+      extents.append(pixels.extent(image))
+    except ValueError as error:
+      raise InputError(
+        f'data.path: {name}_image of {file}: {error}.'
+      ) from error
+  ranges, notes = pixels.resolve(extents, limits, str(file))
+  image, layout = _channels_last(found[split], f'{split}_image of {file}')
+  image = pixels.to_uint8(image, ranges)
   if shape is not None:
     image = images.fit_array(image, images.check_shape(shape))
   fields, classes = {'image': image}, ()
-  labels = [n for n in arrays if n.endswith('_label')]
-  if f'{split}_label' in arrays:
-    label = arrays[f'{split}_label']
-    if label.shape != (len(image),) or label.dtype.kind not in 'iu':
+  labels = _by_split(arrays, '_label')
+  if split in labels:
+    integers, classes = _integers(labels, str(file))
+    if integers[split].shape != (len(image),):
       raise InputError(
-        f'data.path: {split}_label of {file}: expected {len(image)} integers.'
+        f'data.path: {split}_label of {file} has {len(integers[split])} labels '
+        f'for {len(image)} images.'
       )
-    fields['label'] = label.astype(np.int32)
-    count = max(int(arrays[name].max()) for name in labels) + 1
-    classes = tuple(str(index) for index in range(count))
-  return ArraySource(file.name, split, fields, classes)
+    fields['label'] = integers[split]
+  return ArraySource(
+    file.name,
+    split,
+    fields,
+    classes,
+    '\n'.join([*layout, *notes]),
+    {'image': ranges},
+  )
+
+
+def _by_split(
+  arrays: dict[str, np.ndarray], ending: str
+) -> dict[str, np.ndarray]:
+  """Returns the arrays whose names end so, by what is before it."""
+  names = [name for name in arrays if name.endswith(ending)]
+  return {name.removesuffix(ending): arrays[name] for name in names}
+
+
+def _channels_last(
+  image: np.ndarray, what: str
+) -> tuple[np.ndarray, list[str]]:
+  """Returns images as [N, H, W, C], and lines of the summary about it."""
+  channels = (1, 3, 4)
+  if image.ndim == 3 and image.shape[-1] not in channels:
+    return image[..., None], ['axes: [N, H, W], one channel']
+  if image.ndim == 4 and image.shape[-1] in channels:
+    return image, []
+  if image.ndim == 4 and image.shape[1] in channels:
+    moved = np.ascontiguousarray(np.moveaxis(image, 1, -1))
+    return moved, ['axes: [N, C, H, W], changed to [N, H, W, C]']
+  raise InputError(
+    f'data.path: {what} is {image.dtype} {list(image.shape)}; expected '
+    '[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels.'
+  )
+
+
+def _integers(
+  labels: dict[str, np.ndarray], file: str
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+  """Returns labels as int32 [N] by split, and the names of all classes."""
+  for name, label in labels.items():
+    if label.ndim == 2 and label.shape[1] == 1:
+      label = labels[name] = label[:, 0]
+    if label.ndim not in (1, 2) or not label.size:
+      raise InputError(
+        f'data.path: {name}_label of {file} is {list(label.shape)}; expected '
+        'integers or names [N], or one-hot rows [N, K].'
+      )
+  kinds = {(x.dtype.kind in 'US', x.shape[1:]) for x in labels.values()}
+  if len(kinds) > 1:
+    listed = ', '.join(f'{x.dtype} {list(x.shape)}' for x in labels.values())
+    raise InputError(
+      f'data.path: the labels of {file} differ in kind: {listed}.'
+    )
+  ((are_names, columns),) = kinds
+  if are_names:
+    return _number_names(labels)
+  for name, label in labels.items():
+    whole = np.isfinite(label).all() and (label == np.floor(label)).all()
+    if columns and not (
+      ((label == 0) | (label == 1)).all() and (label.sum(1) == 1).all()
+    ):
+      raise InputError(
+        f'data.path: {name}_label of {file} has rows that are not one-hot.'
+      )
+    if not whole:
+      raise InputError(
+        f'data.path: {name}_label of {file} has {label.dtype} that are not '
+        'whole numbers; expected integers from 0 on.'
+      )
+  if columns:
+    labels = {name: label.argmax(1) for name, label in labels.items()}
+    count = columns[0]
+  else:
+    count = int(max(label.max() for label in labels.values())) + 1
+  integers = {name: label.astype(np.int32) for name, label in labels.items()}
+  return integers, tuple(str(index) for index in range(count))
+
+
+def _number_names(labels):
+  """Returns the index of each name among those of all splits, and these."""
+  texts = {
+    name: np.char.decode(x, 'utf-8') if x.dtype.kind == 'S' else x
+    for name, x in labels.items()
+  }
+  found = {text for x in texts.values() for text in x.tolist()}
+  classes = tuple(sorted(found, key=class_order))
+  index = {text: i for i, text in enumerate(classes)}
+  integers = {
+    name: np.array([index[text] for text in x.tolist()], np.int32)
+    for name, x in texts.items()
+  }
+  return integers, classes
 
 
 def _check_size(file):

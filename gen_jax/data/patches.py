@@ -5,9 +5,11 @@ resolution. For the statistics of natural images, such as a denoiser needs, a
 few photos then go a long way.
 """
 
+from typing import Any
+
 import numpy as np
 
-from gen_jax.data import folder, images
+from gen_jax.data import folder, images, pixels
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 
@@ -17,6 +19,7 @@ def load(
   path: str,
   shape: images.Shape = (32, 32, 1),
   num: int = 20_000,
+  range: Any = 'auto',
 ) -> ArraySource:
   """Returns `num` patches of a split, the same ones each time.
 
@@ -27,6 +30,7 @@ def load(
     path: of the folder.
     shape: (H, W, C) of a patch.
     num: of patches.
+    range: of pixels of more than 8 bits, as in `folder.load`.
 
   Raises:
     InputError: as `folder.load`, or no photo is as large as a patch.
@@ -34,11 +38,15 @@ def load(
   height, width, channels = shape = images.check_shape(shape)
   if num < 1:
     raise InputError(f'data.num={num}: expected 1 or more.')
-  files = folder.find(folder.check_root(path), split).files
+  limits = pixels.check_range(range)
+  found = folder.find(folder.check_root(path), split)
+  files = found.files
+  extents = folder.measure([*files, *found.others])
+  ranges, mapped = pixels.resolve(extents, limits, path)
   photos, left_out = [], 0
   for file in files:
     try:
-      photo = images.read_whole(file.path, channels)  # [h, w, C]
+      photo = images.read_whole(file.path, channels, ranges)  # [h, w, C]
     # Pillow's decoders raise errors of many kinds on a damaged file.
     except Exception as error:
       raise InputError(f'data.path: {file.path}: {error}') from error
@@ -52,10 +60,16 @@ def load(
       f'{height}x{width} pixels.'
     )
   arrays = {'image': _cut(photos, split, shape, num)}
-  notes = f'cut from {len(photos)} photos'
+  note = f'cut from {len(photos)} photos'
   if left_out:
-    notes += f'; {left_out} smaller than a patch were left out'
-  return ArraySource('patches', split, arrays, notes=notes)
+    note += f'; {left_out} smaller than a patch were left out'
+  return ArraySource(
+    'patches',
+    split,
+    arrays,
+    notes='\n'.join([*found.notes, note, *mapped]),
+    ranges={'image': ranges},
+  )
 
 
 def _cut(photos, split, shape, num):

@@ -6,12 +6,13 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
+from gen_jax.data import pixels
 from gen_jax.errors import InputError, nearest
 
 Indices = Sequence[int] | np.ndarray
@@ -31,6 +32,8 @@ class Source(Protocol):
   """
 
   classes: tuple[str, ...]  # names by label; empty without labels
+  # How pixels of more than 8 bits became 8 bits, by field.
+  ranges: Mapping[str, pixels.Ranges]
 
   @property
   def fields(self) -> Fields:
@@ -60,6 +63,7 @@ class ArraySource:
     arrays: field -> [N, ...].
     classes: names by label.
     notes: further lines of the summary.
+    ranges: of its images that had other pixels than uint8, by field.
   """
 
   name: str
@@ -67,6 +71,7 @@ class ArraySource:
   arrays: dict[str, np.ndarray]
   classes: tuple[str, ...] = ()
   notes: str = ''
+  ranges: Mapping[str, pixels.Ranges] = dataclasses.field(default_factory=dict)
 
   @property
   def fields(self) -> Fields:
@@ -99,6 +104,10 @@ class Subset:
   @property
   def classes(self) -> tuple[str, ...]:
     return self.source.classes
+
+  @property
+  def ranges(self) -> Mapping[str, pixels.Ranges]:
+    return self.source.ranges
 
   @property
   def fields(self) -> Fields:
@@ -150,6 +159,10 @@ class Apart:
   @property
   def fields(self) -> Fields:
     return {k: v for x in self.parts.values() for k, v in x.fields.items()}
+
+  @property
+  def ranges(self) -> Mapping[str, pixels.Ranges]:
+    return {k: v for x in self.parts.values() for k, v in x.ranges.items()}
 
   def __len__(self) -> int:
     return min(map(len, self.parts.values()))
@@ -229,6 +242,13 @@ def check_split(split: str, known: Iterable[str], what: str) -> None:
     raise InputError(
       f'data.split: {what} has no split "{split}".' + nearest(split, known)
     )
+
+
+def class_order(name: str) -> tuple[int, int, str]:
+  """The key by which classes are sorted: numbers by value, then words."""
+  if name.isascii() and name.isdigit():
+    return 0, int(name), name
+  return 1, 0, name
 
 
 def check_labels(

@@ -6,6 +6,7 @@ a split are of MNIST's split alone.
 """
 
 import dataclasses
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class StackedSource:
   rows: np.ndarray
 
   classes = _CLASSES
+  ranges = MappingProxyType({})
   arrays = None
 
   @property

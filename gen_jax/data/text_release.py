@@ -80,7 +80,7 @@ def load(
 
   classes = tuple(sorted({f.label for f in files} - {''}, key=int))
   found = folder.Found(files, classes)
-  return folder.open_files(root, split, found, shape, False, more)
+  return folder.open_files(root, split, found, shape, more=more)
 
 
 def _there(path: pathlib.Path) -> pathlib.Path:

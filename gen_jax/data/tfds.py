@@ -12,6 +12,7 @@ on a machine with TensorFlow; DIR is then copied and named in `data.data_dir`.
 import dataclasses
 import os
 import pathlib
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ class TfdsSource:
   text: str | None = None
   words: int = 0
   arrays: None = None
+
+  ranges = MappingProxyType({})  # all images have 8 bits
 
   @property
   def fields(self) -> Fields:

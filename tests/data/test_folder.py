@@ -109,7 +109,7 @@ def test_splits_have_their_usual_names_in_any_case(tmp_path, folders, asked):
     source = folder.load(asked(split), tmp_path, SHAPE)
     assert values(source) == [value] and source.classes == ('cat',)
   for kind, name in zip(('train', 'test', 'val'), folders, strict=True):
-    assert f'{kind} in {name}' in source.summary()
+    assert f'{name} is {kind}' in source.summary()
 
 
 def test_a_folder_train_alone_is_divided_as_if_it_were_opened_itself(flat):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.data import images
+from gen_jax.data import images, pixels
 from gen_jax.errors import InputError
 
 RED = (200, 20, 40)
@@ -39,9 +39,6 @@ def palette(transparent=None):
     (plain('1', 0), (0, 0, 0)),
     (plain('CMYK', (0, 255, 255, 0)), (255, 0, 0)),
     (plain('YCbCr', (90, 128, 128)), (90, 90, 90)),
-    (plain('I;16', 0xABCD), 0xAB),
-    (plain('I', 0xABCD), (0xAB, 0xAB, 0xAB)),
-    (plain('I', 0x12345), 255),
     (palette(), RED),
     (palette(), GREY),
   ],
@@ -70,9 +67,31 @@ def test_transparency_is_composited_on_white_unless_kept(image, expected):
   assert (np.abs(out.astype(int) - expected) <= 1).all(), out[0, 0]
 
 
-def test_floating_point_pixels_are_refused():
-  with pytest.raises(ValueError, match='no fixed range'):
-    images.fit(plain('F', 0.5), (4, 6, 1))
+@pytest.mark.parametrize(
+  ('image', 'limits', 'expected'),
+  [
+    (plain('I;16', 0xABCD), (0, 65535), 0xAB),
+    (plain('I', 0xABCD), (0, 65535), (0xAB, 0xAB, 0xAB)),
+    (plain('I;16', 4095), (0, 4095), 255),
+    (plain('I', 200), (0, 255), 200),
+    (plain('I', -1024), (-1024, 3071), 0),
+    (plain('I', 1023), (-1024, 3071), (127, 127, 127)),
+    (plain('I', 70000), (0, 65535), 255),
+    (plain('F', 0.6), (0.0, 1.0), 153),
+    (plain('F', -0.2), (-1.0, 1.0), (102, 102, 102, 255)),
+  ],
+)
+def test_wide_pixels_are_mapped_by_their_range(image, limits, expected):
+  out = images.fit(
+    image, (4, 6, np.size(expected)), ranges=pixels.fixed(limits)
+  )
+  assert out.dtype == np.uint8 and (out == expected).all(), out[0, 0]
+
+
+@pytest.mark.parametrize('mode', ['I;16', 'I', 'F'])
+def test_wide_pixels_without_a_range_are_refused(mode):
+  with pytest.raises(ValueError, match='no range for them'):
+    images.fit(plain(mode, 1), (4, 6, 1))
 
 
 def test_the_centre_is_cropped():
