@@ -12,6 +12,7 @@ Two forms of data parallelism, chosen by `config.parallel`:
 import contextlib
 import contextvars
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -197,19 +198,35 @@ def divisible(batch_size: int) -> int:
   return max(batch_size // count, 1) * count
 
 
+def full_precision(fn: Callable) -> Callable:
+  """Returns a function that computes in full float32, on every platform.
+
+  By default TPUs round the factors of matrix products and convolutions to
+  bfloat16, and GPUs to TF32, which is enough for training. Likelihoods and
+  features have to mean the same everywhere.
+  """
+
+  @functools.wraps(fn)
+  def call(*args, **kwargs):
+    with jax.default_matmul_precision('highest'):
+      return fn(*args, **kwargs)
+
+  return call
+
+
 def spread(fn: Callable, static: Iterable[str] = ()) -> Callable:
   """Compiles a function of the examples of a batch for all devices.
 
   Every process gives the same arguments and gets the whole result. The first
   argument is on every device; of the others, what has a leading axis that the
-  devices divide is split over them, as is the result if nothing was. Where
-  an example is computed changes nothing about it.
+  devices divide is split over them, as is the result if nothing was. Neither
+  the place nor the platform changes what is computed of an example.
 
   Args:
     fn: `(players, *args, **kwargs) -> arrays [B, ...]`.
     static: names of keyword arguments that are no arrays.
   """
-  static = tuple(static)
+  fn, static = full_precision(fn), tuple(static)
   devices = processes.devices()
   if len(devices) == 1:
     return jax.jit(fn, static_argnames=static)

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import filled
@@ -66,7 +67,7 @@ def load(
     return Classified(yardstick.load(data, classes))
   if name == 'random':
     return RandomFeatures(shape)
-  return Function(name, _find(name), shape)
+  return Function(name, parallel.full_precision(_find(name)), shape)
 
 
 def check(name: str, classes: int) -> None:
@@ -161,9 +162,9 @@ class RandomFeatures:
       x = 2 * images - 1
       for kernel in kernels:
         x = jax.nn.relu(conv.conv(x, kernel, strides=2))
-      return jnp.matmul(x.reshape(len(x), -1), last, precision='highest')
+      return x.reshape(len(x), -1) @ last
 
-    return jax.jit(apply)
+    return jax.jit(parallel.full_precision(apply))
 
 
 @dataclasses.dataclass(frozen=True)

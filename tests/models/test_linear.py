@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from jax.extend import core as jaxprs
+from jaxprs import equations
 
 from gen_jax.models import (
   autoencoder,
@@ -168,7 +168,7 @@ def test_no_network_sums_many_terms_of_a_gradient_in_bfloat16(name):
     (variables['params'], images), variables, inputs
   )
   halves = 0
-  for eqn in equations(jaxpr.jaxpr):
+  for eqn in equations(jaxpr):
     out = eqn.outvars[0].aval
     halves += out.dtype == jnp.bfloat16
     terms = 1
@@ -184,16 +184,3 @@ def with_dtype(network, dtype):
   if isinstance(network, embedding.Embedded):
     return network.clone(network=network.network.clone(dtype=dtype))
   return network.clone(dtype=dtype)
-
-
-def equations(jaxpr):
-  """Yields the equations of a program and of those inside it."""
-  for eqn in jaxpr.eqns:
-    yield eqn
-    for param in jax.tree.leaves(
-      eqn.params, is_leaf=lambda x: isinstance(x, jaxprs.ClosedJaxpr)
-    ):
-      if isinstance(param, jaxprs.ClosedJaxpr):
-        param = param.jaxpr
-      if isinstance(param, jaxprs.Jaxpr):
-        yield from equations(param)
