@@ -36,6 +36,8 @@ def neighbours(codes: jax.Array, k: int = 1) -> jax.Array:
   Loftsgaarden and Quesenberry 1965: the ball around a code that holds k others
   has the volume ~ d_k^Z.
   """
+  # Distances do not depend on the mean, but the rounding of products does.
+  codes = codes - jnp.mean(codes, axis=0)
   squares = jnp.sum(jnp.square(codes), axis=-1)
   # Differences of products lose the digits of near codes; the batch is small.
   products = jnp.matmul(codes, codes.T, precision='highest')

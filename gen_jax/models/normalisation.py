@@ -59,6 +59,9 @@ class Normalised(nn.Module):
         use_running_average=not train,
         momentum=self.momentum,
         epsilon=self.epsilon,
+        # By default flax computes E[x^2] - E[x]^2, which cancels where the
+        # mean is much larger than the deviation.
+        use_fast_variance=False,
         scale_init=around_one(self.scale_std),
         dtype=self.dtype,
       )(x)

@@ -19,6 +19,13 @@ def test_neighbours_are_those_of_a_tree():
     )
 
 
+def test_neighbours_do_not_depend_on_the_mean_of_the_codes():
+  codes = jnp.asarray(CODES, jnp.float32)
+  np.testing.assert_allclose(
+    neighbours(codes + 100), neighbours(codes), atol=0.02
+  )
+
+
 def test_the_histogram_is_the_product_over_dimensions():
   expected = np.zeros(200)
   for j in range(3):
