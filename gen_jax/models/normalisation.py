@@ -33,6 +33,8 @@ class Normalised(nn.Module):
     momentum: of the running averages.
     epsilon: beneath the variance.
     scale_std: deviation of the initial scales, of mean 1.
+    parts: batch normalization treats so many equal parts of its input as
+      batches of their own, one after the other.
   """
 
   layer: nn.Module
@@ -40,6 +42,7 @@ class Normalised(nn.Module):
   momentum: float = 0.9
   epsilon: float = 1e-5
   scale_std: float = 0.0
+  parts: int = 1
   dtype: Any = None
 
   @nn.compact
@@ -55,7 +58,7 @@ class Normalised(nn.Module):
       )
     x = self.layer(x)
     if self.kind == 'batch':
-      x = nn.BatchNorm(
+      norm = nn.BatchNorm(
         use_running_average=not train,
         momentum=self.momentum,
         epsilon=self.epsilon,
@@ -64,7 +67,8 @@ class Normalised(nn.Module):
         use_fast_variance=False,
         scale_init=around_one(self.scale_std),
         dtype=self.dtype,
-      )(x)
+      )
+      x = jnp.concatenate([norm(part) for part in jnp.split(x, self.parts)])
     if self.kind == 'instance':
       x = instance_norm(x, self.epsilon)
     return x

@@ -233,7 +233,9 @@ class Discriminator(nn.Module):
     channels: of each map; a level halves its size.
     text: width of the compressed vector.
     normalise: 'batch', of each convolution but the first; 'spectral', of every
-      layer; or '' for none.
+      layer; or '' for none. The pairs of all images with one of their T
+      captions are a batch of their own, as in the authors' program, which
+      applies the network to real and to mismatched pairs in turn.
   """
 
   channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -248,10 +250,11 @@ class Discriminator(nn.Module):
     inner, dtype = self.normalise, self.dtype
     outer = inner if inner != 'batch' else ''
 
-    def judged(layer, kind, x):
-      return Normalised(layer, kind, scale_std=_STD, dtype=dtype)(x, train)
+    def judged(layer, kind, x, parts=1):
+      layer = Normalised(layer, kind, scale_std=_STD, parts=parts, dtype=dtype)
+      return layer(x, train)
 
-    def convolved(x, features, kernel, strides, kind):
+    def convolved(x, features, kernel, strides, kind, parts=1):
       layer = conv.Conv(
         features,
         (kernel, kernel),
@@ -260,7 +263,7 @@ class Discriminator(nn.Module):
         kernel_init=_INIT,
         dtype=dtype,
       )
-      return nn.leaky_relu(judged(layer, kind, x), _SLOPE)
+      return nn.leaky_relu(judged(layer, kind, x, parts), _SLOPE)
 
     x = images
     for index, features in enumerate(self.channels):
@@ -271,7 +274,8 @@ class Discriminator(nn.Module):
     texts = texts.reshape(times * count, -1)
     texts = nn.leaky_relu(judged(layer, outer, texts), _SLOPE)
     x = jnp.tile(x, (times, 1, 1, 1))  # [T B, h, w, C]
-    x = convolved(_with_vectors(x, texts), self.channels[-1], 1, 1, inner)
+    x = _with_vectors(x, texts)
+    x = convolved(x, self.channels[-1], 1, 1, inner, parts=times)
     layer = Dense(1, kernel_init=_INIT, dtype=dtype)
     logits = judged(layer, outer, x.reshape(len(x), -1))
     return logits.reshape(times, count).astype(jnp.float32)

@@ -99,6 +99,27 @@ def test_a_judge_sees_each_caption_on_its_own():
   assert np.abs(both[0] - both[1]).max() > 1e-7
 
 
+def test_pairs_are_normalized_apart_as_by_one_call_for_each():
+  judge = stackgan.Discriminator(channels=(4,), text=5, normalise='batch')
+  images = jax.random.normal(KEY, (6, 4, 4, 3))
+  texts = jax.random.normal(jax.random.key(1), (2, 6, 6))
+  variables = jax.jit(judge.init)(KEY, images, texts)
+
+  @jax.jit
+  def train(variables, texts):
+    return judge.apply(variables, images, texts, True, mutable=['batch_stats'])
+
+  logits, state = train(variables, texts)
+  for pairs, alone in zip(texts, logits, strict=True):
+    want, new = train(variables, pairs[None])
+    np.testing.assert_allclose(alone, want[0], atol=1e-6)
+    variables = {**variables, **new}
+  for ours, want in zip(
+    jax.tree.leaves(state), jax.tree.leaves(new), strict=True
+  ):
+    np.testing.assert_allclose(ours, want, rtol=1e-3, atol=1e-7)
+
+
 def test_a_refiner_may_start_from_the_first_picture():
   refiner = stackgan.Refiner(
     shape=(8, 8, 3), down=(4, 4), blocks=1, up=(4, 4), condition=2, skip=True

@@ -83,6 +83,21 @@ def test_wrong_captions_are_of_others():
     np.testing.assert_array_equal(wrong, captions_[order, 0] != captions_[:, 0])
 
 
+def test_real_pairs_are_scored_as_if_there_were_no_mismatched_ones():
+  objective = stage_1('batch')
+  players = init(objective)
+  texts = READER.apply(players['text'], text.first(BATCH['text']))
+
+  def real_logits(*others):
+    pairs = jnp.stack([texts, *others])
+    images = BATCH['image'][:, :4, :4]
+    return objective.score(players, images, pairs, KEY)[0][0]
+
+  alone = real_logits()
+  for others in (jnp.roll(texts, 1, axis=0), 100 * texts):
+    np.testing.assert_allclose(real_logits(others), alone, atol=1e-5)
+
+
 @pytest.mark.parametrize('name', ['non_saturating', 'hinge'])
 def test_the_judges_loss_by_hand(name):
   """The terms of algorithm 1 of Reed et al., with a judge of known logits."""
