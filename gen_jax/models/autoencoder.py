@@ -12,9 +12,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
+from gen_jax.models.resampling import levels
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -106,7 +106,7 @@ class ConvDecoder(nn.Module):
   """A linear layer to a small map, then transposed convolutions of stride 2.
 
   Attributes:
-    shape: of an image, (H, W, C); H and W are multiples of 2^len(channels).
+    shape: of an image, (H, W, C).
     channels: of the transposed convolutions; each doubles the map.
     base: channels of the small map.
     kernel: size of their kernels, in pixels.
@@ -124,20 +124,14 @@ class ConvDecoder(nn.Module):
     self, codes: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
     height, width, depth = self.shape
-    scale = 2 ** len(self.channels)
-    if height % scale or width % scale:
-      raise InputError(
-        f'ConvDecoder: {height}x{width} pixels are not a multiple of {scale}, '
-        f'the scale of {len(self.channels)} layers: take fewer `channels`.'
-      )
-    height, width = height // scale, width // scale
+    small, *sizes = levels(height, width, len(self.channels))
     x = _join(codes, condition)
-    x = Dense(height * width * self.base, dtype=self.dtype)(x)
-    x = self.activation(x).reshape(-1, height, width, self.base)
+    x = Dense(small[0] * small[1] * self.base, dtype=self.dtype)(x)
+    x = self.activation(x).reshape(-1, *small, self.base)
     kernel = (self.kernel, self.kernel)
-    for channels in self.channels:
+    for channels, (h, w) in zip(self.channels, sizes, strict=True):
       x = conv.ConvTranspose(channels, kernel, strides=2, dtype=self.dtype)(x)
-      x = self.activation(x)
+      x = self.activation(x[:, :h, :w])
     x = conv.ConvTranspose(depth, kernel, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.linear import Dense
 from gen_jax.models.normalisation import Normalised
+from gen_jax.models.resampling import levels
 
 # N(0, .02) for all weights (section 4); the authors' program has it for the
 # scales too, around 1.
@@ -49,9 +50,7 @@ class Generator(nn.Module):
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
     height, width, depth = self.shape
     first, *others = self.channels
-    # A level is half of the next, rounded up as a judge's convolutions do it.
-    levels = range(len(self.channels), -1, -1)
-    small, *sizes = [(-(-height // 2**k), -(-width // 2**k)) for k in levels]
+    small, *sizes = levels(height, width, len(self.channels))
     kernel = (self.kernel, self.kernel)
     common = dict(kernel_init=_INIT, dtype=self.dtype)
     inner = dict(use_bias=self.normalise != 'batch', **common)

@@ -6,6 +6,16 @@ import jax.numpy as jnp
 from gen_jax.errors import InputError
 
 
+def levels(height: int, width: int, halvings: int) -> list[tuple[int, int]]:
+  """Returns the sizes of maps from the smallest to that of the image.
+
+  Each is half of the next, rounded up as convolutions of stride 2 do it: 28
+  pixels come from 14, 7 and 4.
+  """
+  exponents = range(halvings, -1, -1)
+  return [(-(-height // 2**k), -(-width // 2**k)) for k in exponents]
+
+
 def enlarge(x: jax.Array, factor: int = 2) -> jax.Array:
   """Repeats each pixel along both axes, [B, H, W, C] -> [B, f H, f W, C]."""
   b, h, w, c = x.shape

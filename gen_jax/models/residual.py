@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
+from gen_jax.models.resampling import levels
 
 
 class Block(nn.Module):
@@ -68,7 +68,7 @@ class ResidualDecoder(nn.Module):
   """The encoder's mirror image.
 
   Attributes:
-    shape: of an image, (H, W, C); H and W are multiples of 2^len(channels).
+    shape: of an image, (H, W, C).
     channels: of each level, from the smallest map on.
     blocks: in each level.
     hidden: width of the layer between the code and the first map.
@@ -83,21 +83,15 @@ class ResidualDecoder(nn.Module):
   @nn.compact
   def __call__(self, codes: jax.Array) -> jax.Array:
     height, width, depth = self.shape
-    scale = 2 ** len(self.channels)
-    if height % scale or width % scale:
-      raise InputError(
-        f'ResidualDecoder: {height}x{width} pixels are not a multiple of '
-        f'{scale}, the scale of {len(self.channels)} levels: take fewer '
-        '`channels`.'
-      )
-    height, width = height // scale, width // scale
+    small, *sizes = levels(height, width, len(self.channels))
     x = nn.silu(Dense(self.hidden, dtype=self.dtype)(codes))
-    x = Dense(height * width * self.channels[0], dtype=self.dtype)(x)
-    x = x.reshape(-1, height, width, self.channels[0])
-    for after in (*self.channels[1:], depth):  # [B, 2 H, 2 W, after]
+    x = Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(x)
+    x = x.reshape(-1, *small, self.channels[0])
+    widths = (*self.channels[1:], depth)
+    for after, (h, w) in zip(widths, sizes, strict=True):  # [B, h, w, after]
       for _ in range(self.blocks):
         x = Block(dtype=self.dtype)(x)
       x = conv.ConvTranspose(after, (4, 4), strides=2, dtype=self.dtype)(
         nn.silu(x)
-      )
+      )[:, :h, :w]
     return x.astype(jnp.float32)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.errors import InputError
+from gen_jax.models.autoencoder import ConvDecoder, ConvEncoder
 from gen_jax.models.residual import Block, ResidualDecoder, ResidualEncoder
 
 KEY = jax.random.key(0)
@@ -34,6 +34,14 @@ def test_shapes_and_that_images_do_not_see_each_other():
   assert images.shape == x.shape
 
 
-def test_a_size_that_cannot_be_halved_is_refused():
-  with pytest.raises(InputError, match='not a multiple of 4'):
-    ResidualDecoder(shape=(10, 8, 1)).init(KEY, jnp.zeros((1, 6)))
+@pytest.mark.parametrize('size', [28, 32, 64, 21])
+@pytest.mark.parametrize(
+  'encoder,decoder',
+  [(ConvEncoder, ConvDecoder), (ResidualEncoder, ResidualDecoder)],
+)
+def test_decoders_make_images_of_any_size(encoder, decoder, size):
+  x, channels = jnp.zeros((2, size, size, 3)), (4, 4, 4)
+  encode = encoder(features=6, channels=channels).init_with_output
+  codes = jax.eval_shape(encode, KEY, x)[0]
+  decode = decoder(shape=x.shape[1:], channels=channels).init_with_output
+  assert jax.eval_shape(decode, KEY, codes)[0].shape == x.shape
