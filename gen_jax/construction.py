@@ -4,11 +4,16 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from gen_jax.errors import InputError, nearest
+
+# Fields of objectives and networks that follow the data where they are None,
+# and what of the data they take. `extra` are outputs for the classes.
+_FOLLOW = {'shape': 'shape', 'classes': 'classes', 'extra': 'classes'}
 
 
 def build(package: str, spec: Any, field: str, *args: Any) -> Any:
@@ -42,6 +47,53 @@ def build(package: str, spec: Any, field: str, *args: Any) -> Any:
   except TypeError as error:
     raise InputError(f'{field}: {name}: {error}') from error
   return cls(*args, **values)
+
+
+def resolve(
+  group: Mapping[str, Any],
+  field: str,
+  data: Callable[[], Mapping[str, Any]],
+) -> dict[str, Any]:
+  """Returns a group in which shapes and classes are those of the data.
+
+  In the fields `shape`, `classes` and `extra` None stands for the value of the
+  data, and within a tuple for its element: shape=(8, 8, None) has the channels
+  of the data.
+
+  Args:
+    group: fields by name, of which dotted names count by their last part.
+    field: where the group stands in the config, for messages.
+    data: returns 'shape', (H, W, C) or None, and 'classes', the number, of the
+      data; called only where a value is needed.
+
+  Raises:
+    InputError: when the data does not have what is needed.
+  """
+  resolved = {}
+  for key, value in dict(group).items():
+    at, name = f'{field}.{key}', key.rpartition('.')[2]
+    if isinstance(value, ConfigDict | dict):
+      value = resolve(value, at, data)
+    elif name in _FOLLOW and value is None:
+      value = _known(data(), name, at)
+    elif name in _FOLLOW and isinstance(value, tuple) and None in value:
+      known = _known(data(), name, at)
+      value = tuple(
+        b if a is None else a for a, b in zip(value, known, strict=True)
+      )
+    resolved[key] = value
+  return resolved
+
+
+def _known(data: Mapping[str, Any], name: str, at: str) -> Any:
+  wanted = _FOLLOW[name]
+  if not data[wanted]:
+    lacks = {'shape': 'no field "image"', 'classes': 'no classes'}[wanted]
+    raise InputError(
+      f'{at}=None: it is taken from the data, and the data has {lacks}. Give '
+      'a value, or other data.'
+    )
+  return data[wanted]
 
 
 def defaults(package: str, name: str, field: str) -> dict[str, Any]:

@@ -112,8 +112,9 @@ class Objective(Protocol):
   """One paper. Frozen dataclasses implement it; there is no base class.
 
   It may also have `warnings(metrics) -> {name: text}`, of host floats (see
-  `gen_jax.monitor.Warnings`), and `check_batch(size)`, which raises InputError
-  when a loss cannot be of so many examples.
+  `gen_jax.monitor.Warnings`), `check_batch(size)`, which raises InputError
+  when a loss cannot be of so many examples, and `classes`, the number of
+  classes that its networks know, 0 for none.
   """
 
   # What images look like to the networks: 'unit', [0, 1], or 'symmetric',

@@ -11,11 +11,16 @@ import optax
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import construction, optim, step
+from gen_jax import construction, optim, stages, step
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.selection import select
-from gen_jax.data.sources import Source, open_split
+from gen_jax.data.sources import (
+  Source,
+  image_shapes,
+  list_classes,
+  open_split,
+)
 from gen_jax.errors import InputError, nearest
 from gen_jax.stages import Stage
 
@@ -32,9 +37,17 @@ class Experiment:
 
   @functools.cached_property
   def objective(self) -> Objective:
-    return construction.build(
-      'gen_jax.objectives', self.config.objective, 'config.objective'
-    )
+    spec = self.resolve(self.config.objective, 'config.objective')
+    return construction.build('gen_jax.objectives', spec, 'config.objective')
+
+  def resolve(self, group: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Returns fields of an objective, with the shapes of the stage's data."""
+    return construction.resolve(group, field, self._known_of_data)
+
+  def _known_of_data(self):
+    source = self.train_source
+    shape = image_shapes(source).get('image')
+    return {'shape': shape, 'classes': len(source.classes)}
 
   @functools.cached_property
   def train_source(self) -> Source:
@@ -65,7 +78,35 @@ class Experiment:
 
   def check(self) -> None:
     """Raises InputError for what is wrong anywhere, before work begins."""
-    _ = self.objective, self.optimizers, self.train_source, self.test_source
+    _ = self.objective, self.optimizers
+    self._check_data()
+    # Networks compare the shapes of their images with those of the data.
+    jax.eval_shape(self._jitted_init, jax.random.key(0))
+
+  def _check_data(self) -> None:
+    data, train, test = self.config.data, self.train_source, self.test_source
+    shapes = image_shapes(train), image_shapes(test)
+    if shapes[0] != shapes[1]:
+      raise InputError(
+        f'config.data: images of the split {data.train!r} have the shape '
+        f'{shapes[0]}, and those of {data.test!r} {shapes[1]}. Set data.shape.'
+      )
+    known = getattr(self.objective, 'classes', 0)
+    for source in (train, test):
+      count = len(source.classes)
+      if known and count and known != count:
+        raise InputError(
+          f'config.objective: its networks have {known} classes, and the data '
+          f'has {list_classes(source.classes)}. Set `classes` to {count}, or '
+          'to None for the number of the data.'
+        )
+
+  @property
+  def data_record(self) -> dict[str, Any]:
+    """What has to stay the same in all runs of a workdir, for JSON."""
+    source = self.train_source
+    shapes = {k: list(shape) for k, shape in image_shapes(source).items()}
+    return {'classes': list(source.classes), 'shapes': shapes}
 
   def check_batch(self, size: int) -> None:
     """Raises InputError when the losses cannot be of `size` examples."""
@@ -74,7 +115,11 @@ class Experiment:
   def init_players(self) -> Players:
     """Returns the players at the start of the stage."""
     key = jax.random.fold_in(stream(self.config.seed, 'init'), self.stage.index)
-    return jax.jit(self._init)(key)
+    return self._jitted_init(key)
+
+  @functools.cached_property
+  def _jitted_init(self):  # traced once, for the check and for its values
+    return jax.jit(self._init)
 
   def _init(self, key):
     # Shapes are all that an initialisation may depend on.
@@ -115,7 +160,7 @@ class Experiment:
   def abstract_state(self) -> TrainState:
     """Returns the shapes and dtypes of the stage's states."""
     return jax.eval_shape(
-      lambda key: self.init_state(self._init(key)), jax.random.key(0)
+      lambda key: self.init_state(self._jitted_init(key)), jax.random.key(0)
     )
 
   def abstract_batch(self, *leading: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -141,6 +186,28 @@ class Experiment:
       accumulate=self.config.accumulate,
       start=self.stage.start,
     )
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+  """Returns a config whose objectives have the shapes and classes of its data.
+
+  In `config.objective` and in the objectives of stages, None stands for these;
+  see `construction.resolve`.
+  """
+  config = config.copy_and_resolve_references()
+  runs = [Experiment(stage) for stage in stages.plan(config)]
+  config.objective = runs[0].resolve(config.objective, 'config.objective')
+  config.stages = tuple(
+    _resolve_stage(run, dict(fields))
+    for run, fields in zip(runs, config.stages, strict=False)
+  )
+  return config
+
+
+def _resolve_stage(run, fields):
+  index = run.stage.index
+  own = {k: v for k, v in fields.items() if k.split('.')[0] == 'objective'}
+  return {**fields, **run.resolve(own, f'config.stages[{index}]')}
 
 
 @functools.lru_cache(maxsize=8)

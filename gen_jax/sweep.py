@@ -124,8 +124,10 @@ class _Run:
     self.label = '  '.join(f'{k}={v}' for k, v in values.items())
     names = (f'{field}={text}' for field, text in values.items())
     self.path = folder.joinpath(*(re.sub(r'[/\s]', '_', n) for n in names))
-    workdir.check(self.path, self.config)
-    suite = prepare(self.config)[-1].suite
+    self.config, stages = prepare(self.config)
+    data = [stage.experiment.data_record for stage in stages]
+    workdir.check(self.path, self.config, data)
+    suite = stages[-1].suite
     self._evaluators = suite.names()
     self._protocol = {
       f'{name}/{field}'

@@ -25,7 +25,12 @@ from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.errors import InputError, NonFiniteError, nearest
 from gen_jax.evals.suite import Suite
-from gen_jax.experiment import Experiment, parameter_table, state_bytes
+from gen_jax.experiment import (
+  Experiment,
+  parameter_table,
+  resolve,
+  state_bytes,
+)
 from gen_jax.monitor import Best, Log, Pace, Trace, Warnings
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
@@ -57,9 +62,10 @@ def train(
       from before are untouched.
   """
   runtime.configure()
-  runs = prepare(config)
+  config, runs = prepare(config)
   plan = tuple(run.stage for run in runs)
-  with workdir.held(path, config) as folder:
+  data = [run.experiment.data_record for run in runs]
+  with workdir.held(path, config, data) as folder:
     return _train(config, folder, runs, plan, stopper, profile)
 
 
@@ -106,10 +112,14 @@ def _train(config, folder, runs, plan, stopper, profile):
   return state, writer.latest
 
 
-def prepare(config: ConfigDict) -> list['_Stage']:
-  """Makes the stages of a run: all that can be wrong with it is found now."""
+def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
+  """Makes the stages of a run: all that can be wrong with it is found now.
+
+  Returns the config too, with the shapes and classes of the data.
+  """
   config_lib.check(config)
-  return [_Stage(stage) for stage in stages.plan(config)]
+  config = resolve(config)
+  return config, [_Stage(stage) for stage in stages.plan(config)]
 
 
 class _Stage:

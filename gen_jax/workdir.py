@@ -1,10 +1,11 @@
 """A run's folder: its config, its checkpoints, and how both are found again."""
 
 import contextlib
+import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -27,26 +28,33 @@ def folder(path: str | os.PathLike) -> Any:
 
 
 @contextlib.contextmanager
-def held(path: str | os.PathLike, config: ConfigDict) -> Iterator[Any]:
+def held(
+  path: str | os.PathLike,
+  config: ConfigDict,
+  data: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[Any]:
   """Makes a workdir, and keeps other runs out of it.
+
+  `config.json` holds the config, and `data.json` the names of the classes and
+  the shapes of the images, `Experiment.data_record` of each stage.
 
   The lock is the kernel's, so that it ends with the process, also when that is
   killed. A gs:// path has none.
 
   Raises:
-    InputError: when it cannot be written, was made with another config, or
-      another run is at work in it; it is then left as it was.
+    InputError: when it cannot be written, was made with another config or
+      other data, or another run is at work in it; it is then left as it was.
   """
   workdir, lock = folder(path), contextlib.ExitStack()
 
   def make():
-    check(workdir, config)
+    check(workdir, config, data)
     try:
       workdir.mkdir(parents=True, exist_ok=True)
       lock.enter_context(_lock(workdir))
-      partial = workdir / 'config.partial'
-      partial.write_text(config_lib.to_json(config))
-      partial.replace(workdir / 'config.json')
+      _write(workdir, 'config', config_lib.to_json(config))
+      if data:
+        _write(workdir, 'data', json.dumps(list(data), indent=2) + '\n')
     except OSError as error:
       raise InputError(
         f'workdir {workdir} cannot be written: {error.strerror}.'
@@ -58,9 +66,20 @@ def held(path: str | os.PathLike, config: ConfigDict) -> Iterator[Any]:
     yield workdir
 
 
-def check(path: str | os.PathLike, config: ConfigDict) -> None:
-  """Raises InputError when a workdir was made with another config."""
+def _write(workdir, name, text):
+  partial = workdir / f'{name}.partial'
+  partial.write_text(text)
+  partial.replace(workdir / f'{name}.json')
+
+
+def check(
+  path: str | os.PathLike,
+  config: ConfigDict,
+  data: Sequence[Mapping[str, Any]] = (),
+) -> None:
+  """Raises InputError when a workdir was made with another config or data."""
   workdir = folder(path)
+  check_data(workdir, dict(enumerate(data)))
   if not (workdir / 'config.json').exists():
     return
   changes = config_lib.difference(read_config(workdir), config)
@@ -69,6 +88,49 @@ def check(path: str | os.PathLike, config: ConfigDict) -> None:
       f'workdir {workdir} was made with another config '
       f'({"; ".join(changes)}): give another --workdir, or the old values.'
     )
+
+
+def check_data(workdir: Any, data: Mapping[int, Mapping[str, Any]]) -> None:
+  """Raises InputError when the data changed since a workdir was made.
+
+  Args:
+    workdir: with `data.json`, which older versions did not write.
+    data: `Experiment.data_record` by the index of the stage.
+  """
+  file = workdir / 'data.json'
+  if not data or not file.exists():
+    return
+  try:
+    records = json.loads(file.read_text())
+    pairs = [(records[i], new) for i, new in data.items() if i < len(records)]
+    changes = [_data_change(old, new) for old, new in pairs]
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise InputError(f'{file} cannot be read: {error!r}') from error
+  for change in filter(None, changes):
+    raise InputError(
+      f'workdir {workdir} was made with other data: {change}. Restore the '
+      'data, or give another --workdir.'
+    )
+
+
+def _data_change(old, new) -> str:
+  """In what two records of data differ; '' where they do not."""
+  before, after = old['classes'], new['classes']
+  if before != after:
+    come = [name for name in after if name not in before]
+    gone = [name for name in before if name not in after]
+    parts = []
+    for names, verb in ((come, 'new'), (gone, 'missing')):
+      if names:
+        parts.append(f'{verb}: {", ".join(names)}')
+    what = '; '.join(parts) or 'another order'
+    return (
+      f'the classes changed ({what}), so that labels would mean other classes'
+    )
+  for name, shape in new['shapes'].items():
+    if old['shapes'].get(name, shape) != shape:
+      return f'{name!r} had the shape {old["shapes"][name]}, now {shape}'
+  return ''
 
 
 def _lock(workdir):
@@ -184,4 +246,6 @@ def open_trained(
     checkpointer.close()
   if found is None:
     raise InputError(f'workdir {workdir} has no checkpoint yet.')
+  _, experiment = found
+  check_data(workdir, {experiment.stage.index: experiment.data_record})
   return found

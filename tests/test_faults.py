@@ -19,6 +19,7 @@ from gen_jax import main, workdir
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.data import folder
 from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.experiment import resolve
 from gen_jax.objectives.vae import VAE
 from gen_jax.train import train
 
@@ -248,7 +249,7 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
 
 
 def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
-  config = test_config()
+  config = resolve(test_config())
   with workdir.held(tmp_path, config):
     error = refused(
       main, '--config=configs/vae.py:test', f'--workdir={tmp_path}'

@@ -175,6 +175,15 @@ class Apart:
     return '\n'.join(f'{k}: {x.summary()}' for k, x in self.parts.items())
 
 
+def image_shapes(source: Source) -> dict[str, tuple[int, int, int]]:
+  """Returns (H, W, C) of each field of images; points of a plane count too."""
+  return {
+    name: shape
+    for name, (shape, dtype) in source.fields.items()
+    if len(shape) == 3 and dtype.kind in 'uf'
+  }
+
+
 def orders(source: Source) -> dict[str, Source]:
   """Returns what is shuffled apart, by the name of its order."""
   return source.parts if isinstance(source, Apart) else {'data': source}
@@ -289,10 +298,15 @@ def describe(source: Source, name: str, split: str) -> str:
   what = 'points' if shape == '1x1x2' else f'images of {shape}'
   line = f'{name} {split}: {len(source)} {what}'
   if source.classes:
-    count = len(source.classes)
-    shown = ', '.join(source.classes[:10]) + (', ...' if count > 10 else '')
-    line += f', {count} {"class" if count == 1 else "classes"} ({shown})'
+    line += f', {list_classes(source.classes)}'
   return line
+
+
+def list_classes(classes: Sequence[str]) -> str:
+  """Returns a text such as '2 classes (cat, dog)'."""
+  count = len(classes)
+  shown = ', '.join(classes[:10]) + (', ...' if count > 10 else '')
+  return f'{count} {"class" if count == 1 else "classes"} ({shown})'
 
 
 def _import(name: str) -> ModuleType:

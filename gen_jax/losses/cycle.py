@@ -8,9 +8,12 @@ serve images of any size alike.
 import jax
 import jax.numpy as jnp
 
+from gen_jax.losses.likelihoods import check_shapes
+
 
 def absolute(x: jax.Array, y: jax.Array) -> jax.Array:
   """mean |x - y|, [B]: of a cycle (eq. 2), or of an identity (section 5.2)."""
+  check_shapes(x, y)
   return mean_rest(jnp.abs(x - y))
 
 

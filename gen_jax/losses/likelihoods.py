@@ -19,6 +19,7 @@ def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
 
   For binary x it is a likelihood.
   """
+  check_shapes(x, logits)
   return sum_pixels(sigmoid_cross_entropy(logits, x))
 
 
@@ -26,6 +27,7 @@ def gaussian(
   x: jax.Array, mean: jax.Array, log_variance: jax.Array | float = 0.0
 ) -> jax.Array:
   """-log N(x; mean, exp(log_variance)), [B], with its constant."""
+  check_shapes(x, mean)
   squares = jnp.square(x - mean) * jnp.exp(-log_variance)
   return 0.5 * sum_pixels(squares + log_variance + math.log(2 * math.pi))
 
@@ -81,6 +83,16 @@ LIKELIHOODS = {
   ),
   'gaussian': Likelihood(gaussian, lambda out: out),
 }
+
+
+def check_shapes(x: jax.Array, output: jax.Array) -> None:
+  """Raises ValueError unless both are [B, ...] of one shape.
+
+  Otherwise NumPy's rules would broadcast one of them, such as a gray image over
+  the channels of a color image, and the loss would be wrong.
+  """
+  if x.shape != output.shape:
+    raise ValueError(f'Images of {x.shape} and an output of {output.shape}.')
 
 
 def sum_pixels(x: jax.Array) -> jax.Array:

@@ -10,16 +10,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax.losses.likelihoods import bernoulli, sum_pixels
+from gen_jax.losses.likelihoods import bernoulli, check_shapes, sum_pixels
 
 
 def l2(x: jax.Array, output: jax.Array) -> jax.Array:
   """Sum of squared errors, [B]."""
+  check_shapes(x, output)
   return sum_pixels(jnp.square(x - output))
 
 
 def l1(x: jax.Array, output: jax.Array) -> jax.Array:
   """Sum of absolute errors, [B]."""
+  check_shapes(x, output)
   return sum_pixels(jnp.abs(x - output))
 
 

@@ -27,6 +27,10 @@ class ACGAN(Conditional, TwoHeads):
 
   weight: float = 1.0
 
+  @property
+  def outputs(self) -> int:
+    return self.classes
+
   def judged(self, images: jax.Array, batch: Batch) -> jax.Array:
     del batch
     return images

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import check_known
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
+from gen_jax.objectives.shapes import check_images
 
 ACTIVATIONS = {
   'linear': lambda x: x,
@@ -49,7 +50,8 @@ class Autoencoder:
     key_encoder, key_decoder = jax.random.split(key)
     images = batch['image'][:1]
     codes, encoder = self.encoder.init_with_output(key_encoder, images)
-    decoder = self.decoder.init(key_decoder, codes)
+    output, decoder = self.decoder.init_with_output(key_decoder, codes)
+    check_images(output, images, 'objective.decoder.shape')
     params = {'encoder': encoder['params'], 'decoder': decoder['params']}
     return {'model': {'params': params}}
 

@@ -35,6 +35,10 @@ class Classifier:
   def __post_init__(self):
     check_known('objective.noise', self.noise, CORRUPTIONS)
 
+  @property
+  def classes(self) -> int:
+    return self.network.classes
+
   def init(self, key: jax.Array, batch: Batch) -> Players:
     check_labelled(batch, self)
     variables = self.network.init(key, batch['image'][:1])

@@ -11,6 +11,7 @@ from gen_jax.core import Batch, Players
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
+from gen_jax.objectives.shapes import check_images
 
 
 def _normal(game, key, shape):
@@ -120,11 +121,7 @@ class Game:
     codes = self.asked(self.draw(key_gen, count), batch)
     gen = self.gen.init(key_gen, codes)
     made = jax.eval_shape(self.gen.apply, gen, codes)
-    if made.shape != batch['image'].shape:
-      raise InputError(
-        f'objective.gen: it makes images of {made.shape[1:]}, and those of the '
-        f'data are {batch["image"].shape[1:]}.'
-      )
+    check_images(made, batch['image'], 'objective.gen.shape')
     seen = self.judged(batch['image'], batch)
     judge = getattr(self, self.judge).init(key_judge, seen)
     return {'gen': gen, self.judge: judge}

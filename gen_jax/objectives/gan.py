@@ -1,5 +1,6 @@
 """Generative adversarial networks (Goodfellow et al. 2014)."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -139,6 +140,22 @@ class TwoHeads(GAN):
         f'objective.pack={self.pack}: what the second head tells is of one '
         'image: take 1.'
       )
+
+  @property
+  @abc.abstractmethod
+  def outputs(self) -> int:
+    """K, the outputs of the second head."""
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    players = super().init(key, batch)
+    made = jax.eval_shape(self.disc.apply, players['disc'], batch['image'])
+    outputs = made[1].shape[-1] if isinstance(made, tuple) else 0
+    if outputs != self.outputs:
+      raise InputError(
+        f'config.objective.disc.extra={outputs}: {type(self).__name__} needs '
+        f'a second head with {self.outputs} outputs.'
+      )
+    return players
 
   def predict_fns(self):
     return {**super().predict_fns(), 'classify': self.classify}

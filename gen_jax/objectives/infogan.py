@@ -36,6 +36,10 @@ class InfoGAN(TwoHeads):
   weight: float = 1.0
   continuous_weight: float = 0.1
 
+  @property
+  def outputs(self) -> int:
+    return self.categories + self.continuous
+
   def draw(self, key: jax.Array, num: int) -> jax.Array:
     """[num, Z + categories + continuous]: noise, one-hot category, numbers."""
     key_noise, key_category, key_numbers = jax.random.split(key, 3)

@@ -19,6 +19,7 @@ from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
 from gen_jax.objectives.labels import check_labelled
+from gen_jax.objectives.shapes import check_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,7 @@ class _Stack:
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     x, players = batch['image'][:1], {}
+    check_images(jnp.zeros((1, *self.shape)), x, 'objective.shape')
     for index in range(len(self.widths)):
       key_encoder, key_decoder = jax.random.split(
         jax.random.fold_in(key, index)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.cycle import absolute
+from gen_jax.objectives.shapes import check_images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +46,7 @@ class Translation:
     network = getattr(self, name)
     variables = make(network, name, key, seen)
     made = jax.eval_shape(network.apply, variables, seen)
-    if made.shape != wanted.shape:
-      raise InputError(
-        f'objective.{name}: it makes images of {made.shape[1:]}, and those of '
-        f'the domain are {wanted.shape[1:]}: set its `out`.'
-      )
+    check_images(made, wanted, f'objective.{name}.out')
     return variables
 
   def translate(

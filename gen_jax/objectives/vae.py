@@ -10,6 +10,7 @@ from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS
+from gen_jax.objectives.shapes import check_images
 from gen_jax.parallel import batch_mean
 
 
@@ -70,7 +71,10 @@ class VAE:
     encoder = self.encoder.init(key_encoder, batch['image'], *condition)
     params = {'encoder': encoder['params']}
     mean, _ = self._posterior(params, batch)
-    decoder = self.decoder.init(key_decoder, mean, *condition)
+    output, decoder = self.decoder.init_with_output(
+      key_decoder, mean, *condition
+    )
+    check_images(output, batch['image'], 'objective.decoder.shape')
     params['decoder'] = decoder['params']
     if self.learn_variance:
       params['log_variance'] = jnp.zeros(())
@@ -196,7 +200,7 @@ class VAE:
       codes.reshape(num * count, size),
       *condition,
     )
-    output = output.reshape(num, *images.shape)
+    output = output.reshape(num, count, *output.shape[1:])
     nll = LIKELIHOODS[self.likelihood].nll
     log_variance = params.get('log_variance', 0.0)
     return jax.vmap(lambda out: nll(images, out, log_variance))(output)

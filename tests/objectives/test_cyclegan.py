@@ -281,7 +281,7 @@ def shapes(objective, data):
     (lambda: shapes(linear(), {'image': jnp.zeros(1)}), "'domains'"),
     (
       lambda: shapes(linear(), batch(1, 8, (1, 2))),
-      'gen_ab: it makes images of .* set its `out`',
+      r'gen_ab.out: the network makes images of .*, and the images of the',
     ),
     (
       lambda: shapes(small(identity=5.0), batch(1, 8, (1, 2))),
