@@ -2,10 +2,10 @@
 
   python -m gen_jax.main --config=configs/acgan.py
 
-Variants: `test`.
+Variants: `folder`, your own images, in a folder for each class; `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
@@ -17,7 +17,7 @@ def get_config(arg=None):
     name='acgan.ACGAN',
     gen=dict(
       name='dcgan.Generator',
-      shape=(28, 28, 1),
+      shape=None,
       channels=(256, 128, 64),
       kernel=4,
       normalise='batch',
@@ -27,12 +27,12 @@ def get_config(arg=None):
       channels=(64, 128, 256),
       kernel=4,
       normalise='',
-      extra=10,
+      extra=None,
     ),
     latent=100,
     prior='normal',
     loss='non_saturating',
-    classes=10,
+    classes=None,
     weight=1.0,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
     penalty='r1',
@@ -53,6 +53,12 @@ def get_config(arg=None):
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
+  def folder():  # images in a folder for each class: --config.data.path=DIR
+    own_images(config)
+    config.objective.gen.channels = (512, 256, 128, 64)
+    config.objective.disc.channels = (64, 128, 256, 512)
+    config.objective.penalty_weight = 0.1
+
   def test():
     tiny(config)
     config.objective.augment = ('color', 'translation', 'cutout')
@@ -61,5 +67,5 @@ def get_config(arg=None):
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]
 
-  choose(arg, dict(test=test))
+  choose(arg, dict(folder=folder, test=test))
   return config

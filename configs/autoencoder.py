@@ -2,7 +2,8 @@
 
   python -m gen_jax.main --config=configs/autoencoder.py
 
-Variants: `deep`, `conv`, `l1`, `cross_entropy`, `one_class`, `test`.
+Variants: `deep`, `conv`, `l1`, `cross_entropy`, `one_class`; `folder`, your own
+images; `test`.
 
 `one_class` sees one digit alone (--config.data.classes=3), and tells the others
 from it by their error; gen_jax.sweep trains it for each:
@@ -14,18 +15,17 @@ On the test set the mean area under the ROC curve over the ten digits is .9846
 for the scaled error, and .9730 for the squared error as it is.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the dense autoencoder, or the variant that `arg` names."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 10_000
   config.objective = dict(
     name='autoencoder.Autoencoder',
     encoder=dict(name='autoencoder.DenseEncoder', features=32, hidden=(512,)),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(512,)),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(512,)),
     reconstruction='l2',
     code='linear',
   )
@@ -57,7 +57,7 @@ def get_config(arg=None):
       name='autoencoder.ConvEncoder', features=32, channels=(32, 64)
     )
     config.objective.decoder = dict(
-      name='autoencoder.ConvDecoder', shape=shape, channels=(64, 32), base=32
+      name='autoencoder.ConvDecoder', shape=None, channels=(64, 32), base=32
     )
 
   def l1():
@@ -75,12 +75,17 @@ def get_config(arg=None):
       reconstructions=dict(name='figures.Reconstructions', every=0),
     )
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+    conv()
+    config.objective.encoder.features = 128
+
   def test():
     tiny(config)
     config.objective.encoder.update(features=4, hidden=(16,))
     config.objective.decoder.hidden = (16,)
     config.evals.mixture.components = 2
 
-  variants = (deep, conv, l1, cross_entropy, one_class, test)
+  variants = (deep, conv, l1, cross_entropy, one_class, folder, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

@@ -7,10 +7,11 @@ digits are read as the one asked for.
 
 Variants: `mismatch`, digits of the data under a wrong label as a further
 negative; `dense`, the fully connected form of the paper; `embedding`, classes
-as a few learned numbers for each network; `test`.
+as a few learned numbers for each network; `folder`, your own images, in a
+folder for each class; `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
@@ -22,7 +23,7 @@ def get_config(arg=None):
     name='cgan.CGAN',
     gen=dict(
       name='dcgan.Generator',
-      shape=(28, 28, 1),
+      shape=None,
       channels=(256, 128, 64),
       kernel=4,
       normalise='batch',
@@ -36,7 +37,7 @@ def get_config(arg=None):
     latent=100,
     prior='normal',
     loss='non_saturating',
-    classes=10,
+    classes=None,
     mismatch=0.0,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
     penalty='r1',
@@ -62,7 +63,7 @@ def get_config(arg=None):
 
   def dense():
     config.objective.gen = dict(
-      name='dense.Generator', shape=(28, 28, 1), normalise='batch'
+      name='dense.Generator', shape=None, normalise='batch'
     )
     config.objective.disc = dict(name='dense.Discriminator', dropout=0.3)
     config.objective.penalty = ''
@@ -76,9 +77,15 @@ def get_config(arg=None):
       config.objective[player] = dict(
         name='embedding.Embedded',
         network=config.objective[player].to_dict(),
-        classes=10,
+        classes=None,
         features=8,
       )
+
+  def folder():  # images in a folder for each class: --config.data.path=DIR
+    own_images(config)
+    config.objective.gen.channels = (512, 256, 128, 64)
+    config.objective.disc.channels = (64, 128, 256, 512)
+    config.objective.penalty_weight = 0.1
 
   def test():
     tiny(config)
@@ -88,6 +95,6 @@ def get_config(arg=None):
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]
 
-  variants = (mismatch, dense, embedding, test)
+  variants = (mismatch, dense, embedding, folder, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

@@ -14,7 +14,7 @@ judge of two images at a time; `emoji`, few data, which the judge sees
 augmented; `folder`, your own pictures, of 64x64; `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
@@ -26,7 +26,7 @@ def get_config(arg=None):
     name='gan.GAN',
     gen=dict(
       name='dcgan.Generator',
-      shape=(28, 28, 1),
+      shape=None,
       channels=(256, 128, 64),
       kernel=4,
       normalise='batch',
@@ -97,7 +97,6 @@ def get_config(arg=None):
     config.steps = 5000
     config.data.name = 'stacked_mnist'
     config.data.resident = 'no'  # put together as they are read
-    config.objective.gen.shape = (28, 28, 3)
     config.evals.modes = dict(name='modes.StackedModes', every=2500)
     del config.evals['fidelity']  # the modes are what it is about
 
@@ -105,10 +104,9 @@ def get_config(arg=None):
     stacked_mnist()
     config.objective.pack = 2
 
-  def pictures(size, gen):
-    config.data.shape = size
+  def pictures(gen):
     config.objective.prior = 'normal'
-    config.objective.gen.update(shape=size, channels=gen)
+    config.objective.gen.channels = gen
     config.objective.disc.channels = tuple(c // 2 for c in gen[::-1])
     config.objective.penalty_weight = 0.1
     config.optim.gen.learning_rate = 2e-3  # of twice the channels
@@ -116,15 +114,14 @@ def get_config(arg=None):
 
   def emoji():
     config.data.name = 'emoji'
+    config.data.shape = (32, 32, 3)
     config.evals.fidelity.num = 1690  # as the training images are
     config.objective.augment = ('translation', 'cutout')
-    pictures((32, 32, 3), (512, 256, 128))
+    pictures((512, 256, 128))
 
   def folder():  # --config.data.path=DIR
-    config.data.name = 'folder'
-    config.data.update(path='', skip_unreadable=False)
-    config.data.flip = True
-    pictures((64, 64, 3), (1024, 512, 256, 128))
+    own_images(config)
+    pictures((1024, 512, 256, 128))
 
   def test():
     tiny(config)

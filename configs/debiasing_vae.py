@@ -3,16 +3,16 @@
   python -m gen_jax.main --config=configs/debiasing_vae.py
 
 Variants: `histogram` (the density as Amini et al. 2019 estimate it), `plain`
-(the same VAE on the same data without debiasing, to compare with), `test`.
+(the same VAE on the same data without debiasing, to compare with), `folder`
+(your own images), `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the debiasing VAE, or the variant that `arg` names."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 10_000
   config.batch_size = 1024  # looked at; an eighth is trained on
   config.data.binarize = 'static'
@@ -22,7 +22,7 @@ def get_config(arg=None):
     encoder=dict(
       name='autoencoder.DenseEncoder', features=2 * 20, hidden=(400,)
     ),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(400,)),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(400,)),
     beta=0.1,  # the standard normal prior of a full weight hides what is rare
     candidates=8,
     density='neighbours',
@@ -47,6 +47,11 @@ def get_config(arg=None):
       del config.objective[field]
     del config.evals.shift
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+    config.objective.update(likelihood='gaussian', learn_variance=True)
+    config.evals.elbo.by_class = False
+
   def test():
     tiny(config)
     config.batch_size = 16
@@ -55,5 +60,5 @@ def get_config(arg=None):
     config.objective.encoder.update(features=2 * 3, hidden=(16,))
     config.objective.decoder.hidden = (16,)
 
-  choose(arg, dict(histogram=histogram, plain=plain, test=test))
+  choose(arg, dict(histogram=histogram, plain=plain, folder=folder, test=test))
   return config

@@ -2,27 +2,27 @@
 
   python -m gen_jax.main --config=configs/denoising_autoencoder.py
 
-Variants: `masking`, `salt_and_pepper`, `test`, and `photos`, for patches of
+Variants: `masking`, `salt_and_pepper`, `folder` (your own images, whole),
+`test`, and `photos`, for patches of
 your photographs in DIR/train and DIR/test, noise of 25 of 255 grey values:
 
   python -m gen_jax.main --config=configs/denoising_autoencoder.py:photos \\
     --config.data.path=DIR
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the dense denoiser, or the variant that `arg` names."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 8000
   config.objective = dict(
     name='denoising_autoencoder.DenoisingAutoencoder',
     encoder=dict(
       name='autoencoder.DenseEncoder', features=1000, hidden=(1000,)
     ),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=(1000,)),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(1000,)),
     reconstruction='cross_entropy',
     code='relu',
     noise='gaussian',
@@ -60,6 +60,9 @@ def get_config(arg=None):
     )
     del config.evals.probe
 
+  def folder():  # your own images, whole: --config.data.path=DIR
+    own_images(config)
+
   def test():
     tiny(config)
     config.objective.encoder.update(features=16, hidden=(16,))
@@ -71,6 +74,7 @@ def get_config(arg=None):
       masking=masking,
       salt_and_pepper=salt_and_pepper,
       photos=photos,
+      folder=folder,
       test=test,
     ),
   )

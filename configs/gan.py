@@ -3,7 +3,8 @@
   python -m gen_jax.main --config=configs/gan.py
 
 Variants: `minimax`, the loss that saturates; `ring` and `grid`, mixtures of 8
-and 25 Gaussians in the plane, whose modes are counted; `test`. PacGAN is
+and 25 Gaussians in the plane, whose modes are counted; `folder`, your own
+images; `test`. PacGAN is
 
   python -m gen_jax.main --config=configs/gan.py:grid --config.objective.pack=2
 
@@ -16,7 +17,7 @@ With --config.steps=15000, a minute or two on 2 shared CPU cores, one run each,
   packs of 2      8   97.4%  .002     23  15.9%  .64
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
@@ -27,7 +28,7 @@ def get_config(arg=None):
     name='gan.GAN',
     gen=dict(
       name='dense.Generator',
-      shape=(28, 28, 1),
+      shape=None,
       hidden=(256, 512, 1024),
       normalise='batch',
       output='tanh',
@@ -70,7 +71,7 @@ def get_config(arg=None):
     config.data.name = 'toy'
     config.data.mixture = mixture
     config.objective.gen.update(
-      shape=(1, 1, 2), hidden=(128, 128, 128), output='linear', normalise=''
+      shape=None, hidden=(128, 128, 128), output='linear', normalise=''
     )
     config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
     config.objective.latent = 2
@@ -85,6 +86,9 @@ def get_config(arg=None):
   def grid():
     plane('grid')
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+
   def test():
     tiny(config)
     config.objective.gen.hidden = (16,)
@@ -92,6 +96,6 @@ def get_config(arg=None):
     config.objective.update(pack=1, label=0.9, disc_steps=2)
     config.ema.gen = 0.9
 
-  variants = (minimax, ring, grid, test)
+  variants = (minimax, ring, grid, folder, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

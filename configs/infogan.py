@@ -7,10 +7,10 @@ images is moved, slanted and bent at random: without that the category came to
 mean a slant or a thickness, and no digit.
 
 Variants: `paper`, the networks, prior and rates of its appendix C.1, and no
-augmentation; `test`.
+augmentation; `folder`, your own images; `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
@@ -22,7 +22,7 @@ def get_config(arg=None):
     name='infogan.InfoGAN',
     gen=dict(
       name='dcgan.Generator',
-      shape=(28, 28, 1),
+      shape=None,
       channels=(256, 128, 64),
       kernel=4,
       normalise='batch',
@@ -73,11 +73,17 @@ def get_config(arg=None):
         learning_rate=rate, b1=0.5, b2=0.999, schedule='constant'
       )
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+    config.objective.gen.channels = (512, 256, 128, 64)
+    config.objective.disc.channels = (64, 128, 256, 512)
+    config.objective.penalty_weight = 0.1
+
   def test():
     tiny(config)
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
     del config.evals['fidelity']
 
-  choose(arg, dict(paper=paper, test=test))
+  choose(arg, dict(paper=paper, folder=folder, test=test))
   return config

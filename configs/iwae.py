@@ -4,16 +4,15 @@
 
 One stochastic layer of 50, 200 units a layer, and k = 50 codes, as in Burda et
 al. 2015. Variants: `dreg` (the doubly reparameterised gradient), `vae` (k = 1,
-to compare with), `test`.
+to compare with), `folder` (your own images), `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the IWAE with 50 codes, or the variant that `arg` names."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 10_000
   config.data.binarize = 'dynamic'
   config.objective = dict(
@@ -22,7 +21,7 @@ def get_config(arg=None):
       name='autoencoder.DenseEncoder', features=2 * 50, hidden=(200, 200)
     ),
     decoder=dict(
-      name='autoencoder.DenseDecoder', shape=shape, hidden=(200, 200)
+      name='autoencoder.DenseDecoder', shape=None, hidden=(200, 200)
     ),
     samples=50,
   )
@@ -50,6 +49,10 @@ def get_config(arg=None):
     config.steps = 50_000
     config.objective.update(name='vae.VAE', samples=1)
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+    config.objective.update(likelihood='gaussian', learn_variance=True)
+
   def test():
     tiny(config)
     config.objective.encoder.update(features=2 * 3, hidden=(16,))
@@ -57,5 +60,5 @@ def get_config(arg=None):
     config.objective.samples = 5
     config.evals.nll.samples = 100
 
-  choose(arg, dict(dreg=dreg, vae=vae, test=test))
+  choose(arg, dict(dreg=dreg, vae=vae, folder=folder, test=test))
   return config

@@ -4,21 +4,20 @@
 
 The plain config draws the mean activation to a target by a KL penalty.
 Variants: `l1` (the penalty on absolute activations), `dense` (no penalty, to
-compare with), `test`.
+compare with), `folder` (your own images), `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the config with the KL penalty, or the variant `arg`."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 8000
   config.objective = dict(
     name='sparse_autoencoder.SparseKL',
     encoder=dict(name='autoencoder.DenseEncoder', features=1024, hidden=()),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=shape, hidden=()),
+    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=()),
     reconstruction='l2',
     weight=0.5,
     target=0.1,
@@ -50,9 +49,12 @@ def get_config(arg=None):
       del config.objective[field]
     config.objective.update(name='autoencoder.Autoencoder', code='sigmoid')
 
+  def folder():  # your own images: --config.data.path=DIR
+    own_images(config)
+
   def test():
     tiny(config)
     config.objective.encoder.features = 16
 
-  choose(arg, dict(l1=l1, dense=dense, test=test))
+  choose(arg, dict(l1=l1, dense=dense, folder=folder, test=test))
   return config

@@ -10,10 +10,11 @@ Test error in percent, median of seeds 0 to 4: 10.65, and 23.76 of `scratch`,
 the last stage alone with its own learning rate. That half is owed to what the
 noise knows: where the classifier's noise is a deformation too (`deform` and
 `deform_scratch`), a network from scratch comes down as well, to within about a
-point of the pretrained one. `masking` has no deformation anywhere. `test`.
+point of the pretrained one. `masking` has no deformation anywhere.
+`folder`: your own images, in a folder for each class. `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 LAYERS = ('layer_0', 'layer_1', 'layer_2')
 
@@ -26,9 +27,9 @@ def get_config(arg=None):
   def objective(name, noise, amount, **fields):
     return dict(
       name=f'stacked_autoencoder.{name}',
-      shape=(28, 28, 1),
+      shape=None,
       widths=(500, 250, 30),
-      classes=10,
+      classes=None,
       reconstruction='cross_entropy',
       hidden='relu',
       code='linear',
@@ -111,6 +112,9 @@ def get_config(arg=None):
     last = classifier(*masked, rate=3e-4, steps=400)
     config.stages = (*pretraining(*masked), last)
 
+  def folder():  # images in a folder for each class: --config.data.path=DIR
+    own_images(config)
+
   def test():
     tiny(config)
     for stage in config.stages:
@@ -118,6 +122,6 @@ def get_config(arg=None):
       stage['batch_size'] = 8
       stage['objective']['widths'] = (16, 12, 4)
 
-  variants = (scratch, deform, deform_scratch, masking, test)
+  variants = (scratch, deform, deform_scratch, masking, folder, test)
   choose(arg, {f.__name__: f for f in variants})
   return config

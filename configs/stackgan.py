@@ -53,7 +53,7 @@ def get_config(arg=None):
   )
   gen1 = dict(
     name='stackgan.Generator',
-    shape=(32, 32, 3),
+    shape=(32, 32, None),
     channels=(256, 128, 64, 32),
     condition=64,
   )
@@ -113,7 +113,7 @@ def get_config(arg=None):
       gen1=gen1,
       gen2=dict(
         name='stackgan.Refiner',
-        shape=(64, 64, 3),
+        shape=(64, 64, None),
         down=(32, 64),
         blocks=2,
         up=(64, 32),
@@ -194,12 +194,12 @@ def get_config(arg=None):
     config.data.flip = True
     given()
     gen1.update(
-      shape=(64, 64, 3), channels=(1024, 512, 256, 128, 64), condition=128
+      shape=(64, 64, None), channels=(1024, 512, 256, 128, 64), condition=128
     )
     first, second = (s['objective'] for s in (stage_1, stage_2))
     first['disc1'].update(channels=(64, 128, 256, 512), normalise='batch')
     second['gen2'].update(
-      shape=(256, 256, 3),
+      shape=(256, 256, None),
       down=(128, 256, 512),
       blocks=4,
       up=(256, 128, 64, 32),
@@ -221,13 +221,13 @@ def get_config(arg=None):
     tiny(config)
     config.data.update(words=6, shape=(16, 16, 3))
     text.update(features=16, buckets=64, width=8, hidden=8)
-    gen1.update(shape=(8, 8, 3), channels=(8, 4), condition=4)
+    gen1.update(shape=(8, 8, None), channels=(8, 4), condition=4)
     reader, stage_1, stage_2 = (s['objective'] for s in config.stages)
     reader['image'].update(classes=16, channels=(4, 8), features=8)
     reader['size'] = 8
     stage_1['disc1'].update(channels=(4, 8), text=4)
     stage_2['gen2'].update(
-      shape=(16, 16, 3), down=(4, 8), blocks=1, up=(8, 4), condition=4
+      shape=(16, 16, None), down=(4, 8), blocks=1, up=(8, 4), condition=4
     )
     stage_2['disc2'].update(channels=(4, 8), text=4)
     for stage in config.stages:

@@ -16,7 +16,7 @@ with the networks of the paper; `bfloat16`, `folder256` in that precision;
 `wgan_gp`; `classes`, an emoji of a category that is asked for; `test`.
 """
 
-from gen_jax.config import choose, default, half_life, tiny
+from gen_jax.config import choose, default, half_life, own_images, tiny
 
 
 def get_config(arg=None):
@@ -30,7 +30,7 @@ def get_config(arg=None):
     name='stylegan.StyleGAN',
     gen=dict(
       name='stylegan.Generator',
-      shape=(32, 32, 3),
+      shape=(32, 32, None),
       width=128,
       depth=4,  # 8 and .01 in the paper, for 100 times the images
       rate=0.1,
@@ -87,7 +87,6 @@ def get_config(arg=None):
       average: half-life of the generator's average, in images.
       players: whose learning rate it is.
     """
-    channels = config.data.shape[2]
     stages = []
     for index, (size, batch, rate, *thousands) in enumerate(rows):
       for fades, images in zip((True, False), thousands, strict=True):
@@ -100,7 +99,7 @@ def get_config(arg=None):
           {
             'steps': steps,
             'batch_size': batch,
-            'objective.gen.shape': (size, size, channels),
+            'objective.gen.shape': (size, size, None),
             'objective.fade': steps if fades else 0,
             'ema.gen': half_life(average, batch),
             **{f'optim.{name}.learning_rate': rate for name in players},
@@ -123,13 +122,11 @@ def get_config(arg=None):
 
   def pictures(size, name='emoji'):
     config.data.shape = (size, size, 3)
-    config.objective.gen.shape = (size, size, 3)
+    config.objective.gen.shape = (size, size, None)
     for player in ('gen', 'disc'):  # half the channels at the last resolution
       config.objective[player].base = 16 * size
     if name == 'folder':  # --config.data.path=DIR
-      config.data.name = name
-      config.data.update(path='', skip_unreadable=False)
-      config.data.flip = True
+      own_images(config, (size, size, 3))
       config.objective.gen.noise = True
 
   def emoji64():
@@ -194,7 +191,7 @@ def get_config(arg=None):
 
   def classes():
     for player in ('gen', 'disc'):
-      config.objective[player].classes = 9
+      config.objective[player].classes = None
 
   def test():
     tiny(config)

@@ -6,13 +6,12 @@ Variants: `dense`, `deep`, `residual`, `latent2`, `capacity`, `gaussian`,
 `continuous_bernoulli`, `fashion_mnist`, `folder`, `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from gen_jax.config import choose, default, own_images, tiny
 
 
 def get_config(arg=None):
   """Returns the convolutional VAE, or the variant that `arg` names."""
   config = default()
-  shape = (28, 28, 1)
   config.steps = 6000
   config.data.binarize = 'static'
   config.objective = dict(
@@ -25,7 +24,7 @@ def get_config(arg=None):
     ),
     decoder=dict(
       name='autoencoder.ConvDecoder',
-      shape=shape,
+      shape=None,
       channels=(64, 32),
       base=32,
       dtype='float32',
@@ -74,7 +73,7 @@ def get_config(arg=None):
     )
     config.objective.decoder = dict(
       name='autoencoder.DenseDecoder',
-      shape=shape,
+      shape=None,
       hidden=(400,),
       dtype='float32',
     )
@@ -97,7 +96,7 @@ def get_config(arg=None):
     )
     config.objective.decoder = dict(
       name='residual.ResidualDecoder',
-      shape=shape,
+      shape=None,
       channels=(64, 32),
       blocks=1,
       hidden=256,
@@ -131,16 +130,11 @@ def get_config(arg=None):
     config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
 
   def folder():  # your own pictures: --config.data.path=DIR
-    size = (64, 64, 3)
-    config.data.name = 'folder'
-    config.data.update(path='', shape=size, skip_unreadable=False)
-    config.data.flip = True
+    own_images(config)
     gaussian()
     channels = (32, 64, 128, 256)
     config.objective.encoder.update(features=2 * 64, channels=channels)
-    config.objective.decoder.update(
-      shape=size, channels=channels[::-1], base=64
-    )
+    config.objective.decoder.update(channels=channels[::-1], base=64)
 
   def test():
     tiny(config)

@@ -43,6 +43,8 @@ def default() -> ConfigDict:
         flip=False,
         resident='auto',  # keep the data on the device: 'auto', 'yes', 'no'
       ),
+      # In it, `shape` and `classes` of None are those of the data; see
+      # `resolve` in gen_jax/construction.py.
       objective=dict(name=''),
       optim=ConfigDict(),  # by player
       ema=ConfigDict(),  # the largest decay, by player
@@ -73,6 +75,28 @@ def tiny(config: ConfigDict) -> None:
   config.log_every = 3
   config.checkpoint.every = 4
   config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+
+
+def own_images(
+  config: ConfigDict, shape: tuple[int, int, int] = (64, 64, 3)
+) -> None:
+  """Trains on a folder, for `folder` variants: --config.data.path=DIR.
+
+  Networks take their shapes and the number of classes from the data. Evaluators
+  that need labels, or a classifier of the data, are left out.
+
+  Args:
+    config: of a data set with one field of images.
+    shape: (H, W, C) that the images are cropped and resized to.
+  """
+  config.data.name = 'folder'
+  config.data.update(path='', shape=shape, skip_unreadable=False)
+  config.data.update(binarize='', flip=True, labels_per_class=())
+  for name in ('probe', 'accuracy', 'learned', 'shift'):
+    if name in config.evals:
+      del config.evals[name]
+  if 'fidelity' in config.evals:
+    config.evals.fidelity.features = 'random'
 
 
 def half_life(images: float, batch_size: int) -> float:

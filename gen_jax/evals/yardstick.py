@@ -32,13 +32,13 @@ _DEFORMED = {'fashion_mnist': 0.0}
 
 
 def make_config(
-  data: Mapping[str, Any], classes: int, steps: int = 6000
+  data: Mapping[str, Any], classes: int | None, steps: int = 6000
 ) -> ConfigDict:
   """Returns the config of the classifier of a data set.
 
   Args:
     data: the group `data` of a config; grey values, no flips, all labels.
-    classes: K.
+    classes: K; None for that of the data.
     steps: of training.
   """
   config = config_lib.default()
