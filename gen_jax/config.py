@@ -90,8 +90,15 @@ def own_images(
     shape: (H, W, C) that the images are cropped and resized to.
   """
   config.data.name = 'folder'
-  config.data.update(path='', shape=shape, skip_unreadable=False)
-  config.data.update(binarize='', flip=True, labels_per_class=())
+  config.data.update(
+    path='',
+    shape=shape,
+    range=('auto',),  # or (low, high) of images of more than 8 bits
+    skip_unreadable=False,
+    binarize='',
+    flip=True,
+    labels_per_class=(),
+  )
   for name in ('probe', 'accuracy', 'learned', 'shift'):
     if name in config.evals:
       del config.evals[name]

@@ -112,7 +112,11 @@ def test_the_folder_variant_takes_a_path_and_a_shape(folder, name, shape):
   config = load(f'{name}.py:folder', {})
   config_lib.apply(
     config,
-    [('data.path', folder), ('data.shape', ','.join(map(str, shape)))],
+    [
+      ('data.path', folder),
+      ('data.shape', ','.join(map(str, shape))),
+      ('data.range', '0,255'),
+    ],
   )
   for run in experiments(config):
     run.check()
