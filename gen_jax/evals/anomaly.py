@@ -59,7 +59,8 @@ class Anomaly:
     for one in (train, source):
       if 'label' not in one.fields:
         raise InputError('config.evals: anomaly.Anomaly needs labelled data.')
-    present = np.unique(read_labels(source)[: self.num or None])
+    rows = self.task.choose(self.split, self.num)
+    present = np.unique(read_labels(source)[rows])
     if self.normal:
       names = source.classes
       count = len(names) or int(present.max()) + 1
@@ -124,10 +125,10 @@ class Anomaly:
       order[anomalous[order]],
       order[~anomalous[order]][::-1],
     )
-    rows = []
+    scored, rows = self.task.choose(self.split, self.num), []
     for group in groups:
       chosen = np.resize(group, self.shown)  # again from the first if few
-      batch = self.task.rows(self.split, chosen, key)
+      batch = self.task.rows(self.split, scored[chosen], key)
       rows += [batch['image'], reconstruct(players, batch, key=key)]
     images = to_uint8(np.concatenate(rows), self.task.objective.pixels)
     return grid(images, self.shown)

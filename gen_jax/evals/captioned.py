@@ -28,16 +28,6 @@ def read(task: Task, players: Any, fields: dict[str, Any]) -> np.ndarray:
   return np.concatenate(parts)[:count]
 
 
-def of_split(task: Task, split: str, num: int) -> dict[str, np.ndarray]:
-  """Returns `num` (0: all) examples of a split, as they are.
-
-  They are spread evenly over it: what is alike may stand together.
-  """
-  source = task.source(split)
-  count = min(num or len(source), len(source))
-  return source.__getitems__([i * len(source) // count for i in range(count)])
-
-
 def fields_of(raw: dict[str, Any]) -> dict[str, Any]:
   """Returns what examples say of their captions."""
   return {k: raw[k] for k in FIELDS if k in raw}
@@ -158,7 +148,7 @@ class HeldOut:
   needs = ('read', 'illustrate')
 
   def run(self, players, key):
-    raw = of_split(self.task, self.split, self.rows)
+    raw = self.task.read(self.split, self.rows)
     shape = raw['image'].shape[1:]
     texts = read(self.task, players, fields_of(raw))
     cells = [raw['image'].astype(np.float32) / 255]

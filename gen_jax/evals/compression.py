@@ -7,7 +7,7 @@ import numpy as np
 from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.denoising import psnr
-from gen_jax.evals.task import Task, filled
+from gen_jax.evals.task import Task, filled, stratified_rows
 from gen_jax.writer import grid, to_uint8, to_unit
 
 
@@ -119,9 +119,10 @@ class Compression:
     decode = _in_batches(
       lambda x: self.task.predict('decode')(players, x), self.batch_size
     )
-    curves, rows = {}, [images[: self.shown]]
+    shown = stratified_rows(len(images), self.shown)
+    curves, rows = {}, [images[shown]]
     curves['model'] = yield from self._measure(
-      '', train, codes, images, decode, rows
+      '', train, codes, images, decode, rows, shown
     )
     if codes.shape[1] < images[0].size:
       from sklearn.decomposition import PCA
@@ -135,17 +136,18 @@ class Compression:
         images,
         lambda x: pca.inverse_transform(x).reshape(-1, *images.shape[1:]),
         [],
+        shown,
       )
     yield 'images', grid(to_uint8(np.concatenate(rows), 'unit'), len(rows[0]))
     yield 'psnr_by_length', self._chart(curves)
 
-  def _measure(self, prefix, train, codes, images, decode, rows):
+  def _measure(self, prefix, train, codes, images, decode, rows, shown):
     """Yields the numbers; returns (bits, length, PSNR) of each quantiser."""
 
     def errors(codes):
       out = np.clip(decode(codes), 0, 1)
       if len(rows):
-        rows.append(out[: self.shown])
+        rows.append(out[shown])
       mse = float(np.square(out - images).mean(dtype=np.float64))
       return mse, float(psnr(images, out).mean())
 

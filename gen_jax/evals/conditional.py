@@ -26,7 +26,7 @@ class Relabelled:
 
   def run(self, players, key):
     relabel = self.task.predict('relabel')
-    batch = self.task.batch(self.split, 0, self.rows, key)
+    batch = self.task.batch(self.split, self.rows, key)
     count = len(batch['image'])
     columns = [batch['image']]
     for label in range(len(self.task.source(self.split).classes)):

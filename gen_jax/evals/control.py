@@ -70,8 +70,7 @@ class TrainOnSamples:
     classes = len(self.task.source('train').classes)
     labels = np.arange(self.num) % classes
     images = self.task.samples(players, self.num, key, labels)
-    real = self.task.source(self.split)
-    real = real.__getitems__(range(len(real)))
+    real = self.task.read(self.split, 0)
     with tempfile.TemporaryDirectory() as folder:
       file = pathlib.Path(folder) / 'samples.npz'
       np.savez(
@@ -112,9 +111,8 @@ class Neighbours:
     from sklearn.neighbors import NearestNeighbors
 
     samples = self.task.samples(players, self.rows, key)
-    source = self.task.source('train')
-    rows = range(min(self.train or len(source), len(source)))
-    images = source.__getitems__(rows)['image'].astype(np.float32) / 255
+    images = self.task.read('train', self.train)['image']
+    images = images.astype(np.float32) / 255
     search = NearestNeighbors(n_neighbors=self.columns, algorithm='brute')
     search.fit(images.reshape(len(images), -1))
     distance, found = search.kneighbors(samples.reshape(self.rows, -1))

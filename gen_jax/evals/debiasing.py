@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
+from gen_jax.data.pipeline import permutation
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Task
 
@@ -12,9 +14,9 @@ from gen_jax.evals.task import Task
 class Shift:
   """Shares of the classes in a split, as it is and as it is drawn.
 
-  The draw is from batches of `batch_size`, as in training; what is left over of
-  the split is not looked at. The rare classes are those with less than half of
-  an equal share.
+  The draw is from shuffled batches of `batch_size`, as in training; examples
+  that do not fill a batch are left out. The rare classes are those with less
+  than half of an equal share.
   """
 
   task: Task
@@ -29,12 +31,17 @@ class Shift:
 
   def run(self, players, key):
     probabilities, parts = self.task.predict(self.needs[0]), []
+    order = permutation(0, 'debiasing', 0, len(self.task.source(self.split)))
     # A batch that was filled up would hold codes twice, which are dense.
-    size = min(self.batch_size, len(self.task.source(self.split)))
-    for batch, count in self.task.batches(self.split, 0, size, key):
-      if count == size:
-        values = probabilities(players, batch), batch['label']
-        parts.append([np.asarray(x) for x in values])
+    size = min(self.batch_size, len(order))
+    for start in range(0, len(order) - size + 1, size):
+      batch = self.task.rows(
+        self.split,
+        order[start : start + size],
+        jax.random.fold_in(key, start),
+      )
+      values = probabilities(players, batch), batch['label']
+      parts.append([np.asarray(x) for x in values])
     weights, labels = map(np.concatenate, zip(*parts, strict=True))
     share = np.bincount(labels) / len(labels)
     drawn = np.bincount(labels, weights / weights.sum())

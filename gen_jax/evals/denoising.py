@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Task, stratified_rows
 from gen_jax.writer import grid, to_uint8
 
 
@@ -58,8 +58,9 @@ class Denoising:
     ):
       yield f'{name}_psnr', float(psnr(clean, images).mean())
       yield f'{name}_ssim', ssim(clean, images)
-    columns = (x[: self.shown] for x in (noisy, denoised, clean))
-    triples = np.concatenate(list(columns), axis=2)
+    shown = stratified_rows(len(clean), self.shown)
+    columns = [x[shown] for x in (noisy, denoised, clean)]
+    triples = np.concatenate(columns, axis=2)
     yield 'denoising', grid(to_uint8(triples, self.task.objective.pixels), 4)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.data.selection import read_labels
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Task, stratified_rows
 from gen_jax.writer import grid, to_uint8
 
 
@@ -66,7 +66,7 @@ class Arithmetic:
     for label in present:
       if label not in labels:
         raise InputError(
-          f'directions.Arithmetic: classes={self.classes}: none of the first '
+          f'directions.Arithmetic: classes={self.classes}: none of '
           f'{len(labels)} training images has the label {label}.'
         )
     a, b = (codes[labels == label].mean(axis=0) for label in present)
@@ -76,12 +76,13 @@ class Arithmetic:
     )
 
   def _sheet(self, players, vector, label, key):
-    """Moves the first images of a class, or of all for None."""
+    """Moves images of a class, or of all for None."""
     source = self.task.source(self.split)
     chosen = np.arange(len(source))
     if label is not None:
       chosen = chosen[read_labels(source) == label]
-    batch = self.task.rows(self.split, chosen[: self.rows], key)
+    chosen = chosen[stratified_rows(len(chosen), self.rows)]
+    batch = self.task.rows(self.split, chosen, key)
     codes = np.asarray(self.task.predict('encode')(players, batch))
     images = np.asarray(batch['image'])
     alpha = np.linspace(-self.reach, self.reach, self.columns)[:, None]

@@ -34,9 +34,8 @@ class Diversity:
   @functools.cached_property
   def _real(self):
     """How many images there are to compare with, and their distances."""
-    rows = range(min(self.num, len(self.task.source(self.split))))
-    batch = self.task.rows(self.split, rows, jax.random.key(0))
-    return len(rows), *spread(batch['image'])
+    images = self.task.batch(self.split, self.num, jax.random.key(0))['image']
+    return len(images), *spread(images)
 
   def run(self, players, key):
     count, apart, nearest = self._real

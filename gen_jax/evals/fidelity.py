@@ -76,7 +76,5 @@ class Fidelity:
       yield 'classifier_error', classifier.error
 
   def _images(self, split, num):
-    """The first `num` images of a split (0: all), float32 in [0, 1]."""
-    source = self.task.source(split)
-    rows = range(min(num or len(source), len(source)))
-    return source.__getitems__(rows)['image'].astype(np.float32) / 255
+    """Returns `num` images of a split (0: all), float32 in [0, 1]."""
+    return self.task.read(split, num)['image'].astype(np.float32) / 255

@@ -37,7 +37,7 @@ class Reconstructions:
   needs = ('reconstruct',)
 
   def run(self, players, key):
-    batch = self.task.batch(self.split, 0, self.num, key)
+    batch = self.task.batch(self.split, self.num, key)
     out = self.task.predict('reconstruct')(players, batch, key=key)
     pairs = jnp.stack([batch['image'], out], axis=1)  # [N, 2, H, W, C]
     pairs = to_uint8(pairs, self.task.objective.pixels)

@@ -65,7 +65,7 @@ class Interpolation:
     return jax.jit(interpolate)
 
   def run(self, players, key):
-    batch = self.task.batch(self.split, 0, 2 * self.rows, key)
+    batch = self.task.batch(self.split, 2 * self.rows, key)
     even = len(batch['image']) // 2 * 2
     out = self._run(players, {k: x[:even] for k, x in batch.items()})
     halves = np.split(to_uint8(out, self.task.objective.pixels), 2)

@@ -109,9 +109,7 @@ class NLL:
   def run(self, players, key):
     values = []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
-    total = -(
-      -(self.num or len(self.task.source(self.split))) // self.batch_size
-    )
+    total = -(-len(self.task.choose(self.split, self.num)) // self.batch_size)
     # Silent where nobody watches; minutes of work where somebody does.
     for index, (batch, count) in enumerate(
       tqdm(batches, 'NLL', total, unit='batch', leave=False, disable=None)

@@ -42,7 +42,7 @@ class Modes:
       raise InputError("config.evals: modes.Modes needs data.name='toy'.")
 
   def run(self, players, key):
-    data = self.task.batch('test', 0, self.shown, key)['image']
+    data = self.task.batch('test', self.shown, key)['image']
     samples = self.task.predict('sample')(players, key=key, num=self.num)
     if not (plot.is_points(samples) and plot.is_points(data)):
       raise InputError(
@@ -99,9 +99,7 @@ class StackedModes:
 
   @functools.cached_property
   def _real(self):
-    source = self.task.source(self.split)
-    rows = range(min(self.num, len(source)))
-    return self._balance(source.__getitems__(rows)['image'])
+    return self._balance(self.task.read(self.split, self.num)['image'])
 
   def run(self, players, key):
     samples = self.task.samples(players, self.num, key)

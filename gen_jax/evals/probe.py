@@ -13,7 +13,7 @@ class Probe:
   PCA is left out for a code that is larger than the image.
 
   A linear one (multinomial logistic regression) and the nearest neighbours, on
-  standardised codes; trained on the first `num` images of the training split.
+  standardised codes; trained on `num` images of the training split.
 
   Attributes:
     num: training images.

@@ -71,7 +71,7 @@ class Retrieval:
 
   def run(self, players, key):
     eyes = scorer.load(self.task.data, self.steps)
-    raw = captioned.of_split(self.task, self.split, self.num)
+    raw = self.task.read(self.split, self.num)
     shape = raw['image'].shape[1:]
     captions = eyes.read(raw['text'])
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
@@ -111,7 +111,7 @@ class Retrieval:
           distances.frechet(distances.moments(x), moments) for x in vectors
         ]
         yield label, float(np.mean(each))
-    train = captioned.of_split(self.task, 'train', len(real))['image']
+    train = self.task.read('train', len(real))['image']
     floor = distances.moments(eyes.look(train.astype(np.float32) / 255))
     yield 'frechet_floor', distances.frechet(floor, moments)
     yield 'captions', len(captions)
@@ -145,7 +145,7 @@ class Diversity:
 
   def run(self, players, key):
     eyes = scorer.load(self.task.data, self.steps)
-    raw = captioned.of_split(self.task, self.split, self.num)
+    raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
     pictures = captioned.draw(
       self.task, players, np.repeat(texts, self.copies, axis=0), key

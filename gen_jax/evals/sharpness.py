@@ -34,7 +34,7 @@ class Sharpness:
   needs = ('read', 'illustrate')
 
   def run(self, players, key):
-    raw = captioned.of_split(self.task, self.split, self.num)
+    raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
     real = slopes(raw['image'] / 255)
     known = self.task.objective.predict_fns()

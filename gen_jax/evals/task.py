@@ -146,17 +146,25 @@ class Task:
 
   def code_size(self, players: Players) -> int:
     """Returns Z, the size of a code."""
-    batch = self.batch('test', 0, 1, jax.random.key(0))
+    batch = self.batch('test', 1, jax.random.key(0))
     encode = self.predict('encode')
     return jax.eval_shape(encode, players, batch).shape[-1]
 
-  def batch(self, split: str, start: int, stop: int, key: jax.Array) -> Any:
-    """Returns examples start to stop of a split, as the networks see them.
+  def choose(self, split: str, num: int) -> np.ndarray:
+    """Returns the rows of `num` examples of a split, see `stratified_rows`."""
+    return stratified_rows(len(self.source(split)), num)
 
-    There are fewer when the split ends before.
+  def read(self, split: str, num: int) -> dict[str, np.ndarray]:
+    """Returns `num` examples (0: all) of a split, as they are stored."""
+    return self.source(split).__getitems__(self.choose(split, num))
+
+  def batch(self, split: str, num: int, key: jax.Array) -> Any:
+    """Returns `num` examples (0: all), as the networks see them.
+
+    There are fewer when the split is smaller.
     """
-    stop = min(stop, len(self.source(split)))
-    return self.rows(split, range(start, stop), jax.random.fold_in(key, start))
+    key = jax.random.fold_in(key, 0)  # the caller may use it as well
+    return self.rows(split, self.choose(split, num), key)
 
   def rows(self, split: str, rows: Indices, key: jax.Array) -> Any:
     """Returns chosen examples of a split, as the networks see them."""
@@ -167,20 +175,35 @@ class Task:
   def batches(
     self, split: str, num: int, batch_size: int, key: jax.Array
   ) -> Iterator[tuple[Any, int]]:
-    """Yields the first `num` examples (0: all) in batches of one size.
+    """Yields `num` examples (0: all) in batches of one size.
 
     The last is filled up with its own first examples: with each batch comes
     how many of it count.
     """
-    size = len(self.source(split))
-    num = min(num or size, size)
-    for start in range(0, num, batch_size):
-      count = min(batch_size, num - start)
-      batch = self.batch(split, start, start + count, key)
-      if count < batch_size:
-        rows = np.arange(batch_size) % count
-        batch = {k: x[rows] for k, x in batch.items()}
-      yield batch, count
+    rows = self.choose(split, num)
+    for start in range(0, len(rows), batch_size):
+      part = rows[start : start + batch_size]
+      batch = self.rows(split, part, jax.random.fold_in(key, start))
+      if len(part) < batch_size:
+        repeated = np.arange(batch_size) % len(part)
+        batch = {k: x[repeated] for k, x in batch.items()}
+      yield batch, len(part)
+
+
+def stratified_rows(size: int, num: int) -> np.ndarray:
+  """Returns `num` (0: all) of `size` rows in ascending order, int64.
+
+  The rows are divided into `num` parts of equal size, and one is drawn from
+  each. Data sets are often sorted, for example by class, and then the first
+  rows would be of one class; where classes alternate, rows at even distances
+  would be. The draw is fixed: it depends on `size` and `num` alone.
+  """
+  num = min(num or size, size)
+  bounds = np.arange(num + 1) * size // max(num, 1)
+  # Philox, whose raw output is promised to stay the same.
+  bits = np.random.Philox(np.random.SeedSequence(0)).random_raw(num)
+  share = (bits >> np.uint64(11)) / 2**53  # uniform in [0, 1)
+  return bounds[:-1] + (share * np.diff(bounds)).astype(np.int64)
 
 
 def filled(x: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from gen_jax.data.pipeline import permutation
 from gen_jax.data.sources import Apart, orders
 from gen_jax.errors import InputError
 from gen_jax.evals import distances, features
 from gen_jax.evals.denoising import psnr, ssim
-from gen_jax.evals.task import Task, filled
+from gen_jax.evals.task import Task, filled, stratified_rows
 from gen_jax.writer import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
@@ -20,11 +21,13 @@ _NEEDS = ('translate_ab', 'translate_ba')
 
 
 def domain(task: Task, split: str, name: str, num: int, key: Any) -> np.ndarray:
-  """Returns the first `num` images (0: all) of a domain in [-1, 1]."""
+  """Returns `num` images (0: all) of a domain in [-1, 1].
+
+  Those of a pair have the same index.
+  """
   source = orders(task.source(split)).get(name, task.source(split))
-  count = min(num or len(source), len(source))
   one = dataclasses.replace(task, source=lambda split: source)
-  return np.asarray(one.rows(split, range(count), key)[name])
+  return np.asarray(one.batch(split, num, key)[name])
 
 
 def translate(
@@ -72,6 +75,8 @@ class Errors:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
+    paired = not isinstance(self.task.source(self.split), Apart)
+    distance = _distance(images, paired)
     for here, there in DIRECTIONS:
       x = images[here]
       y = translate(self.task, players, here + there, x, self.batch_size)
@@ -85,15 +90,21 @@ class Errors:
         self.task, players, here + there, images[there], self.batch_size
       )
       yield f'identity_{there}', absolute(images[there], stay)
-      yield f'moved_{here}{there}', absolute(x, y) / self._distance(images)
-    yield 'distance', self._distance(images)
-    paired = not isinstance(self.task.source(self.split), Apart)
+      yield f'moved_{here}{there}', absolute(x, y) / distance
+    yield 'distance', distance
     yield 'distance_between', 'pairs' if paired else 'strangers'
 
-  def _distance(self, images):
-    count = min(map(len, images.values()))
-    a, b = (as_channels(images[k][:count], 3) for k in 'ab')
-    return absolute(a, b)
+
+def _distance(images, paired):
+  """Between the two of a pair, or between random images of a and of b."""
+  count = min(map(len, images.values()))
+  a, b = (
+    as_channels(images[k][stratified_rows(len(images[k]), count)], 3)
+    for k in 'ab'
+  )
+  if not paired:  # both may be sorted by what they show
+    b = b[permutation(0, 'strangers', 0, count)]
+  return absolute(a, b)
 
 
 @dataclasses.dataclass(frozen=True)

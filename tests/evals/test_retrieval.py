@@ -60,20 +60,3 @@ def test_a_scorer_needs_words_and_is_another_than_the_encoder():
     scorer.make_config({'name': 'mnist'})
   config = scorer.make_config({'name': 'emoji', 'words': 8, 'flip': True})
   assert config.seed != 0 and not config.data.flip
-
-
-def test_some_of_a_split_are_spread_over_it():
-  class Rows:
-    def __len__(self):
-      return 7
-
-    def __getitems__(self, rows):
-      return list(rows)
-
-  class Task:
-    def source(self, split):
-      return Rows()
-
-  assert captioned.of_split(Task(), 'test', 3) == [0, 2, 4]
-  assert captioned.of_split(Task(), 'test', 0) == list(range(7))
-  assert captioned.of_split(Task(), 'test', 9) == list(range(7))

@@ -46,7 +46,7 @@ def test_the_rare_class_gains(density):
   objective = DebiasingVAE(**NETWORKS, density=density, strength=0.8)
   source = ArraySource('toy', 'train', unbalanced())
   task = Task(objective, lambda split: source, Preprocess('unit'))
-  players = identity(objective, task.batch('train', 0, 8, KEY))
+  players = identity(objective, task.batch('train', 8, KEY))
   values = dict(Shift(task, batch_size=200).run(players, KEY))
   assert values['rare_share'] == pytest.approx(0.025)
   assert values['rare_drawn'] > 0.06
