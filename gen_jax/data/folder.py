@@ -10,7 +10,8 @@ Classes are numbered in the order of their names, where 2 comes before 10.
 and when a folder of such a name is a class. If there are no splits, or only
 folders for training, about a tenth of the images is 'test': those whose
 relative name has a fixed hash, so that an image stays in its split when others
-come and go. The summary says which folder is which split.
+come and go. Where no image has that hash, one is 'test', unless there is only
+one: then 'test' is empty. The summary says which folder is which split.
 
 Every image of a split is decoded once when it is opened, so that a damaged
 file is found then and not after hours of training.
@@ -260,7 +261,7 @@ def find(root: pathlib.Path, split: str) -> Found:
     if name.domain == wanted.domain and name != wanted
     for file in part
   ]
-  if not files:
+  if not files and wanted in layout.folders:
     raise InputError(
       f'data.split: none of the {len(others)} images of {root} is in the '
       f'split "{split}". Move some into a subfolder of that name.'
@@ -296,11 +297,14 @@ def _divide(
   files = _list(folder)
   if not files:
     raise InputError(_no_images(folder))
-  parts = {splits.Name(kind, domain): [] for kind in ('train', 'test')}
-  for file in files:
-    kind = _hash_split(folder, file.path)
-    parts[splits.Name(kind, domain)].append(file)
-  return parts
+  numbers = {file: _hash(folder, file.path) for file in files}
+  test = {file for file in files if numbers[file] % 10 == 0}
+  if len(test) in (0, len(files)):  # too few images for a tenth
+    test = set(sorted(files, key=numbers.get)[: min(1, len(files) - 1)])
+  return {
+    splits.Name('train', domain): [f for f in files if f not in test],
+    splits.Name('test', domain): [f for f in files if f in test],
+  }
 
 
 def _list(folder: pathlib.Path) -> list[File]:
@@ -335,10 +339,9 @@ def walk(
       yield path
 
 
-def _hash_split(root: pathlib.Path, path: pathlib.Path) -> str:
+def _hash(root: pathlib.Path, path: pathlib.Path) -> int:
   name = path.relative_to(root).as_posix()
-  digest = hashlib.sha256(name.encode()).digest()
-  return 'test' if int.from_bytes(digest, 'big') % 10 == 0 else 'train'
+  return int.from_bytes(hashlib.sha256(name.encode()).digest(), 'big')
 
 
 def _no_images(folder: pathlib.Path) -> str:
@@ -420,6 +423,8 @@ def _list_bad(root: pathlib.Path, bad: list[tuple[pathlib.Path, str]]) -> str:
 
 
 def _report(facts: list[_Fact]) -> str:
+  if not facts:
+    return 'files: none'
   widths, heights = zip(*(fact.size for fact in facts), strict=True)
   modes = collections.Counter(fact.mode for fact in facts).most_common()
   return (

@@ -56,8 +56,8 @@ def load(
       photos.append(photo)
   if not photos:
     raise InputError(
-      f'data.shape: none of the {len(files)} photos of {path} has '
-      f'{height}x{width} pixels.'
+      f'data.shape: none of the {len(files)} photos of {path} in the split '
+      f'{split!r} has {height}x{width} pixels.'
     )
   arrays = {'image': _cut(photos, split, shape, num)}
   note = f'cut from {len(photos)} photos'
