@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.errors import EvaluationError, InputError, NonFiniteError
 
 
 def overrides(args: Sequence[str]) -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ def run(command: Callable[[], None]) -> int:
   logging.getLogger('absl').setLevel(logging.ERROR)
   try:
     command()
-  except (InputError, NonFiniteError) as error:
+  except (EvaluationError, InputError, NonFiniteError) as error:
     line = ' '.join(str(error).split())
     print(f'gen_jax: {line}', file=sys.stderr)
     return error.exit_code

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -17,6 +18,20 @@ class NonFiniteError(ArithmeticError):
   """A loss or a gradient is NaN or infinite; training stops with code 3."""
 
   exit_code = 3
+
+
+class EvaluationError(RuntimeError):
+  """An evaluator failed, and everything else is done; exit code 5.
+
+  Attributes:
+    result: what the call returns otherwise, if it returns anything.
+  """
+
+  exit_code = 5
+
+  def __init__(self, message: str, result: Any = None):
+    super().__init__(message)
+    self.result = result
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from gen_jax import cli, construction, runtime, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import EvaluationError, InputError, nearest
 from gen_jax.evals.suite import Suite
 from gen_jax.writer import Writer
 
@@ -40,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
-  """Runs the suite; `overrides` give its evaluators other fields."""
+  """Runs the suite; `overrides` give its evaluators other fields.
+
+  Raises:
+    InputError: when the workdir, an override or a name cannot be used.
+    EvaluationError: when evaluators failed, after all others were run.
+  """
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   config = experiment.config
@@ -67,10 +72,22 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   folder = workdir.folder(args.workdir)
   step = int(state.step)
   writer = Writer(folder / 'evaluate', resume_step=None)
+  failed = []
   for name in names:
-    for key, value in suite.run(name, averaged(state), step, writer).items():
+    if name in suite.skipped:
+      print(suite.skipped[name], flush=True)
+      continue
+    try:
+      values = suite.run(name, averaged(state), step, writer)
+    except EvaluationError as error:
+      print(error, flush=True)
+      failed.append(name)
+      continue
+    for key, value in values.items():
       print(f'{key} = {value}', flush=True)
   writer.close()
+  if failed:
+    raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
 
 
 def _add(evals, name):

@@ -8,9 +8,11 @@ from gen_jax import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Trains, and returns the exit code: 0, 2 for bad input, 3 for NaN.
+  """Trains, and returns the exit code.
 
-  Of many processes, 4 when another one ended.
+  0 when it is done or was stopped by a signal, 2 for bad input, 3 for a
+  non-finite loss, 4 when another of many processes ended, and 5 when an
+  evaluator failed, which does not end the training.
   """
   parser = argparse.ArgumentParser(
     'gen_jax.main',

@@ -103,8 +103,8 @@ def leads() -> bool:
 def share(decide: Callable[[], Any]) -> Any:
   """Returns on every process what `decide` gives to process 0.
 
-  Every process has to call it, in the same order. An InputError of process 0
-  is raised by all.
+  Every process has to call it, in the same order. An error of process 0 is
+  raised by all: an InputError as it is, another one as a RuntimeError.
 
   Args:
     decide: returns what JSON can hold.
@@ -116,13 +116,15 @@ def share(decide: Callable[[], Any]) -> Any:
     found = client().blocking_key_value_get(key('said', number), _FOREVER)
     found = json.loads(found)
     if 'error' in found:
-      raise InputError(found['error'])
+      raise (InputError if found['input'] else RuntimeError)(found['error'])
     return found['value']
   try:
     value = decide()
-  except InputError as error:
+  except Exception as error:
+    given = isinstance(error, InputError)
+    text = str(error) if given else f'{type(error).__name__}: {error}'
     client().key_value_set(
-      key('said', number), json.dumps({'error': str(error)})
+      key('said', number), json.dumps({'error': text, 'input': given})
     )
     raise
   client().key_value_set(key('said', number), json.dumps({'value': value}))
@@ -133,14 +135,37 @@ def share(decide: Callable[[], Any]) -> Any:
 
 def all_agree(mine: bool) -> bool:
   """Whether it is true on every process, each of which has to call it."""
+  return all(gather(bool(mine)))
+
+
+def gather(mine: Any, patience: float | None = None) -> list[Any]:
+  """Returns what each process gives, in their order; all have to call it.
+
+  Args:
+    mine: what JSON can hold.
+    patience: how long this process waits for each of the others, in seconds;
+      for ever if None.
+
+  Raises:
+    TimeoutError: another process did not call it in time.
+  """
   if count() == 1:
-    return mine
+    return [mine]
   number = next(_decisions)
-  name = key(f'vote/{number}', index())
-  client().key_value_set(name, json.dumps(bool(mine)))
-  names = [key(f'vote/{number}', i) for i in range(count())]
-  votes = [client().blocking_key_value_get(n, _FOREVER) for n in names]
-  return all(json.loads(vote) for vote in votes)
+  client().key_value_set(key(f'vote/{number}', index()), json.dumps(mine))
+  wait = _FOREVER if patience is None else int(1000 * patience)
+  found = []
+  for process in range(count()):
+    try:
+      text = client().blocking_key_value_get(
+        key(f'vote/{number}', process), wait
+      )
+    except jax.errors.JaxRuntimeError as error:
+      raise TimeoutError(
+        f'process {process} gave no answer within {wait / 1000:.0f} s'
+      ) from error
+    found.append(json.loads(text))
+  return found
 
 
 def tell(name: str) -> None:

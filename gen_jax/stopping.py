@@ -9,8 +9,11 @@ import threading
 from gen_jax import processes
 
 
-class Stopped(Exception):
-  """Raised out of work that may be dropped, such as an evaluation."""
+class Stopped(BaseException):
+  """Raised out of work that may be dropped, such as an evaluation.
+
+  It is no Exception, so that work which catches errors does not catch it.
+  """
 
 
 class Stopper:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from gen_jax import cli
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import EvaluationError, InputError, nearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +57,7 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   Raises:
     InputError: when any run cannot be trained, before any is; or, after all,
       when a metric of --plot is not among the results.
+    EvaluationError: when evaluators of a run failed, after all.
   """
   grid = read_grid(args.over)
   plots = [_read_plot(text) for text in args.plot]
@@ -75,7 +76,7 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   for name in (name for pair in plots for name in pair):
     for run in runs:
       run.check_metric(name)
-  results, started = [], time.monotonic()
+  results, failed, started = [], [], time.monotonic()
   with Stopper() as stopper:
     for index, run in enumerate(runs):
       line = f'run {index + 1}/{len(runs)}  {run.label}'
@@ -83,7 +84,12 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
         each = (time.monotonic() - started) / index
         line += f'  ETA {each * (len(runs) - index):.0f} s'
       print(line, flush=True)
-      state, latest = train(run.config, run.path, stopper)
+      try:
+        state, latest = train(run.config, run.path, stopper)
+      except EvaluationError as error:
+        state, latest = error.result
+        print(error, flush=True)
+        failed.append(run.label)
       if stopper.requested:
         print(f'stopped in run {index + 1}; the same command goes on')
         return
@@ -103,6 +109,8 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   print(folder / 'sweep.json')
   for x, y in plots:
     print(comparison.draw(results, x, y, folder))
+  if failed:
+    raise EvaluationError(f'evaluators failed in: {", ".join(failed)}.')
 
 
 class _Run:

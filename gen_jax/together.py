@@ -12,13 +12,17 @@ from typing import Any
 import jax
 
 from gen_jax import parallel, processes
-from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.errors import EvaluationError, InputError, NonFiniteError
 from gen_jax.processes import client, key
 
 LOST = 4  # exit code when another process ended
 # Seconds between two signs of life, and without one until a process counts as
 # dead. Importing and compiling may hold the interpreter for seconds.
 _BEAT, _PATIENCE = 2.0, 30.0
+
+# Every process raises these, so that all end alike and in order: the loss is
+# the same on each, and they agree on the evaluators that failed.
+_SHARED = (EvaluationError, NonFiniteError)
 
 _leaving = threading.Event()  # this process ends by itself
 
@@ -40,8 +44,7 @@ def joined(*flags: Any) -> Iterator[None]:
     parallel.introduce()
     yield
   except Exception as error:
-    # The loss is the same on all processes: they end alike and in order.
-    if not isinstance(error, NonFiniteError):
+    if not isinstance(error, _SHARED):
       leave(error)
     _finish(watch)
     raise
@@ -51,10 +54,10 @@ def joined(*flags: Any) -> Iterator[None]:
 def leave(error: Exception) -> None:
   """Ends a process of many at once, so that none waits for it.
 
-  Returns in a run of one process, and after a loss that is not finite, which
-  every process sees. The exit code is that of the error.
+  Returns in a run of one process, and after an error that every process
+  raises. The exit code is that of the error.
   """
-  if jax.process_count() == 1 or isinstance(error, NonFiniteError):
+  if jax.process_count() == 1 or isinstance(error, _SHARED):
     return
   text = ' '.join(str(error).split())
   if not isinstance(error, InputError):

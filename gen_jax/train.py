@@ -23,7 +23,12 @@ from gen_jax import (
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
-from gen_jax.errors import InputError, NonFiniteError, nearest
+from gen_jax.errors import (
+  EvaluationError,
+  InputError,
+  NonFiniteError,
+  nearest,
+)
 from gen_jax.evals.suite import Suite
 from gen_jax.experiment import (
   Experiment,
@@ -60,6 +65,9 @@ def train(
     InputError: when the config or the workdir cannot be used.
     NonFiniteError: when a loss or a gradient is not finite; the checkpoints
       from before are untouched.
+    EvaluationError: at the end, when an evaluator failed, which does not
+      affect the training; `result` is what is returned otherwise. The same
+      call repeats the evaluations that failed at the last step.
   """
   runtime.configure()
   config, runs = prepare(config)
@@ -109,6 +117,14 @@ def _train(config, folder, runs, plan, stopper, profile):
     checkpoints.close()
     writer.close()
     progress.close()
+  failed = sorted({name for run in runs for name in run.failed})
+  if failed:
+    raise EvaluationError(
+      f'evaluators failed: {", ".join(failed)}. Training is not affected. The '
+      f'tracebacks are in {folder / "failures"}; the same command repeats what '
+      'failed at the last step.',
+      (state, writer.latest),
+    )
   return state, writer.latest
 
 
@@ -150,6 +166,7 @@ class _Stage:
       )
     self.log = Log(self.experiment.objective.updates(), stage.start)
     self.warnings = Warnings(self.experiment.objective, stage)
+    self.failed: set[str] = set()  # evaluators
 
   def attach(
     self,
@@ -172,6 +189,8 @@ class _Stage:
     self.progress.note(self.experiment.train_source.summary())
     self.progress.note(parameter_table(state.players))
     self.progress.note(f'state: {state_bytes(state) / 2**20:.1f} MiB')
+    for name, reason in self.suite.skipped.items():
+      self.progress.note(reason + self._without_best(name))
     if step == 0:
       self._draw_reals()
     self._evaluate(state, step)
@@ -301,17 +320,33 @@ class _Stage:
           lambda name=name: self.writer.recorded(step, name)
         )
         if not done:
-          with self.stopper.droppable():
-            values = self.suite.run(name, averaged(state), step, self.writer)
-          said = [k for k in values if k.endswith('/warning')]
-          shown = '  '.join(
-            f'{k} {_short(v)}' for k, v in values.items() if k not in said
-          )
-          self.progress.note(f'step {step}  {shown}')
-          self._warn(step, [values[k] for k in said])
-          self.best.consider(state, values)
+          self._run(name, state, step)
     except Stopped:
       pass  # done again after the resume, since no line of it was written
+
+  def _run(self, name: str, state: TrainState, step: int) -> None:
+    """Runs an evaluator, whose failure is noted and does not end the run."""
+    try:
+      with self.stopper.droppable():
+        values = self.suite.run(name, averaged(state), step, self.writer)
+    except EvaluationError as error:
+      self.failed.add(name)
+      self.progress.note(f'step {step}  {error}{self._without_best(name)}')
+      return
+    said = [k for k in values if k.endswith('/warning')]
+    shown = '  '.join(
+      f'{k} {_short(v)}' for k, v in values.items() if k not in said
+    )
+    self.progress.note(f'step {step}  {shown}')
+    self._warn(step, [values[k] for k in said])
+    self.best.consider(state, values)
+
+  def _without_best(self, name: str) -> str:
+    """Says what an evaluator without a result means for the best checkpoint."""
+    best = self.config.checkpoint.best
+    if best.split('/')[0] != name:
+      return ''
+    return f'; config.checkpoint.best={best!r} keeps no state without it'
 
 
 @jax.jit

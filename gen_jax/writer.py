@@ -90,6 +90,13 @@ class Writer:
         self._add_animation(step, name, image.shape, self._workdir / file)
     return file
 
+  def failure(self, step: int, name: str, text: str) -> str:
+    """Writes the traceback of an evaluator that failed; returns its path."""
+    path = self._workdir / 'failures' / f'{name}-{step}.txt'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
   def animate(self) -> None:
     """Makes `images/<name>/over_time.gif` of the pictures of every name.
 
@@ -181,6 +188,9 @@ class Silent:
     self.latest |= {k: _plain(v) for k, v in values.items()}
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
+    return name
+
+  def failure(self, step: int, name: str, text: str) -> str:
     return name
 
   def animate(self) -> None:

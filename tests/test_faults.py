@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from PIL import Image
 from test_resume import equal, final, test_config, wait_for_checkpoint
 
 from gen_jax import config as config_lib
-from gen_jax import main, workdir
+from gen_jax import evaluate, main, workdir
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.data import folder
-from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.errors import EvaluationError, InputError, NonFiniteError
+from gen_jax.evals import likelihood
 from gen_jax.experiment import resolve
 from gen_jax.objectives.vae import VAE
 from gen_jax.train import train
@@ -279,3 +281,95 @@ def test_the_lock_of_a_killed_run_is_gone(tmp_path):
   process.communicate()
   with workdir.held(tmp_path, config):
     pass
+
+
+def test_an_evaluator_that_fails_does_not_end_the_run(
+  tmp_path, monkeypatch, capsys
+):
+  config = test_config(checkpoint__best='elbo')
+  config.evals.elbo.every = 3
+
+  def singular(self, players, key):
+    raise np.linalg.LinAlgError('Eigenvalues did not converge')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(likelihood.ELBO, 'run', singular)
+    with pytest.raises(EvaluationError, match='failed: elbo') as caught:
+      train(config, tmp_path)
+  state, metrics = caught.value.result
+  assert int(state.step) == 6
+  equal(final(tmp_path), jax.device_get(state))
+  file = tmp_path / 'failures' / 'elbo-3.txt'
+  line = (
+    'step 3  evaluator elbo failed: LinAlgError: Eigenvalues did not converge; '
+    f"see {file}; config.checkpoint.best='elbo' keeps no state without it"
+  )
+  assert line in capsys.readouterr().out.splitlines()
+  assert 'in singular' in file.read_text()
+  assert 'samples' in metrics  # the other evaluators run
+  assert 'elbo' not in metrics
+
+  # The same command tries again what failed at the last step.
+  _, metrics = train(config, tmp_path)
+  assert np.isfinite(metrics['elbo'])
+  assert (tmp_path / 'best' / '6').exists()
+
+
+def test_a_failed_evaluator_gives_exit_code_5_after_all_others_ran(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.chdir(ROOT)
+  path = f'--workdir={tmp_path}/w'
+  evals = "{'bad': {'name': 'directions.Arithmetic', 'classes': (0, 99)}, "
+  evals += "'elbo': {'name': 'likelihood.ELBO'}}"
+  args = ['--config=configs/vae.py:test', f'--config.evals={evals}']
+  assert main.main([path, *args]) == 5
+  error = capsys.readouterr().err.strip().splitlines()[-1]
+  assert error.startswith('gen_jax: evaluators failed: bad.')
+  assert int(final(tmp_path / 'w').step) == 6
+
+  assert evaluate.main([path]) == 5
+  out, error = capsys.readouterr()
+  assert out.startswith('evaluator bad failed: directions.Arithmetic: classes=')
+  assert '\nelbo = ' in out
+  assert error == 'gen_jax: evaluators failed: bad.\n'
+
+
+def test_eight_images_train_and_the_evaluators_that_need_more_are_named(
+  tmp_path, monkeypatch, capsys
+):
+  pictures = tmp_path / 'pictures'
+  pictures.mkdir()
+  for index in range(8):
+    pixels = np.full((20, 30), 30 * index, np.uint8)
+    Image.fromarray(pixels).save(pictures / f'{index}.png')
+  names = {
+    'elbo': 'likelihood.ELBO',
+    'fidelity': 'fidelity.Fidelity',
+    'interpolation': 'latent_figures.Interpolation',
+    'nll': 'likelihood.NLL',
+  }
+  evals = {k: {'name': name} for k, name in names.items()}
+  evals['fidelity']['features'] = 'random'
+  monkeypatch.chdir(ROOT)
+  args = [
+    '--config=configs/vae.py:folder',
+    f'--workdir={tmp_path}/w',
+    f'--config.data.path={pictures}',
+    '--config.data.shape=28,28,1',
+    '--config.objective.decoder.shape=28,28,1',
+    '--config.objective.encoder.channels=4,8',
+    '--config.objective.decoder.channels=8,4',
+    '--config.batch_size=8',
+    '--config.steps=4',
+    f'--config.evals={evals}',
+  ]
+  assert main.main(args) == 0
+  printed = capsys.readouterr().out
+  for name, needed in (('fidelity', 6), ('interpolation', 2), ('nll', 2)):
+    assert printed.count(f'evaluator {name} ') == 1
+    assert (
+      f'evaluator {name} is skipped: it needs {needed} examples of the split '
+      "'test', which has 1\n"
+    ) in printed
+  assert re.search(r'^step 4  elbo -\d+', printed, re.M)

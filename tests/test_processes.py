@@ -292,3 +292,35 @@ def test_slurm_announces_a_cluster_unless_it_is_one_process(monkeypatch):
   assert processes._announced()
   monkeypatch.setenv('SLURM_NTASKS', '1')
   assert not processes._announced()
+
+
+# An evaluator that fails on the second process alone, after its computation.
+ALONE = """
+import sys
+from gen_jax import main
+from gen_jax.evals import likelihood
+
+run = likelihood.ELBO.run
+
+def broken(self, players, key):
+  yield from run(self, players, key)
+  if sys.argv[-1] == '--process_id=1':
+    raise OSError('no space on this host')
+
+likelihood.ELBO.run = broken
+main.cli.leave(main.main())
+"""
+
+
+@pytest.mark.long
+def test_an_evaluator_that_fails_on_one_process_has_failed_on_all(tmp_path):
+  args, _ = fields('vae')
+  running = cluster.start(
+    2, 1, f'--workdir={tmp_path}', *args, program=('-c', ALONE)
+  )
+  codes, outputs = cluster.finish(running)
+  assert codes == [5, 5], '\n'.join(outputs)
+  line = 'step 6  evaluator elbo failed: OSError: no space on this host; see '
+  assert line in outputs[0]
+  assert 'in broken' in (tmp_path / 'failures' / 'elbo-6.txt').read_text()
+  assert int(workdir.open_trained(tmp_path)[0].step) == 6

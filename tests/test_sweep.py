@@ -4,11 +4,13 @@ import json
 import pathlib
 import re
 import signal
+import types
 
 import pytest
 
 from gen_jax import comparison, sweep
 from gen_jax.comparison import Result
+from gen_jax.errors import EvaluationError
 from gen_jax.progress import Progress
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -52,6 +54,23 @@ def test_a_table_has_rows_of_values_and_goes_on_below():
   narrow = comparison.table(RESULTS, width=18)
   assert max(map(len, narrow.splitlines())) <= 18
   assert narrow.count('median') == 2
+
+
+def test_a_run_whose_evaluator_fails_is_among_the_results(
+  tmp_path, monkeypatch, capsys
+):
+  def trained(config, path, stopper):
+    result = types.SimpleNamespace(step=6), {'error/mse': 0.25}
+    if config.seed == 1:
+      raise EvaluationError('error: failed to evaluate', result)
+    return result
+
+  monkeypatch.setattr('gen_jax.train.train', trained)
+  args = [*TEST, '--over=seed=1,2', f'--workdir={tmp_path}']
+  assert sweep.main(args) == 5
+  assert 'evaluators failed in: seed=1.' in capsys.readouterr().err
+  runs = json.loads((tmp_path / 'sweep.json').read_text())['runs']
+  assert [run['metrics'] for run in runs] == 2 * [{'error/mse': 0.25}]
 
 
 def test_all_values_are_trained_once_and_compared(tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.data.selection import class_index, read_labels
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -44,6 +44,9 @@ class Anomaly:
   batch_size: int = 500
 
   needs = ('scores',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def __post_init__(self):
     if self.draws < 1:

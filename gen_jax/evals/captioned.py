@@ -10,7 +10,7 @@ import numpy as np
 
 from gen_jax.data import captions, images
 from gen_jax.evals.latent_figures import lerp
-from gen_jax.evals.task import Task, filled
+from gen_jax.evals.task import Minimum, Task, filled
 from gen_jax.writer import grid, to_uint8, to_unit
 
 _BATCH = 64
@@ -116,6 +116,9 @@ class Sentences:
 
   needs = ('read', 'illustrate')
 
+  def minimum(self):
+    return ()
+
   def __post_init__(self):
     captions.read(self.sentences, self.task.data)
 
@@ -146,6 +149,9 @@ class HeldOut:
   columns: int = 4
 
   needs = ('read', 'illustrate')
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     raw = self.task.read(self.split, self.rows)
@@ -180,6 +186,9 @@ class Between:
   columns: int = 8
 
   needs = ('read', 'illustrate')
+
+  def minimum(self):
+    return ()
 
   def __post_init__(self):
     captions.read(self.sentences, self.task.data)

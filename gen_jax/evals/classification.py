@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from gen_jax import plot
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Error:
   batch_size: int = 500
 
   needs = ('classify',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     guesses, truth = self.task.guesses(

@@ -7,7 +7,7 @@ import numpy as np
 from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.denoising import psnr
-from gen_jax.evals.task import Task, filled, stratified_rows
+from gen_jax.evals.task import Minimum, Task, filled, stratified_rows
 from gen_jax.writer import grid, to_uint8, to_unit
 
 
@@ -97,6 +97,9 @@ class Compression:
   batch_size: int = 500
 
   needs = ('encode', 'decode')
+
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split)
 
   def __post_init__(self):
     if not self.bits or any(not 1 <= b <= 12 for b in self.bits):

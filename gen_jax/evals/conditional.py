@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -23,6 +23,9 @@ class Relabelled:
   rows: int = 10
 
   needs = ('relabel',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     relabel = self.task.predict('relabel')
@@ -49,6 +52,9 @@ class BetweenClasses:
   columns: int = 10
 
   needs = ('sample',)
+
+  def minimum(self):
+    return ()
 
   def __post_init__(self):
     self.task.check_labelled()

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax import config as config_lib
 from gen_jax.evals import yardstick
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid
 
 
@@ -27,6 +27,9 @@ class LabelAccuracy:
   num: int = 10_000
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum('test'),)
 
   def __post_init__(self):
     self.task.check_labelled()
@@ -62,6 +65,9 @@ class TrainOnSamples:
   steps: int = 3000
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def __post_init__(self):
     self.task.check_labelled()
@@ -106,6 +112,9 @@ class Neighbours:
   train: int = 0
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum('train', self.columns),)
 
   def run(self, players, key):
     from sklearn.neighbors import NearestNeighbors

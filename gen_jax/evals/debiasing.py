@@ -7,7 +7,7 @@ import numpy as np
 
 from gen_jax.data.pipeline import permutation
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Shift:
   batch_size: int = 1024
 
   needs = ('sampling_probabilities',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def __post_init__(self):
     if 'label' not in self.task.source(self.split).fields:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from gen_jax.evals.task import Task, stratified_rows
+from gen_jax.evals.task import Minimum, Task, stratified_rows
 from gen_jax.writer import grid, to_uint8
 
 
@@ -32,6 +32,9 @@ class Denoising:
   batch_size: int = 500
 
   needs = ('corrupt', 'reconstruct')
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     corrupt, reconstruct = (self.task.predict(name) for name in self.needs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.data.selection import read_labels
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task, stratified_rows
+from gen_jax.evals.task import Minimum, Task, stratified_rows
 from gen_jax.writer import grid, to_uint8
 
 
@@ -25,8 +25,8 @@ class Arithmetic:
   vector added; 0 in the middle, 1 is one difference of the means.
 
   Attributes:
-    classes: from which class to which, by label; the first two of the training
-      split if empty.
+    classes: from which class to which, by label; if empty, the first two that
+      occur in both splits.
     reach: the largest multiple.
     train: training images whose codes give the vectors.
     rows: images.
@@ -44,6 +44,9 @@ class Arithmetic:
 
   needs = ('encode', 'decode')
 
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split)
+
   def __post_init__(self):
     if len(self.classes) not in (0, 2):
       raise InputError(
@@ -60,14 +63,18 @@ class Arithmetic:
       axis=0
     )
     yield 'ink', self._sheet(players, vector, None, key)
-    present = self.classes or tuple(np.unique(labels)[:2])
+    source = self.task.source(self.split)
+    there = read_labels(source) if 'label' in source.fields else [0]
+    both = np.intersect1d(labels, there)
+    present = self.classes or tuple(both[:2])
     if len(present) < 2:
-      return  # one class, or no labels
+      return  # no labels, or no two classes that occur in both splits
     for label in present:
-      if label not in labels:
+      if label not in both:
         raise InputError(
           f'directions.Arithmetic: classes={self.classes}: none of '
-          f'{len(labels)} training images has the label {label}.'
+          f'{len(labels)} training images, or none of the split '
+          f'{self.split!r}, has the label {label}.'
         )
     a, b = (codes[labels == label].mean(axis=0) for label in present)
     yield (
@@ -124,17 +131,21 @@ class Traversal:
 
   needs = ('encode', 'decode')
 
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split, self.index + 1)
+
+  def __post_init__(self):
+    if self.index < 0:
+      raise InputError(
+        f'directions.Traversal: index={self.index}: expected 0 or more.'
+      )
+
   def run(self, players, key) -> Iterator[tuple[str, np.ndarray]]:
     codes, _, _ = self.task.codes(
       players, 'train', self.train, self.batch_size, key
     )
     deviation = codes.std(axis=0)
     chosen = np.argsort(-deviation, kind='stable')[: self.dimensions]
-    if not 0 <= self.index < len(self.task.source(self.split)):
-      raise InputError(
-        f'directions.Traversal: index={self.index}: expected 0 to '
-        f'{len(self.task.source(self.split)) - 1}.'
-      )
     batch = self.task.rows(self.split, [self.index], key)
     code = np.asarray(self.task.predict('encode')(players, batch))  # [1, Z]
     steps = np.linspace(-self.reach, self.reach, self.columns)

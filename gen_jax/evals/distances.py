@@ -43,6 +43,25 @@ def frechet(a: Moments, b: Moments) -> float:
   return float(max(difference + traces - 2 * shared, 0.0))
 
 
+def rank_warning(*sets: Moments) -> str:
+  """Returns a warning in words if a covariance cannot have full rank, or ''.
+
+  The covariance of N examples has rank N - 1 at most.
+
+  Args:
+    *sets: moments of the same features.
+  """
+  count, size = min(x.count for x in sets), len(sets[0].mean)
+  if count > size:
+    return ''
+  return (
+    f'a Frechet distance is computed from {count} examples with {size} '
+    'features: the covariance matrix is singular, and the distance is biased '
+    'upward. Compare it with distances of as many examples only, or take more '
+    f'than {size}.'
+  )
+
+
 def kernel(
   a: np.ndarray,
   b: np.ndarray,

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
-from gen_jax.evals.task import Task
+from gen_jax.errors import InputError
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,15 @@ class Diversity:
   least: float = 0.5
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
+
+  def __post_init__(self):
+    if self.num < 2:
+      raise InputError(
+        f'diversity.Diversity: num={self.num}: expected 2 or more.'
+      )
 
   @functools.cached_property
   def _real(self):

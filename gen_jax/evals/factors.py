@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -31,6 +31,9 @@ class Matching:
   batch_size: int = 500
 
   needs = ('classify',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     guesses, labels = self.task.guesses(
@@ -64,6 +67,9 @@ class Sweeps:
   reach: float = 2.0
 
   needs = ('vary',)
+
+  def minimum(self):
+    return ()
 
   def run(self, players, key):
     vary = self.task.predict('vary')

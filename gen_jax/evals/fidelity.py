@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from gen_jax.evals import distances, features
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Fidelity:
 
   needs = ('sample',)
 
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split, self.k + 1)
+
   def __post_init__(self):
     features.check(self.features, len(self.task.source('train').classes))
 
@@ -48,19 +51,22 @@ class Fidelity:
 
   @functools.cached_property
   def _real(self):
-    """Features of the split, its moments, and the floor."""
+    """Features of the split, moments of it and of training, and the floor."""
     real = self._eyes.look(self._images(self.split, 0))
     train = self._eyes.look(self._images('train', self.num))
-    moments = distances.moments(real)
-    floor = distances.frechet(distances.moments(train), moments)
-    return real, moments, floor
+    moments, train = distances.moments(real), distances.moments(train)
+    return real, moments, train, distances.frechet(train, moments)
 
   def run(self, players, key):
     fakes = self.task.samples(players, self.num, key)
     fake = self._eyes.look(fakes)
-    real, moments, floor = self._real
-    yield 'frechet', distances.frechet(distances.moments(fake), moments)
+    real, moments, train, floor = self._real
+    made = distances.moments(fake)
+    yield 'frechet', distances.frechet(made, moments)
     yield 'frechet_floor', floor
+    warning = distances.rank_warning(made, moments, train)
+    if warning:
+      yield 'warning', warning
     mean, deviation = distances.kernel(fake, real)
     yield 'kernel', mean
     yield 'kernel_deviation', deviation

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import plot
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -18,6 +18,9 @@ class Samples:
   num: int = 64
 
   needs = ('sample',)
+
+  def minimum(self):
+    return ()
 
   def run(self, players, key):
     sample = self.task.predict('sample')
@@ -35,6 +38,9 @@ class Reconstructions:
   columns: int = 4
 
   needs = ('reconstruct',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     batch = self.task.batch(self.split, self.num, key)
@@ -60,6 +66,9 @@ class Dictionary:
   num: int = 100
 
   needs = ('encode', 'decode')
+
+  def minimum(self):
+    return ()
 
   def run(self, players, key):
     del key

@@ -9,7 +9,7 @@ import numpy as np
 
 from gen_jax import plot
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -52,6 +52,9 @@ class Interpolation:
 
   needs = ('encode', 'decode')
 
+  def minimum(self):
+    return (Minimum(self.split, 2),)
+
   @functools.cached_property
   def _run(self):
     encode, decode = self.task.predict('encode'), self.task.predict('decode')
@@ -83,6 +86,9 @@ class Manifold:
 
   needs = ('encode', 'decode')
 
+  def minimum(self):
+    return ()
+
   def run(self, players, key):
     del key
     size = self.task.code_size(players)
@@ -112,6 +118,9 @@ class Scatter:
   batch_size: int = 500
 
   needs = ('encode',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def run(self, players, key):
     codes, labels, _ = self.task.codes(

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,9 @@ class ActiveUnits:
   batch_size: int = 500
 
   needs = ('encode',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def run(self, players, key):
     codes, _, _ = self.task.codes(

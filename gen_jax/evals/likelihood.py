@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from gen_jax import parallel
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,9 @@ class ELBO:
   batch_size: int = 500
 
   needs = ('elbo',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def __post_init__(self):
     source = self.task.source(self.split) if self.by_class else None
@@ -80,6 +83,9 @@ class NLL:
   chunk: int = 50
 
   needs = ('log_weights',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def __post_init__(self):
     if self.samples < 1 or self.chunk < 1 or self.samples % self.chunk:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import grid, to_uint8
 
 
@@ -114,6 +114,9 @@ class Samples:
   batch_size: int = 500
 
   needs = ('encode', 'decode')
+
+  def minimum(self):
+    return Minimum('train', max(self.components, 2)), Minimum(self.split)
 
   def run(self, players: Any, key: jax.Array):
     sets = (('train', self.train), (self.split, self.num))

@@ -10,7 +10,7 @@ from gen_jax import plot
 from gen_jax.data import toy
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Modes:
   shown: int = 2000
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum('test'),)
 
   def __post_init__(self):
     if self.task.data.get('name') != 'toy':
@@ -85,6 +88,9 @@ class StackedModes:
   num: int = 26_000
 
   needs = ('sample',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def __post_init__(self):
     if self.task.data.get('name') != 'stacked_mnist':

@@ -39,6 +39,9 @@ class PathLength:
 
   needs = ('codes', 'map', 'synthesise')
 
+  def minimum(self):
+    return ()
+
   def __post_init__(self):
     if self.num < 100 or self.epsilon <= 0:
       raise InputError(

@@ -3,7 +3,7 @@
 import dataclasses
 import warnings
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,9 @@ class Probe:
   batch_size: int = 500
 
   needs = ('encode',)
+
+  def minimum(self):
+    return Minimum('train', self.neighbours, classes=2), Minimum(self.split)
 
   def run(self, players, key):
     from sklearn.decomposition import PCA

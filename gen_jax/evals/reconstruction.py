@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Error:
   batch_size: int = 500
 
   needs = ('encode', 'reconstruct')
+
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split)
 
   @functools.cached_property
   def _pca(self):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from gen_jax.evals import captioned, distances, scorer
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 def top(similarity: np.ndarray, choices: int = 10) -> np.ndarray:
@@ -66,6 +66,9 @@ class Retrieval:
 
   needs = ('read', 'illustrate')
 
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split, 2)
+
   def __post_init__(self):
     scorer.make_config(self.task.data)
 
@@ -114,6 +117,9 @@ class Retrieval:
     train = self.task.read('train', len(real))['image']
     floor = distances.moments(eyes.look(train.astype(np.float32) / 255))
     yield 'frechet_floor', distances.frechet(floor, moments)
+    warning = distances.rank_warning(moments, floor)
+    if warning:
+      yield 'warning', warning
     yield 'captions', len(captions)
     yield 'scorer', eyes.hash
 
@@ -139,6 +145,9 @@ class Diversity:
   steps: int = 2000
 
   needs = ('read', 'illustrate')
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def __post_init__(self):
     scorer.make_config(self.task.data)
@@ -187,6 +196,9 @@ class Reals:
   batch_size: int = 100
 
   needs = ('read', 'look')
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
 
   def run(self, players, key):
     read, look = (self.task.predict(name) for name in self.needs)

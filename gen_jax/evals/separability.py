@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 from gen_jax.writer import to_unit
 
 
@@ -32,6 +32,9 @@ class Separability:
   batch_size: int = 250
 
   needs = ('codes', 'map', 'synthesise')
+
+  def minimum(self):
+    return (Minimum('test'),)
 
   def __post_init__(self):
     if len(self.task.source('train').classes) < 2:

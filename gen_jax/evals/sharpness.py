@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from gen_jax.evals import captioned
-from gen_jax.evals.task import Task
+from gen_jax.evals.task import Minimum, Task
 
 
 def slopes(pictures: np.ndarray) -> float:
@@ -32,6 +32,9 @@ class Sharpness:
   num: int = 0
 
   needs = ('read', 'illustrate')
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     raw = self.task.read(self.split, self.num)

@@ -21,6 +21,9 @@ class _Figure:
 
   needs = _NEEDS
 
+  def minimum(self):
+    return ()
+
   def _styles(self, players, key, num):
     """Truncated styles of `num` codes, [num, layers, W], and the mean w."""
     codes, map_, _, centre = map(self.task.predict, _NEEDS)

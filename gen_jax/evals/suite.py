@@ -1,17 +1,23 @@
 """The evaluators of a config, and when they run."""
 
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from gen_jax import construction
+from gen_jax import construction, processes
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Preprocess
+from gen_jax.errors import EvaluationError, InputError
 from gen_jax.evals.task import Task
 from gen_jax.experiment import Experiment
 from gen_jax.writer import Writer
+
+# Seconds that a process whose evaluator failed waits for the others, which may
+# in turn wait for it in a computation of that evaluator.
+_PATIENCE = 600.0
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -37,6 +43,10 @@ class Suite:
 
   In the config each has its class (`name`), `every` (steps; 0: only at the
   end), `at_start` (before the first step too) and the fields of its class.
+
+  Attributes:
+    skipped: the evaluators that never run because a split has fewer examples
+      than they need, with the reason, by name.
   """
 
   def __init__(self, experiment: Experiment):
@@ -45,6 +55,7 @@ class Suite:
     self._seed = config.seed
     task = make_task(experiment)
     self._every, self._at_start, self._evaluators = {}, set(), {}
+    self.skipped: dict[str, str] = {}
     for name, spec in config.evals.items():
       fields = dict(spec)
       self._every[name] = fields.pop('every', 0)
@@ -56,6 +67,11 @@ class Suite:
       for need in evaluator.needs:
         task.predict(need)
       self._evaluators[name] = evaluator
+      for minimum in evaluator.minimum():
+        missing = minimum.missing(task.source(minimum.split))
+        if missing:
+          reason = f'evaluator {name} is skipped: it needs {missing}'
+          self.skipped[name] = reason
 
   def cadences(self) -> list[int]:
     """Returns after how many steps each runs; 0 for only at the end."""
@@ -67,6 +83,8 @@ class Suite:
   def due(self, step: int, last: bool) -> Iterator[str]:
     """Yields the evaluators that run after `step` steps."""
     for name, every in self._every.items():
+      if name in self.skipped:
+        continue
       at_start = step == 0 and name in self._at_start
       if last or at_start or (step > 0 and every > 0 and step % every == 0):
         yield name
@@ -77,13 +95,24 @@ class Suite:
     """Runs one evaluator, and writes its results with its protocol.
 
     Returns the results alone, a picture as its file.
+
+    Raises:
+      EvaluationError: on every process, when it fails on any; nothing is
+        recorded, so that it is tried again.
     """
     evaluator = self._evaluators[name]
     # The same key at every step: grids over time show the same samples.
     index = self.names().index(name)
     key = jax.random.fold_in(stream(self._seed, 'eval'), index)
+    # All before any is written, so that a failure leaves no part of it.
+    results, failure = [], None
+    try:
+      results.extend(evaluator.run(players, key))
+    except Exception as error:  # whatever its numbers and libraries make of it
+      failure = _describe(error), traceback.format_exc()
+    self._check(name, failure, step, writer)
     values = {}
-    for label, value in evaluator.run(players, key):
+    for label, value in results:
       label = name if label == name else f'{name}/{label}'
       if isinstance(value, np.ndarray) and value.ndim in (3, 4):
         value = writer.image(step, label, value)
@@ -92,6 +121,23 @@ class Suite:
     writer.scalars(step, {**values, **protocol, f'{name}/seed': self._seed})
     return values
 
+  def _check(self, name, failure, step, writer):
+    """Raises EvaluationError on all processes when one of them has a failure.
+
+    All processes compute an evaluator together. If one fails alone, the others
+    may wait for it forever in a computation; then it ends the run, as if it
+    were lost.
+    """
+    try:
+      found = processes.gather(failure, _PATIENCE if failure else None)
+    except TimeoutError as error:
+      raise RuntimeError(
+        f'evaluator {name} failed on this process, {failure[0]}, and {error}'
+      ) from error
+    for reason, trace in filter(None, found):
+      file = writer.failure(step, name, trace)
+      raise EvaluationError(f'evaluator {name} failed: {reason}; see {file}')
+
   def protocol(self, name: str) -> dict[str, int | float | str]:
     """Returns the fields of an evaluator that go beside its numbers."""
     return {
@@ -99,3 +145,10 @@ class Suite:
       for field, value in vars(self._evaluators[name]).items()
       if isinstance(value, int | float | str)
     }
+
+
+def _describe(error: Exception) -> str:
+  text = ' '.join(str(error).split())[:300].rstrip('.')
+  if isinstance(error, InputError):  # says what it is about
+    return text
+  return f'{type(error).__name__}: {text}'

@@ -5,13 +5,16 @@ are its protocol and go beside its numbers. `run(players, key)` yields
 `(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
 [T, H, W, C] an animation. A text of the name 'warning' is shown by itself; it
 tells what is seen, what it usually is, and which field to change.
+
+An evaluator states with `minimum()` how many examples it needs. Where a split
+has fewer, the suite skips it and says so; `run` need not check it again.
 """
 
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -20,11 +23,48 @@ from tqdm import tqdm
 from gen_jax import parallel
 from gen_jax.core import Objective, Players
 from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.selection import read_labels
 from gen_jax.data.sources import Indices, Source
 from gen_jax.errors import InputError, nearest
 from gen_jax.writer import to_unit
 
 _SAMPLES = 500  # in one dispatch
+
+
+class Minimum(NamedTuple):
+  """The smallest split with which an evaluator gives a meaningful result.
+
+  Attributes:
+    split: name of the split.
+    examples: in the split.
+    classes: that occur among the labels of the split.
+  """
+
+  split: str
+  examples: int = 1
+  classes: int = 0
+
+  def missing(self, source: Source) -> str:
+    """Returns in words what a split lacks, '' if it has enough."""
+    if len(source) < self.examples:
+      return (
+        f'{_count(self.examples, "example")} of the split {self.split!r}, '
+        f'which has {len(source)}'
+      )
+    if not self.classes:
+      return ''
+    labels = read_labels(source) if 'label' in source.fields else []
+    present = len(np.unique(labels))
+    if present >= self.classes:
+      return ''
+    return (
+      f'{_count(self.classes, "class", "es")} in the split {self.split!r}, '
+      f'which has {present}'
+    )
+
+
+def _count(number, noun, plural='s'):
+  return f'{number} {noun}{plural if number != 1 else ""}'
 
 
 class Evaluator(Protocol):
@@ -36,6 +76,9 @@ class Evaluator(Protocol):
   """
 
   needs: tuple[str, ...]
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
 
   def run(self, players: Players, key: jax.Array) -> Iterator[tuple[str, Any]]:
     """Yields each result with its name."""
@@ -146,7 +189,7 @@ class Task:
 
   def code_size(self, players: Players) -> int:
     """Returns Z, the size of a code."""
-    batch = self.batch('test', 1, jax.random.key(0))
+    batch = self.batch('train', 1, jax.random.key(0))
     encode = self.predict('encode')
     return jax.eval_shape(encode, players, batch).shape[-1]
 

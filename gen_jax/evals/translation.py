@@ -13,7 +13,7 @@ from gen_jax.data.sources import Apart, orders
 from gen_jax.errors import InputError
 from gen_jax.evals import distances, features
 from gen_jax.evals.denoising import psnr, ssim
-from gen_jax.evals.task import Task, filled, stratified_rows
+from gen_jax.evals.task import Minimum, Task, filled, stratified_rows
 from gen_jax.writer import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
@@ -71,6 +71,9 @@ class Errors:
 
   needs = _NEEDS
 
+  def minimum(self):
+    return (Minimum(self.split),)
+
   def run(self, players, key):
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
@@ -126,6 +129,9 @@ class Pairs:
 
   needs = _NEEDS
 
+  def minimum(self):
+    return (Minimum(self.split),)
+
   def __post_init__(self):
     if isinstance(self.task.source(self.split), Apart):
       raise InputError(
@@ -170,6 +176,9 @@ class Frechet:
 
   needs = _NEEDS
 
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split, 2)
+
   def __post_init__(self):
     features.check(self.features, classes=0)
 
@@ -177,6 +186,7 @@ class Frechet:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
+    sets = []
     for here, there in DIRECTIONS:
       x, real = images[here], images[there]
       y = translate(self.task, players, here + there, x, self.batch_size)
@@ -193,8 +203,13 @@ class Frechet:
         (f'identity_frechet_{here}{there}', same),
         (f'floor_{there}', train),
       ):
-        yield name, distances.frechet(moments(made), want)
+        sets.append(moments(made))
+        yield name, distances.frechet(sets[-1], want)
+      sets.append(want)
       yield f'features_{there}', eyes.identity
+    warning = distances.rank_warning(*sets)
+    if warning:
+      yield 'warning', warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +229,9 @@ class Grid:
   columns: int = 4
 
   needs = _NEEDS
+
+  def minimum(self):
+    return (Minimum(self.split),)
 
   def run(self, players, key):
     images = {

@@ -11,6 +11,7 @@ from gen_jax.evals.distances import (
   kernel,
   moments,
   neighbourhoods,
+  rank_warning,
 )
 
 RNG = np.random.default_rng(0)
@@ -44,6 +45,12 @@ def test_covariances_without_full_rank_are_no_trouble():
   x = RNG.normal(size=(10, 32)) * (np.arange(32) > 0)
   shifted = moments(x + 3 * (np.arange(32) == 5))
   assert frechet(moments(x), shifted) == pytest.approx(9, rel=1e-6)
+
+
+def test_no_more_examples_than_features_give_a_warning():
+  many, few = (moments(RNG.normal(size=(n, 8))) for n in (9, 8))
+  assert rank_warning(many, many) == ''
+  assert '8 examples with 8 features' in rank_warning(many, few)
 
 
 def test_gaussians_in_subspaces_have_their_closed_form():

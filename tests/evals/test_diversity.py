@@ -7,6 +7,7 @@ import pytest
 
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
 from gen_jax.evals.diversity import Diversity, spread
 from gen_jax.evals.task import Task
 
@@ -57,6 +58,11 @@ def test_few_images_lie_apart_and_are_told_all_the_same():
   assert values['nearest'] == 0
   assert 'nearest other' in values['warning']
   assert 'warning' not in run(8, least=0.0)
+
+
+def test_one_sample_has_no_distance_to_another():
+  with pytest.raises(InputError, match='num=1: expected 2 or more'):
+    run(8, num=1)
 
 
 def test_spread_is_of_pairs_of_others():

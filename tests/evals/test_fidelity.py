@@ -80,6 +80,13 @@ def test_data_without_labels_are_measured_by_other_features():
     Fidelity(task(0.0, ()))
 
 
+def test_a_distance_of_few_images_carries_a_warning():
+  few = dict(Fidelity(task(0.0, ()), num=64, features='random').run({}, KEY))
+  assert '64 examples with 64 features' in few['warning']
+  more = dict(Fidelity(task(0.0, ()), num=65, features='random').run({}, KEY))
+  assert 'warning' not in more
+
+
 def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   whole = yardstick.make_config

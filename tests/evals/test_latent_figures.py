@@ -103,6 +103,16 @@ def test_without_two_classes_there_is_ink_alone():
     Arithmetic(task([[1, 2]]), classes=(1,))
 
 
+def test_classes_are_those_that_occur_in_both_splits():
+  train = task([[50, 50], [100, 100], [90, 90]], [0, 1, 2]).source('train')
+  test = task([[60, 60], [70, 70]], [1, 2]).source('test')
+  sources = {'train': train, 'test': test}
+  both = Task(Pixels(), sources.__getitem__, Preprocess('unit'))
+  assert set(dict(Arithmetic(both).run({}, KEY))) == {'ink', '1_to_2'}
+  with pytest.raises(InputError, match="the split 'test', has the label 0"):
+    dict(Arithmetic(both, classes=(0, 1)).run({}, KEY))
+
+
 def test_a_traversal_sweeps_the_widest_dimensions_there_and_back(tmp_path):
   images = [[100, 100], [100, 60], [100, 140], [110, 100], [90, 100]]
   evaluator = Traversal(task(images), dimensions=2, reach=1.0, columns=3)
@@ -124,5 +134,5 @@ def test_a_traversal_sweeps_the_widest_dimensions_there_and_back(tmp_path):
     for index, frame in enumerate(frames[..., 0]):
       gif.seek(index)
       np.testing.assert_array_equal(np.asarray(gif.convert('L')), frame)
-  with pytest.raises(InputError, match='index=5: expected 0 to 4'):
-    dict(Traversal(task(images), index=5).run({}, KEY))
+  with pytest.raises(InputError, match='index=-1: expected 0 or more'):
+    Traversal(task(images), index=-1)
