@@ -140,8 +140,9 @@ class Theirs:
 
 def _adam(parameters, spec):
   known = {'name', 'learning_rate', 'schedule', 'warmup', 'clip_norm'}
-  known |= {'b1', 'b2', 'eps'}
-  if spec.name != 'adam' or spec.get('clip_norm') or set(spec) - known:
+  known |= {'b1', 'b2', 'eps', 'lazy_rescale'}
+  differs = spec.get('clip_norm') or spec.get('lazy_rescale')
+  if spec.name != 'adam' or differs or set(spec) - known:
     raise NotImplementedError(f'the benchmark has no such optimizer: {spec}')
   return torch.optim.Adam(
     parameters,

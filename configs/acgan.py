@@ -41,7 +41,12 @@ def get_config(arg=None):
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-3, b1=0.0, b2=0.99, schedule='linear'
+      name='adam',
+      learning_rate=2e-3,
+      b1=0.0,
+      b2=0.99,
+      schedule='linear',
+      lazy_rescale=False,
     )
   config.ema.gen = 0.999
   config.evals = dict(

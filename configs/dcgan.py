@@ -53,7 +53,12 @@ def get_config(arg=None):
   # Of a judge as fast as the generator the noise is larger than what it tells.
   for player, rate in (('gen', 5e-3), ('disc', 1e-3)):
     config.optim[player] = dict(
-      name='adam', learning_rate=rate, b1=0.0, b2=0.99, schedule='linear'
+      name='adam',
+      learning_rate=rate,
+      b1=0.0,
+      b2=0.99,
+      schedule='linear',
+      lazy_rescale=False,
     )
   config.ema.gen = 0.999
   config.evals = dict(

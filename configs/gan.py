@@ -53,7 +53,11 @@ def get_config(arg=None):
   )
   for player in ('gen', 'disc'):
     config.optim[player] = dict(
-      name='adam', learning_rate=2e-4, b1=0.5, schedule='constant'
+      name='adam',
+      learning_rate=2e-4,
+      b1=0.5,
+      schedule='constant',
+      lazy_rescale=False,
     )
   config.evals = dict(
     samples=dict(name='figures.Samples', every=5000, at_start=True),

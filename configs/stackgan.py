@@ -157,6 +157,7 @@ def get_config(arg=None):
       b1=0.0,
       b2=0.99,
       schedule='constant_then_linear',
+      lazy_rescale=False,
     )
 
   def folder():  # --config.data.path=DIR

@@ -58,6 +58,7 @@ def get_config(arg=None):
       b2=0.99,
       eps=1e-8,
       schedule='constant',
+      lazy_rescale=False,  # True as in StyleGAN2, for the penalty's updates
     )
   config.ema.gen = 0.0  # by the stages
   config.log_every = 100

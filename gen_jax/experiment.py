@@ -131,22 +131,30 @@ class Experiment:
   @functools.cached_property
   def optimizers(self) -> Mapping[str, optax.GradientTransformation]:
     """One per player that some update names."""
-    spec, steps = self.config.optim, {}
+    spec, every = self.config.optim, {}
     for update in self.objective.updates():
       for name in update.wrt:
-        steps[name] = steps.get(name, 0) + self.config.steps // update.every
-    for name in steps:
+        every.setdefault(name, []).append(update.every)
+    for name in every:
       if name not in spec:
         raise InputError(f'config.optim: no optimizer for player {name!r}.')
     if not self.config.stages:  # else it may be a player of another stage
       for group in ('optim', 'ema'):
         for name in self.config[group]:
-          if name not in steps:
+          if name not in every:
             raise InputError(
               f'config.{group}.{name}: no update names this player.'
-              + nearest(name, steps)
+              + nearest(name, every)
             )
-    return {k: optim.make(_tuples(spec[k]), n) for k, n in steps.items()}
+
+    def make(name):
+      steps = [self.config.steps // n for n in every[name]]
+      # A regularization is lazy if it runs less often than the main loss.
+      shares = [min(every[name]) / n for n in every[name]]
+      main = shares.count(1) / sum(shares)
+      return optim.make(_tuples(spec[name]), sum(steps), main)
+
+    return {name: make(name) for name in every}
 
   @functools.cached_property
   def ema(self) -> Mapping[str, float]:

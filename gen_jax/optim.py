@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules from a config."""
 
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ _OPTIMIZERS = {
   'sgd': optax.sgd,
 }
 
+_RATE = 1e-3  # where a spec has no learning rate
+
 
 def schedule(name: str, rate: float, steps: int, warmup: int = 0):
   """Returns the learning rate as a function of the update's count.
@@ -67,16 +70,21 @@ def schedule(name: str, rate: float, steps: int, warmup: int = 0):
   )
 
 
-def make(spec: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
+def make(
+  spec: Mapping[str, Any], steps: int, main: float = 1.0
+) -> optax.GradientTransformation:
   """Returns one player's optimizer.
 
   Args:
     spec: `name` ('adam', 'adamw', 'rmsprop' or 'sgd'), `learning_rate`,
       `schedule`, `warmup` (updates), `clip_norm` (of the global gradient, 0
-      for none); anything else goes to the optimizer of optax (`b1`, `b2`,
-      `eps`, `weight_decay`, `momentum`, `decay`, ...). RMSProp adds `eps`
-      outside the root, as PyTorch does.
+      for none), `lazy_rescale` (correct the learning rate and the decays for
+      the additional updates of lazy regularization; false); anything else goes
+      to the optimizer of optax (`b1`, `b2`, `eps`, `weight_decay`, `momentum`,
+      `decay`, ...). RMSProp adds `eps` outside the root, as PyTorch does.
     steps: updates of this player until the end of its stage.
+    main: the fraction of them that descend the main loss: k / (k + 1) with a
+      regularization in every k-th step.
 
   Raises:
     InputError: on an unknown name or field.
@@ -88,9 +96,11 @@ def make(spec: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
       f'optim name {name!r} is unknown.{nearest(name, _OPTIMIZERS)}'
     )
   clip_norm = spec.pop('clip_norm', 0.0)
+  if spec.pop('lazy_rescale', False):
+    spec = _lazy_rescaled(_OPTIMIZERS[name], spec, main)
   rate = schedule(
     spec.pop('schedule', 'constant'),
-    spec.pop('learning_rate', 1e-3),
+    spec.pop('learning_rate', _RATE),
     steps,
     spec.pop('warmup', 0),
   )
@@ -101,3 +111,20 @@ def make(spec: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
   if not clip_norm:
     return optimizer
   return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+
+
+def _lazy_rescaled(optimizer, spec, main):
+  """Scales the rate by `main`, and raises the decays of averages to it.
+
+  The optimizer moves as far, and its averages forget as much, in a step of
+  training as they would with the regularization in the main loss (Karras et al.
+  2020, appendix B).
+  """
+  parameters = inspect.signature(optimizer).parameters
+  decays = {
+    name: spec.get(name, parameters[name].default) ** main
+    for name in ('b1', 'b2', 'decay')
+    if name in parameters
+  }
+  rate = main * spec.get('learning_rate', _RATE)
+  return {**spec, **decays, 'learning_rate': rate}

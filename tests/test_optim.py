@@ -1,12 +1,18 @@
 """Optimizers from a config."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import optim
+from gen_jax import config as config_lib
+from gen_jax import optim, stages
 from gen_jax.errors import InputError
+from gen_jax.experiment import Experiment
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def rmsprop_of_pytorch(grads, rate, alpha=0.99, eps=1e-8):
@@ -18,9 +24,9 @@ def rmsprop_of_pytorch(grads, rate, alpha=0.99, eps=1e-8):
   return np.stack(steps)
 
 
-def steps_of(spec, grads):
+def steps_of(spec, grads, main=1.0):
   """Steps of the optimizer, for gradients [T, ...]."""
-  tx = optim.make(spec, len(grads))
+  tx = optim.make(spec, len(grads), main)
 
   def body(state, grad):
     step, state = tx.update(grad, state)
@@ -44,6 +50,44 @@ def test_rmsprop_takes_the_steps_of_pytorch():
     rmsprop_of_pytorch(noise, 5e-5),
     rtol=1e-4,
   )
+
+
+def test_lazy_regularization_rescales_the_rate_and_the_decays():
+  rate, b1, b2, c = 0.002, 0.5, 0.99, 16 / 17
+  spec = dict(name='adam', learning_rate=rate, b1=b1, b2=b2)
+  same = dict(name='adam', learning_rate=c * rate, b1=b1**c, b2=b2**c)
+  grads = np.random.default_rng(0).normal(size=(20, 3))
+  rescaled = steps_of({**spec, 'lazy_rescale': True}, grads, c)
+  np.testing.assert_allclose(rescaled, steps_of(same, grads), rtol=1e-6)
+  # The first step of Adam has the length of the rate: .0018824.
+  np.testing.assert_allclose(np.abs(rescaled[0]), 0.0018824, rtol=1e-4)
+  # The default decays are those of optax.
+  np.testing.assert_allclose(
+    steps_of(dict(name='adam', lazy_rescale=True), grads, c),
+    steps_of(
+      dict(name='adam', learning_rate=1e-3 * c, b1=0.9**c, b2=0.999**c), grads
+    ),
+    rtol=1e-6,
+  )
+
+
+def test_only_players_with_a_lazy_penalty_are_rescaled():
+  config = config_lib.load(str(ROOT / 'configs/dcgan.py:test'))
+  config.objective.update(penalty='r1', penalty_every=16)
+  for player in ('gen', 'disc'):
+    config.optim[player].update(learning_rate=0.002, lazy_rescale=True)
+
+  def first_steps():
+    optimizers = Experiment(stages.plan(config)[0]).optimizers
+    grad = jnp.float32(1)
+    return {
+      name: -float(tx.update(grad, tx.init(grad))[0])
+      for name, tx in optimizers.items()
+    }
+
+  assert first_steps() == pytest.approx({'disc': 0.0018824, 'gen': 0.002}, 1e-4)
+  config.objective.penalty_every = 1
+  assert first_steps() == pytest.approx({'disc': 0.002, 'gen': 0.002}, 1e-4)
 
 
 def test_an_unknown_field_is_refused():

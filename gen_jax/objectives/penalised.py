@@ -26,7 +26,9 @@ class Penalised(abc.ABC):
     penalty_weight: its factor; R1 and R2 hold a half, so that this is their
       gamma.
     penalty_every: in every so many steps alone, as an update of its own with
-      so many times the weight (Karras et al. 2020, section 3.1: 16).
+      so many times the weight (Karras et al. 2020, section 3.1: 16). They also
+      correct the optimizer for the additional updates; that is
+      `lazy_rescale=True` in the optimizer of the discriminator.
   """
 
   penalty: str = ''
