@@ -7,8 +7,10 @@ Each row first checks that both sides do the same work: equal parameters,
 losses, gradients and first steps. Then blocks of training steps alternate, and
 the ratio of the medians is stated, in images/s; above 1 we are faster. Beside
 it: operations of a step, the most memory that ours takes, with the data set,
-and its share of the speed of a product of large matrices. Run it on a machine
-that does nothing else. Without PyTorch our own numbers are shown.
+and its share of the peak, the speed of products of large matrices. That is the
+largest of the speeds before and after every row; a share above 100% is marked
+with '!'. Run it on a machine that does nothing else. Without PyTorch our own
+numbers are shown.
 
 With `--device gpu` both are on the first GPU, their products rounded alike
 (TF32), and PyTorch is timed once more with `torch.compile`, where that can
@@ -90,8 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       '--device gpu: this PyTorch has no CUDA; install one that has, or none.'
     )
   result['native'] = not args.pure and conv_native.available()
-  peak = harness.matrix_peak(2048 if args.device == 'cpu' else 8192)
-  result['matrix_peak_flops'] = peak
+  peak = harness.Peak(2048 if args.device == 'cpu' else 8192)
   speeds = []
   for name in names:
     if name == start.NAME:
@@ -99,23 +100,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     _say(f'{name} ...')
     try:
       with conv_native.off() if args.pure else contextlib.nullcontext():
-        speeds.append(_compare(rows[name], args, peak))
+        peak.measure()
+        speeds.append(_compare(rows[name], args))
+        peak.measure()
     except sameness.DifferentWork as error:
       print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
       return 1
+  for row in speeds:  # once the peak is known
+    row['peak_share'] = peak.share(row)
   result['rows'] += speeds
+  result['matrix_peaks_flops'] = peak.measured
   if speeds:
     print(
-      f'{peak / 1e9:,.0f} GFLOP/s is the speed of large products, the peak\n'
+      f'{peak.flops / 1e9:,.0f} GFLOP/s is the speed of large products, the '
+      f'peak: the largest of {len(peak.measured)} measurements\n'
       + harness.table(speeds),
+      *harness.remarks(speeds),
+      sep='\n',
       flush=True,
     )
-  for row in speeds:
-    if row['busy_elsewhere'] > harness.MOST_ELSEWHERE:
-      print(
-        f'{row["row"]}: other processes took {row["busy_elsewhere"]:.0%} of '
-        'the machine, so its numbers say little: run it again alone'
-      )
   if start.NAME in names:
     _say(f'{start.NAME} ...')
     result['rows'].append(start.measure())
@@ -135,7 +138,7 @@ def find_rows():
   return rows
 
 
-def _compare(row, args, peak):
+def _compare(row, args):
   from bench import apart, harness, peer, sameness
 
   ours = harness.Ours(row.load(), row.start)
@@ -168,8 +171,6 @@ def _compare(row, args, peak):
   times = dict(zip(sides, times, strict=True))
   result |= {name: harness.summary(x, batch) for name, x in times.items()}
   result['peak_bytes'] = ours.peak_bytes()
-  speed = result['flops'] / result['gen_jax']['ms_per_step'] * 1000
-  result['peak_share'] = speed / peak
   if 'pytorch' in times:
     result |= harness.ratio(times['gen_jax'], times['pytorch'])
   if 'pytorch_compiled' in times:

@@ -224,6 +224,50 @@ def matrix_peak(size: int) -> float:
   return 2 * size**3 / min(times[1:])
 
 
+class Peak:
+  """The speed of large matrix products over a run.
+
+  The clock and the other load of a machine change. So the speed is measured
+  beside every row, and the largest of these counts for all rows.
+
+  Attributes:
+    measured: operations/s, one for each call of `measure`.
+  """
+
+  def __init__(self, size: int):
+    self._size = size
+    self.measured: list[float] = []
+
+  def measure(self) -> None:
+    self.measured.append(matrix_peak(self._size))
+
+  @property
+  def flops(self) -> float:
+    return max(self.measured)
+
+  def share(self, row: Mapping[str, Any]) -> float:
+    """Returns our operations/s in a row as a fraction of the peak."""
+    return row['flops'] / row['gen_jax']['ms_per_step'] * 1000 / self.flops
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Returns what limits the numbers of the rows, a line each."""
+  lines = []
+  for row in rows:
+    if row['busy_elsewhere'] > MOST_ELSEWHERE:
+      lines.append(
+        f'{row["row"]}: other processes took {row["busy_elsewhere"]:.0%} of '
+        'the machine, so its numbers say little: run it again alone'
+      )
+    if row['peak_share'] > 1:
+      lines.append(
+        f'{row["row"]}: {row["peak_share"]:.0%} of peak is impossible: the '
+        'products were slowed down, or a library does fewer operations than '
+        'the program asks for. Run it again on an idle machine'
+      )
+  return lines
+
+
 def summary(times: Sequence[float], batch: int) -> dict[str, Any]:
   """Returns one side's numbers; `times` are seconds a step."""
   median = statistics.median(times)
@@ -262,7 +306,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
       f'{row["flops"] / 1e9:.1f}',
       '-' if memory is None else f'{memory / 2**20:,.0f}',
       *_cells(row['gen_jax']),
-      f'{row["peak_share"]:.0%}',
+      f'{row["peak_share"]:.0%}' + '!' * (row['peak_share'] > 1),
       *_cells(row.get('pytorch')),
     ]
     if 'ratio' in row:

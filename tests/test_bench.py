@@ -1,12 +1,10 @@
 """The benchmark: both sides do the same work, and it notices if not."""
 
 import pathlib
-import statistics
 import subprocess
 import sys
 
 import jax
-import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
@@ -178,26 +176,6 @@ def test_rows_are_found_and_a_wrong_one_is_refused(capsys):
   assert 'vae_thick' in capsys.readouterr().err
 
 
-class Sleeper:
-  """A side that only writes down when it ran."""
-
-  def __init__(self, name, log):
-    self.name, self.log = name, log
-
-  def run(self, steps):
-    self.log.append((self.name, steps))
-
-
-def test_sides_alternate_and_neither_always_begins(monkeypatch):
-  log = []
-  monkeypatch.setattr(harness.Elsewhere, 'share', lambda self: 0.0)
-  sides = [Sleeper('a', log), Sleeper('b', log)]
-  times, _ = harness.alternate(sides, 3, 2)
-  assert [name for name, _ in log] == ['a', 'b', 'b', 'a']
-  assert {steps for _, steps in log} == {3}
-  assert np.shape(times) == (2, 2)
-
-
 @pytest.mark.parametrize('side', [apart.OURS, apart.THEIRS])
 def test_a_side_runs_in_a_process_of_its_own(side):
   running = apart.Apart(side, 'vae_dense')
@@ -216,29 +194,6 @@ def test_what_goes_wrong_in_that_process_is_told():
     apart.Apart(apart.OURS, 'no-such-row')
 
 
-def test_ratio_is_of_medians():
-  ours, theirs = [1.0, 2.0, 9.0], [2.0, 3.0, 4.0]
-  out = harness.ratio(ours, theirs)
-  assert out['ratio'] == statistics.median(theirs) / statistics.median(ours)
-  assert (out['ratio_min'], out['ratio_max']) == (4 / 9, 2.0)
-
-
-def test_table_has_a_line_a_row_with_or_without_pytorch():
-  row = dict(row='x', batch_size=8, target=1.0, flops=2e9, peak_bytes=3 << 20)
-  row['gen_jax'] = harness.summary([0.004, 0.004], 8)
-  row['peak_share'] = 0.25
-  both = {**row, 'pytorch': row['gen_jax'], **harness.ratio([1], [1])}
-  head, without, with_it = harness.table([row, both]).splitlines()
-  assert head.split()[0] == 'row'
-  assert without.split()[2:7] == ['2.0', '3', '4.00', '2,000', '25%']
-  assert without.split()[7:] == ['-', '-', '-', '-', '1.00']
-  assert with_it.split()[-3:] == ['1.00', '1.00-1.00', '1.00']
-  third = {'pytorch_compiled': row['gen_jax'], 'compiled_ratio': 0.5}
-  without, with_it = harness.table([both, {**both, **third}]).splitlines()[1:]
-  assert without.split()[-4:] == ['1.00', '-', '-', '-']
-  assert with_it.split()[-4:] == ['1.00', '4.00', '2,000', '0.50']
-
-
 def test_a_device_that_is_not_there_is_refused():
   if jax.default_backend() != 'cpu':
     pytest.skip('it is there')
@@ -251,18 +206,6 @@ def test_a_device_that_is_not_there_is_refused():
     "--device gpu: JAX finds none; for a GPU: pip install -e '.[cuda]'"
     in done.stderr
   )
-
-
-def test_disturbed_rounds_are_made_up_for(monkeypatch):
-  shares = iter([0.5, 0.01, 0.2, 0.02, 0.4])
-  monkeypatch.setattr(harness.Elsewhere, 'share', lambda self: next(shares))
-  log = []
-  times, busy = harness.alternate([Sleeper('a', log)], 1, 2)
-  assert (len(log), len(times[0]), busy) == (4, 2, 0.02)
-
-
-def test_what_runs_elsewhere_is_a_share():
-  assert 0 <= harness.Elsewhere().share() <= 1
 
 
 def test_first_step_is_seen_in_the_metrics(tmp_path: pathlib.Path):
