@@ -64,7 +64,7 @@ def project(args: argparse.Namespace) -> None:
       f'{type(model).__name__} has no styles: --workdir of a StyleGAN.'
     )
   shape = model.gen.shape
-  raw = np.stack([_read(path, shape) for path in args.image])
+  raw = np.stack([_read(path, experiment) for path in args.image])
   key = jax.random.key(args.seed)
   batch = Preprocess(model.pixels)({'image': raw}, key)
   objective = Projection(
@@ -113,9 +113,16 @@ def noise_key(key):
   return jax.random.fold_in(key, 1)
 
 
-def _read(path, shape):
+def _read(path, experiment):
+  """Decodes an image as those of the training data."""
+  shape, ranges = experiment.objective.gen.shape, {}
   try:
-    return images.read_file(pathlib.Path(path).expanduser(), shape)
+    with images.open_image(pathlib.Path(path).expanduser()) as image:
+      if images.extent(image):
+        ranges = experiment.train_source.ranges.get('image', {})
+      return images.fit(image, shape, ranges=ranges)
+  except InputError:
+    raise
   except (OSError, ValueError) as error:
     raise InputError(f'--image={path}: cannot be read: {error}') from error
 

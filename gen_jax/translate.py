@@ -5,6 +5,7 @@ python -m gen_jax.translate --workdir=runs/cyclegan --direction=ab \\
 
 Each image keeps its size and its name, in PNG. Images of one size go through
 the network together; a size that has not been met before is compiled first.
+Images of more than 8 bits are mapped to 8 bits as the training images are.
 """
 
 import argparse
@@ -71,14 +72,15 @@ def translate(args: argparse.Namespace) -> None:
   task, players = make_task(experiment), averaged(state)
   # Found before the images are read, should this model not translate.
   task.predict(f'translate_{args.direction}')
-  channels = experiment.train_source.fields[name][0][-1]
+  source = experiment.train_source
+  channels, ranges = source.fields[name][0][-1], source.ranges.get(name, {})
   groups = _by_size(names)
   # Silent where nobody watches.
   with tqdm(total=len(names), desc='images', disable=None) as progress:
     for group in groups:
       for start in range(0, len(group), args.batch_size):
         part = group[start : start + args.batch_size]
-        x = np.stack([_read(path, channels) for path in part])
+        x = np.stack([_read(path, channels, ranges) for path in part])
         size = min(args.batch_size, len(group))
         for path, image in zip(
           part, _apply(task, players, args.direction, x, size), strict=True
@@ -147,9 +149,9 @@ def _by_size(paths) -> list[list[pathlib.Path]]:
   return list(groups.values())
 
 
-def _read(path, channels):
+def _read(path, channels, ranges):
   try:
-    return images.read_whole(path, channels)
+    return images.read_whole(path, channels, ranges)
   except Exception as error:
     raise _unreadable(path, error) from error
 

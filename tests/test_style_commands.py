@@ -1,6 +1,7 @@
 """What one does with a trained StyleGAN, by its workdir alone."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from PIL import Image
 
 from gen_jax import config as config_lib
 from gen_jax import evaluate, project, sample
+from gen_jax.data import pixels
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -23,6 +27,20 @@ ROOT = pathlib.Path(__file__).parents[1]
 )
 def test_projection_refuses(refused, args, expected):
   assert expected in refused(project, '--workdir=runs/none', *args)
+
+
+def test_projected_images_are_mapped_as_the_training_data(tmp_path):
+  shape = (2, 2, 1)
+  experiment = types.SimpleNamespace(
+    objective=types.SimpleNamespace(gen=types.SimpleNamespace(shape=shape)),
+    train_source=ArraySource('scans', 'train', {}),
+  )
+  file = tmp_path / 'a.png'
+  Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
+  with pytest.raises(InputError, match='a.png: .* convert it to 8 bits'):
+    project._read(file, experiment)
+  experiment.train_source.ranges['image'] = pixels.fixed((0, 4095))
+  assert (project._read(file, experiment) == 255).all()
 
 
 @pytest.mark.long

@@ -1,11 +1,13 @@
 """The command that translates a user's own images."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gen_jax import config as config_lib
 from gen_jax import main, translate
 
 SIZES = {'a.png': (33, 18), 'in/b.jpg': (33, 18), 'c.jpg': (21, 40)}
@@ -72,6 +74,35 @@ def test_an_image_does_not_depend_on_its_batch(trained, pictures, tmp_path):
     assert run(trained, source, out, f'--batch_size={size}') == 0
     outs.append(np.asarray(Image.open(out / 'a.png'), int))
   assert np.abs(outs[0] - outs[1]).max() <= 1
+
+
+def test_images_are_mapped_to_8_bits_as_the_training_data(
+  refused, trained, tmp_path
+):
+  ramp = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+  inputs, out = tmp_path / 'in', tmp_path / 'out'
+  inputs.mkdir()
+  Image.fromarray(ramp).save(inputs / '8.png')
+  Image.fromarray(ramp.astype(np.uint16) * 16).save(inputs / '16.png')
+  args = f'--workdir={trained}', f'--input={inputs}', f'--out={out}'
+  assert re.search(r'16\.png .*convert it to 8 bits', refused(translate, *args))
+  # As if the run had been trained on scans of 12 bits.
+  workdir = shutil.copytree(trained, tmp_path / 'w')
+  config = config_lib.from_json((workdir / 'config.json').read_text())
+  for split in ('trainA', 'testA'):
+    shutil.copytree(inputs, tmp_path / 'data' / split)
+  config.data.a = dict(
+    name='folder',
+    path=str(tmp_path / 'data'),
+    suffix='A',
+    shape=(32, 32, 1),
+    range=(0, 4080),
+  )
+  config.data.train = 'train'
+  (workdir / 'config.json').write_text(config_lib.to_json(config))
+  assert run(workdir, inputs, out) == 0
+  made = [np.asarray(Image.open(out / f'{n}.png')) for n in (8, 16)]
+  np.testing.assert_array_equal(*made)
 
 
 def test_names_that_would_meet_keep_their_endings(tmp_path):

@@ -148,7 +148,8 @@ def to_uint8(values: np.ndarray, ranges: Ranges) -> np.ndarray:
   which = kind(values.dtype)
   if which not in ranges:
     raise ValueError(
-      f'its pixels are {which}, and the data set has no range for them'
+      f'its pixels are {which}, for which the data set has no range: convert '
+      'it to 8 bits'
     )
   low, high = ranges[which]
   if values.dtype == np.uint8 and (low, high) == (0, 255):

@@ -90,7 +90,7 @@ def test_wide_pixels_are_mapped_by_their_range(image, limits, expected):
 
 @pytest.mark.parametrize('mode', ['I;16', 'I', 'F'])
 def test_wide_pixels_without_a_range_are_refused(mode):
-  with pytest.raises(ValueError, match='no range for them'):
+  with pytest.raises(ValueError, match='has no range: convert'):
     images.fit(plain(mode, 1), (4, 6, 1))
 
 
