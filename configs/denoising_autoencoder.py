@@ -49,7 +49,7 @@ def get_config(arg=None):
     config.steps = 2000
     config.batch_size = 32
     config.data.name = 'patches'
-    config.data.update(path='', shape=size, num=20_000)
+    config.data.update(path='', shape=size, num=20_000, range=('auto',))
     config.data.flip = True
     config.objective.update(reconstruction='l2', amount=25 / 255)
     config.objective.encoder = dict(

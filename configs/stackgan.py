@@ -162,7 +162,9 @@ def get_config(arg=None):
 
   def folder():  # --config.data.path=DIR
     config.data.name = 'captioned'
-    config.data.update(path='', shape=(64, 64, 3), skip_unreadable=False)
+    config.data.update(
+      path='', shape=(64, 64, 3), skip_unreadable=False, range=('auto',)
+    )
     del stage_2['evals']['combinations']  # a split of the emoji
 
   def coco():  # prepared by TFDS elsewhere, see gen_jax/data/tfds.py

@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.mark.parametrize('variant', ['folder256', 'bfloat16'])
 def test_a_step_at_256_pixels(variant, capsys):
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:{variant}')
-  del config.data['path'], config.data['skip_unreadable']
+  for field in ('path', 'skip_unreadable', 'range'):
+    del config.data[field]
   config.data.update(name='emoji', train='train[:64]', test='test[:8]')
   stage = stages.plan(config)[-1]
   stage.config.batch_size = batch_size = 4

@@ -1,10 +1,15 @@
 """The range of a data set decides which values become 0 and 255."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
+from gen_jax import config as config_lib
 from gen_jax.data import pixels
 from gen_jax.errors import InputError
+
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 
 
 def resolve(*arrays, limits=None):
@@ -96,6 +101,24 @@ def test_values_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize('value', ['auto', ('auto',)])
 def test_auto_sets_no_limits(value):
   assert pixels.check_range(value) is None
+
+
+@pytest.mark.parametrize(
+  ('variant', 'field'),
+  [
+    ('vae.py:folder', 'data.range'),
+    ('cyclegan.py:folder', 'data.common.range'),
+    ('stackgan.py:folder', 'data.range'),
+  ],
+)
+def test_the_command_line_sets_the_range(variant, field):
+  config = config_lib.load(f'{CONFIGS}/{variant}')
+  group, name = config_lib.find(config, field, 'test')
+  assert pixels.check_range(group[name]) is None
+  config_lib.apply(config, [(field, '-1024,3071')])
+  assert pixels.check_range(group[name]) == (-1024, 3071)
+  config_lib.apply(config, [(field, 'auto')])
+  assert pixels.check_range(group[name]) is None
 
 
 @pytest.mark.parametrize(
