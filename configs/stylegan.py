@@ -12,8 +12,9 @@ fall to a half at the last resolution. Of a step of the paper's networks
 A resolution has two stages: in one it fades in, in the other it is all there;
 optimizers start anew with each, as in the authors' program. Variants:
 `emoji64`; `folder`, your own pictures, to 64x64; `folder256` and `folder1024`,
-with the networks of the paper; `bfloat16`, `folder256` in that precision;
-`wgan_gp`; `classes`, an emoji of a category that is asked for; `test`.
+with the networks of the paper and the batches of its program for one GPU;
+`bfloat16`, `folder256` in that precision; `wgan_gp`; `classes`, an emoji of a
+category that is asked for; `test`.
 """
 
 from gen_jax.config import choose, default, half_life, own_images, tiny
@@ -149,13 +150,16 @@ def get_config(arg=None):
     )
 
   def paper(size):
-    """The networks and the schedule of appendix C, 600,000 images a phase."""
+    """The networks and the schedule of appendix C, 600,000 images a phase.
+
+    The batch sizes are those of the authors' program for one GPU.
+    """
     pictures(size, 'folder')
     config.objective.update(latent=512, mixing=0.9, penalty_weight=10.0)
     config.objective.gen.update(width=512, depth=8, rate=0.01)
     for player in ('gen', 'disc'):
       config.objective[player].update(base=8192, most=512)
-    batches = {8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
+    batches = {8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
     rates = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
     sizes = [2**n for n in range(3, size.bit_length())]
     rows = [[s, batches.get(s, 4), rates.get(s, 1e-3), 600, 600] for s in sizes]
