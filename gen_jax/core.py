@@ -59,8 +59,8 @@ class Aux(NamedTuple):
       `{'gen': {'batch_stats': ...}}`; what is not named stays as it is. They
       are averaged over the devices, and over the parts of a batch.
     memory: the same, for what is no statistic and cannot be averaged, such as
-      images; the loss makes it equal on all devices. It needs whole batches,
-      and players without an EMA.
+      images; the loss makes it equal on all devices. It needs an update with
+      `whole_batch`, and players without an EMA.
   """
 
   metrics: dict[str, jax.Array] = {}
@@ -85,6 +85,10 @@ class Update:
     project: `params -> params`, applied to each player in `wrt` before the loss
       is evaluated: the gradient is taken at the result, and the step starts
       from it. WGAN clips its critic so.
+    whole_batch: why the loss of a batch is not the mean over the losses of its
+      parts, as a clause for a message; '' if it is. Gradients of such a loss
+      cannot be accumulated. Over devices it is right by `parallel.gather` or
+      `parallel.batch_mean`.
   """
 
   wrt: tuple[str, ...]
@@ -92,6 +96,7 @@ class Update:
   every: int = 1
   name: str = ''
   project: Callable[[Any], Any] = lambda params: params
+  whole_batch: str = ''
 
   def __post_init__(self):
     if not self.name:
@@ -112,9 +117,10 @@ class Objective(Protocol):
   """One paper. Frozen dataclasses implement it; there is no base class.
 
   It may also have `warnings(metrics) -> {name: text}`, of host floats (see
-  `gen_jax.monitor.Warnings`), `check_batch(size)`, which raises InputError
-  when a loss cannot be of so many examples, and `classes`, the number of
-  classes that its networks know, 0 for none.
+  `gen_jax.monitor.Warnings`), `classes`, the number of classes that its
+  networks know, 0 for none, and `check_batch(size, local)`, which raises
+  InputError when a loss cannot be computed for `size` examples, `local` of them
+  in each program: `parallel.Parallel.seen` of `size`.
   """
 
   # What images look like to the networks: 'unit', [0, 1], or 'symmetric',

@@ -79,6 +79,7 @@ class Experiment:
   def check(self) -> None:
     """Raises InputError for what is wrong anywhere, before work begins."""
     _ = self.objective, self.optimizers
+    step.check_accumulate(self.objective, self.config.accumulate)
     self._check_data()
     # Networks compare the shapes of their images with those of the data.
     jax.eval_shape(self._jitted_init, jax.random.key(0))
@@ -108,9 +109,16 @@ class Experiment:
     shapes = {k: list(shape) for k, shape in image_shapes(source).items()}
     return {'classes': list(source.classes), 'shapes': shapes}
 
-  def check_batch(self, size: int) -> None:
-    """Raises InputError when the losses cannot be of `size` examples."""
-    getattr(self.objective, 'check_batch', lambda size: None)(size)
+  def check_batch(self, size: int, local: int) -> None:
+    """Raises InputError when the losses cannot be computed for a batch.
+
+    Args:
+      size: examples of the batch, or of a part of it where gradients are
+        accumulated.
+      local: how many of them a loss has at hand; see `Parallel.seen`.
+    """
+    check = getattr(self.objective, 'check_batch', lambda size, local: None)
+    check(size, local)
 
   def init_players(self) -> Players:
     """Returns the players at the start of the stage."""

@@ -47,9 +47,18 @@ def batch_mean(x: jax.Array) -> jax.Array:
 def gather(x: jax.Array) -> jax.Array:
   """The batch of all devices, on each of them: [B / devices, ...] -> [B, ...].
 
-  Under `jit` a batch is that of all devices.
+  For losses that compare examples. It may be differentiated: the gradient is
+  that of the mean over the devices' losses, whether each device returns the
+  loss of the whole batch or that of its own part. Under `jit` a batch is that
+  of all devices.
   """
   return jax.lax.all_gather(x, _AXIS, tiled=True) if _mapped.get() else x
+
+
+def deviation(x: jax.Array) -> jax.Array:
+  """Standard deviation of all values in the batch of all devices."""
+  mean = batch_mean(x.reshape(-1))
+  return jnp.sqrt(batch_mean(jnp.square(x - mean).reshape(-1)))
 
 
 def own_part(x: jax.Array) -> jax.Array:

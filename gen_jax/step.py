@@ -61,8 +61,12 @@ def make_train_step(
   Returns:
     `(state, raw batch) -> (state, metrics)`. The metrics of an update that
     does not run in a step are 0; `ran` tells which those are.
+
+  Raises:
+    InputError: see `check_accumulate`.
   """
   ema = dict(ema or {})
+  check_accumulate(objective, accumulate)
 
   def descend(update: Update, state: TrainState, batch, key, step):
     def loss_fn(params, batch, key):
@@ -80,11 +84,6 @@ def make_train_step(
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
     memory = aux.memory
-    if memory and accumulate > 1:
-      raise InputError(
-        f'config.accumulate={accumulate}: update {update.name!r} keeps whole '
-        'batches: take 1.'
-      )
     aux = aux._replace(memory={})
     loss, aux, grads = parallel.mean((loss, aux, grads))
 
@@ -137,6 +136,16 @@ def make_train_step(
     return state.replace(step=state.step + 1), metrics
 
   return train_step
+
+
+def check_accumulate(objective: Objective, parts: int) -> None:
+  """Raises InputError if the loss of a batch is not the mean over its parts."""
+  for update in objective.updates():
+    if parts > 1 and update.whole_batch:
+      raise InputError(
+        f'config.accumulate={parts}: the loss of {update.name!r} needs a whole '
+        f'batch, because {update.whole_batch}. Set accumulate to 1.'
+      )
 
 
 def ema_decay(most: float, updates: jax.Array) -> jax.Array:

@@ -147,7 +147,7 @@ class _Stage:
     self.experiment.check()
     part = self.config.batch_size // self.config.accumulate
     self.parallel = parallel.make(self.config.parallel, part)
-    self.experiment.check_batch(self.parallel.seen(part))
+    self.experiment.check_batch(part, self.parallel.seen(part))
     self.batches = Batches(
       self.experiment.train_source,
       batch_size=self.config.batch_size,

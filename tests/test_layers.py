@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 # What the modules of a folder, or a file, may import of the project.
 ALLOWED = {
   'losses': {'losses'},
-  'models': {'models', 'errors', 'native'},
+  'models': {'models', 'errors', 'native', 'parallel'},
   'objectives': {
     'objectives',
     'models',

@@ -60,29 +60,42 @@ def perturbed(
   return x + deviation * jax.random.normal(key, x.shape, x.dtype)
 
 
-def r1(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+# Each of PENALTIES is `(score_fn, real, fake, key, deviation) -> [B]`, with the
+# standard deviation of all values in the batch of real images, which may be
+# larger than `real`.
+
+
+def r1(score_fn: ScoreFn, real: jax.Array, fake, key, deviation):
   """`zero_centred` on the data, R1 of Mescheder et al. 2018 (eq. 9), [B]."""
-  del fake, key
+  del fake, key, deviation
   return zero_centred(score_fn, real)
 
 
-def r2(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+def r2(score_fn: ScoreFn, real, fake: jax.Array, key, deviation):
   """`zero_centred` on the generator's images, their R2 (eq. 10), [B]."""
-  del real, key
+  del real, key, deviation
   return zero_centred(score_fn, fake)
 
 
-def dragan(score_fn: ScoreFn, real: jax.Array, fake: jax.Array, key: jax.Array):
+def dragan(
+  score_fn: ScoreFn,
+  real: jax.Array,
+  fake: jax.Array,
+  key: jax.Array,
+  deviation: jax.Array,
+):
   """(|grad D| - 1)^2 around the data, [B] (Kodali et al. 2017, section 2.3).
 
   The noise has half the deviation that the values of the batch have, as in the
   authors' program.
   """
   del fake
-  return gradient_penalty(score_fn, perturbed(key, real, 0.5 * jnp.std(real)))
+  return gradient_penalty(score_fn, perturbed(key, real, 0.5 * deviation))
 
 
 PENALTIES = {'r1': r1, 'r2': r2, 'dragan': dragan}
+# Those that depend on the deviation of the batch.
+OF_DEVIATION = frozenset({'dragan'})
 
 
 def _squares(score_fn, x):

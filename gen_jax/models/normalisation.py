@@ -4,8 +4,10 @@ Statistics are collections beside the parameters: `batch_stats`, the running
 averages of batches, and `spectral`, the power iteration's vectors. In training
 (`train=True`) a network is applied with them mutable.
 
-A batch is that of all devices under `jit`, and of each device under `pmap`,
-where the running averages are then the mean of the devices'.
+Batch normalization uses the batch of all devices under `jit`, and that of each
+device under `pmap`, as is usual: the statistics are then noisier, and the
+running averages are the mean of the devices'. In the same way, it uses each
+part of a batch alone where gradients are accumulated.
 """
 
 from typing import Any

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.models.equalised import Conv, Dense, blur
 from gen_jax.models.resampling import shrink
@@ -112,19 +113,19 @@ def deviation(x: jax.Array, group: int = 4) -> jax.Array:
 
   Karras et al. 2017, section 3: of each group the standard deviation of every
   feature and place, and its mean over them. Groups are of images B / group
-  apart; a smaller batch is one group.
+  apart in the batch of all devices; a smaller batch is one group.
 
   Raises:
     InputError: `group` does not divide a larger batch.
   """
-  batch, height, width, depth = x.shape
-  check_group(batch, group)
-  group = min(group, batch)
-  y = x.astype(jnp.float32).reshape(group, -1, height, width, depth)
+  y = parallel.gather(x.astype(jnp.float32))
+  check_group(len(y), group)
+  group = min(group, len(y))
+  y = y.reshape(group, -1, *x.shape[1:])
   y = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)  # [B / group, H, W, C]
   y = jnp.mean(y, axis=(1, 2, 3))
-  y = jnp.tile(y, group)[:, None, None, None]
-  y = jnp.broadcast_to(y, (batch, height, width, 1)).astype(x.dtype)
+  y = parallel.own_part(jnp.tile(y, group))[:, None, None, None]
+  y = jnp.broadcast_to(y, (*x.shape[:3], 1)).astype(x.dtype)
   return jnp.concatenate([x, y], axis=-1)
 
 

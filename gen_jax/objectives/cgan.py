@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Players
+from gen_jax import parallel
+from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models.embedding import Embedded
@@ -87,6 +88,13 @@ class CGAN(Conditional, GAN):
 
   mismatch: float = 0.0
 
+  def updates(self) -> tuple[Update, ...]:
+    updates = super().updates()
+    if not self.mismatch:
+      return updates
+    why = 'objective.mismatch pairs each image with the label of another one'
+    return tuple(dataclasses.replace(u, whole_batch=why) for u in updates)
+
   def disc_loss(self, players: Players, batch: Batch, *, key, step):
     key_game, key_wrong = jax.random.split(key)
     total, aux = super().disc_loss(players, batch, key=key_game, step=step)
@@ -94,7 +102,8 @@ class CGAN(Conditional, GAN):
       return total, aux
     # The labels of the neighbours in the batch, which is shuffled; where such a
     # label is right by chance the example does not count.
-    labels = jnp.roll(batch['label'], 1)
+    labels = jnp.roll(parallel.gather(batch['label']), 1)
+    labels = parallel.own_part(labels)
     wrong = (labels != batch['label']).astype(jnp.float32)
     seen = {**batch, 'label': labels}
     logits, _ = self.score(players, batch['image'], seen, key_wrong)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.contrastive import symmetric
@@ -67,7 +68,14 @@ class Contrastive:
     return {'text': {'params': {}, **text}, 'image': image}
 
   def updates(self) -> tuple[Update, ...]:
-    return (Update(wrt=('text', 'image'), loss=self.loss, name='match'),)
+    return (
+      Update(
+        wrt=('text', 'image'),
+        loss=self.loss,
+        name='match',
+        whole_batch='the negatives of a pair are the other pairs of the batch',
+      ),
+    )
 
   def loss(self, players: Players, batch: Batch, *, key, step):
     del step
@@ -81,7 +89,11 @@ class Contrastive:
     images, _ = self.image.apply(
       players['image'], images, train=True, rngs={'dropout': key_image}
     )
-    images, texts = text_models.unit(images), text_models.unit(texts)
+    # The pairs of all devices, each with all others as its negatives.
+    images, texts, captions = (
+      parallel.gather(x)
+      for x in (text_models.unit(images), text_models.unit(texts), captions)
+    )
     logits = images @ texts.T / (texts.shape[-1] * self.temperature)
     flat = captions.reshape(len(captions), -1)
     same = jnp.all(flat[:, None] == flat, axis=-1)  # [B, B]

@@ -73,7 +73,12 @@ class CycleGAN(Translation):
 
   def updates(self) -> tuple[Update, ...]:
     return (
-      Update(('gen_ab', 'gen_ba'), self.gens_loss, name='gens'),
+      Update(
+        ('gen_ab', 'gen_ba'),
+        self.gens_loss,
+        name='gens',
+        whole_batch='the pools store the images of whole batches',
+      ),
       Update(('disc_a', 'disc_b'), self.discs_loss, name='discs'),
     )
 

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Batch, Players
+from gen_jax import parallel
+from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError, check_known
 from gen_jax.losses.densities import DENSITIES
 from gen_jax.objectives.vae import VAE
@@ -18,7 +19,8 @@ class DebiasingVAE(VAE):
   Of each batch it draws the images to train on, with the probability
     W(x) ~ density(z(x))^-strength,  z(x) the mean of q(z|x)
   (section 3.3), so what is seen at a step stays a function of seed and step.
-  The density is that of the codes in the batch.
+  The density is that of the codes in the batch of all devices; each device
+  draws its share of images from all of them.
 
   Attributes:
     candidates: images looked at for one that is trained on.
@@ -39,16 +41,26 @@ class DebiasingVAE(VAE):
         f'objective.candidates={self.candidates}: expected 1 or more.'
       )
 
+  def updates(self) -> tuple[Update, ...]:
+    why = 'the density is estimated from the codes of the batch'
+    return tuple(
+      dataclasses.replace(u, whole_batch=why) for u in super().updates()
+    )
+
   def loss(self, players: Players, batch: Batch, *, key, step):
     key_rows, key_loss = jax.random.split(key)
-    probabilities = self.sampling_probabilities(players, batch)  # [B]
-    size = len(probabilities)
+    codes = parallel.gather(self.encode(players, batch))
+    probabilities = self._probabilities(codes)  # [B]
+    size, local = len(codes), len(batch['image'])
     if size < 2:
       raise InputError('DebiasingVAE: a density needs 2 images or more.')
-    taken = (max(size // self.candidates, 1),)
+    taken = (max(local // self.candidates, 1),)
     # As indices, through which no gradient flows.
     rows = jax.random.categorical(key_rows, jnp.log(probabilities), shape=taken)
-    drawn = {name: jnp.take(x, rows, axis=0) for name, x in batch.items()}
+    drawn = {
+      name: jnp.take(parallel.gather(x), rows, axis=0)
+      for name, x in batch.items()
+    }
     loss, aux = super().loss(players, drawn, key=key_loss, step=step)
     # 1 where all images are as likely, 1 / B where one is drawn alone.
     evenness = 1 / (size * jnp.sum(jnp.square(probabilities)))
@@ -60,5 +72,8 @@ class DebiasingVAE(VAE):
 
   def sampling_probabilities(self, players: Players, batch: Batch):
     """W of each image among those of the batch, [B], of sum 1."""
-    log_density = DENSITIES[self.density](self.encode(players, batch))
+    return self._probabilities(self.encode(players, batch))
+
+  def _probabilities(self, codes):  # [B, Z] -> [B]
+    log_density = DENSITIES[self.density](codes)
     return jax.nn.softmax(-self.strength * log_density)

@@ -102,10 +102,11 @@ class Game:
         f'objective.latent={self.latent}, an axis for each.'
       )
 
-  def check_batch(self, size: int) -> None:
-    if size % self.pack:
+  def check_batch(self, size: int, local: int) -> None:
+    del size  # packs are of neighbors, which are on one device
+    if local % self.pack:
       raise InputError(
-        f'objective.pack={self.pack} does not divide a batch of {size}.'
+        f'objective.pack={self.pack} does not divide a batch of {local}.'
       )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
@@ -183,7 +184,7 @@ class Game:
     if self.pack == 1:
       return images
     count, height, width, depth = images.shape
-    self.check_batch(count)
+    self.check_batch(count, count)
     images = images.reshape(-1, self.pack, height, width, depth)
     images = jnp.moveaxis(images, 1, 3)  # [B / pack, H, W, pack, C]
     return images.reshape(-1, height, width, self.pack * depth)

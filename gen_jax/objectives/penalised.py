@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, check_known
-from gen_jax.losses.penalties import PENALTIES
+from gen_jax.losses.penalties import OF_DEVIATION, PENALTIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,16 @@ class Penalised(abc.ABC):
     update = Update(wrt=(disc,), loss=self.disc_loss)
     if not self.penalty:
       return (update,)
+    if self.penalty in OF_DEVIATION:
+      update = dataclasses.replace(
+        update,
+        whole_batch=f'objective.penalty={self.penalty!r} uses the standard '
+        'deviation of the batch',
+      )
     if self.penalty_every == 1:
       return (dataclasses.replace(update, loss=self.penalised_loss),)
-    lazy = Update(
-      wrt=(disc,),
-      loss=self.penalty_loss,
-      every=self.penalty_every,
-      name='penalty',
+    lazy = dataclasses.replace(
+      update, loss=self.penalty_loss, every=self.penalty_every, name='penalty'
     )
     return update, lazy
 
@@ -71,7 +75,11 @@ class Penalised(abc.ABC):
     del step
     key_seen, key_point = jax.random.split(key)
     score, real, fake = self.judge_and_images(players, batch, key_seen)
-    penalty = jnp.mean(PENALTIES[self.penalty](score, real, fake, key_point))
+    penalty = jnp.mean(
+      PENALTIES[self.penalty](
+        score, real, fake, key_point, parallel.deviation(real)
+      )
+    )
     factor = self.penalty_weight * self.penalty_every
     return factor * penalty, Aux({'penalty': penalty})
 

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from gen_jax.core import Update
 from gen_jax.losses import sparsity
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.parallel import batch_mean
@@ -46,6 +47,12 @@ class SparseKL(Autoencoder):
   code: str = 'sigmoid'
   weight: float = 1.0
   target: float = 0.1
+
+  def updates(self) -> tuple[Update, ...]:
+    why = 'the penalty is a function of the mean activation over the batch'
+    return tuple(
+      dataclasses.replace(u, whole_batch=why) for u in super().updates()
+    )
 
   def penalty(self, codes: jax.Array):
     rho = batch_mean(codes)  # [Z]

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
@@ -112,7 +113,11 @@ class StageI(Penalised):
 
   def updates(self) -> tuple[Update, ...]:
     gen = Update(wrt=(self.gen,), loss=self.gen_loss)
-    return *self.disc_updates(self.disc), gen
+    updates = *self.disc_updates(self.disc), gen
+    if not self.mismatch:
+      return updates
+    why = 'objective.mismatch pairs each image with the caption of another one'
+    return tuple(dataclasses.replace(u, whole_batch=why) for u in updates)
 
   # What losses are made of.
 
@@ -151,8 +156,10 @@ class StageI(Penalised):
     keys = jax.random.split(key, 5)
     key_choice, key_wrong, key_draw, key_real, key_fake = keys
     captions, texts = self._captions(players, batch, key_choice)
-    order, wrong = mismatched(captions, key_wrong)
-    pairs = jnp.stack([texts, texts[order]])  # [2, B, E]
+    order, wrong = mismatched(parallel.gather(captions), key_wrong)
+    others = parallel.own_part(parallel.gather(texts)[order])
+    wrong = parallel.own_part(wrong)
+    pairs = jnp.stack([texts, others])  # [2, B, E]
     images = self._real(batch)
     (real, other), state = self.score(players, images, pairs, key_real)
     players = {**players, self.disc: {**players[self.disc], **state}}
@@ -269,15 +276,15 @@ def mismatched(
   All are moved on by one number of places, drawn at random.
 
   Args:
-    captions: [B, ...], as they are read.
-    key: of the draw.
+    captions: of all devices, [B, ...], as they are read.
+    key: of the draw; that of the first device counts.
 
   Returns:
     Rows, int [B], and [B], 1 where that caption differs from the image's own,
     0 where it happens to be the same.
   """
   count = len(captions)
-  shift = jax.random.randint(key, (), 1, max(count, 2))
+  shift = parallel.of_first(jax.random.randint(key, (), 1, max(count, 2)))
   order = (jnp.arange(count) + shift) % count
   flat = captions.reshape(count, -1)
   return order, jnp.any(flat != flat[order], axis=-1).astype(jnp.float32)

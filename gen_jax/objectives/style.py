@@ -82,8 +82,15 @@ class Style(Game):
   def resolution(self) -> int:
     return self.gen.shape[0]
 
-  def check_batch(self, size: int) -> None:
-    progressive.check_group(size, getattr(self, self.judge).group)
+  def check_batch(self, size: int, local: int) -> None:
+    del local  # groups are of the batch of all devices
+    group = getattr(self, self.judge).group
+    progressive.check_group(size, group)
+    if size < group:
+      raise InputError(
+        f'objective.{self.judge}.group={group}: a batch, or a part of it with '
+        f'config.accumulate, has only {size} images: take group={size}.'
+      )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     if self.classes:

@@ -81,7 +81,10 @@ class VAE:
     return {'model': {'params': params}}
 
   def updates(self) -> tuple[Update, ...]:
-    return (Update(wrt=('model',), loss=self.loss),)
+    why = ''
+    if self.free_bits or self.capacity:
+      why = 'objective.free_bits and capacity apply to the mean KL of the batch'
+    return (Update(wrt=('model',), loss=self.loss, whole_batch=why),)
 
   def loss(self, players: Players, batch: Batch, *, key, step):
     params = players['model']['params']

@@ -4,7 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.losses.penalties import dragan, gradient_penalty, r1, r2
+from gen_jax.losses.penalties import (
+  OF_DEVIATION,
+  PENALTIES,
+  dragan,
+  gradient_penalty,
+  r1,
+  r2,
+)
 
 KEY = jax.random.key(0)
 
@@ -23,7 +30,7 @@ def test_r1_is_of_the_data_and_r2_of_the_images():
   real, fake = arrays(6, 2), arrays(6, 2, seed=1)
   for penalty, x in ((r1, real), (r2, fake)):
     np.testing.assert_allclose(
-      penalty(quadratic, real, fake, KEY),
+      penalty(quadratic, real, fake, KEY, 1.0),
       0.5 * np.sum(np.square(x), axis=1),
       rtol=1e-5,
     )
@@ -33,20 +40,22 @@ def test_dragan_is_of_the_neighbourhood_of_the_data():
   slope = np.array([3.0, -4.0], np.float32)
   real, fake = 5 * arrays(20_000, 2), jnp.full((20_000, 2), 1e6)
   np.testing.assert_allclose(
-    dragan(lambda x: x @ slope, real, fake, KEY), 16.0, rtol=1e-5
+    dragan(lambda x: x @ slope, real, fake, KEY, 5.0), 16.0, rtol=1e-5
   )
   # E[(r - 1)^2], r the norm of two numbers of deviation 5 sqrt(1 + 1/4).
   deviation = float(jnp.std(real)) * np.sqrt(1.25)
   mean = deviation * np.sqrt(np.pi / 2)
   np.testing.assert_allclose(
-    np.mean(dragan(quadratic, real, fake, KEY)),
+    np.mean(dragan(quadratic, real, fake, KEY, jnp.std(real))),
     2 * deviation**2 - 2 * mean + 1,
     rtol=0.02,
   )
   # Data without any spread have no neighbourhood but themselves.
   flat = jnp.full((3, 2), 2.0)
   np.testing.assert_allclose(
-    dragan(quadratic, flat, fake, KEY), (np.sqrt(8) - 1) ** 2, rtol=1e-5
+    dragan(quadratic, flat, fake, KEY, jnp.std(flat)),
+    (np.sqrt(8) - 1) ** 2,
+    rtol=1e-5,
   )
 
 
@@ -60,4 +69,11 @@ def test_a_pack_has_one_slope():
   np.testing.assert_allclose(
     gradient_penalty(packs, x), (norm - 1) ** 2, rtol=1e-5
   )
-  np.testing.assert_allclose(r1(packs, x, x, KEY), norm**2 / 2, rtol=1e-5)
+  np.testing.assert_allclose(r1(packs, x, x, KEY, 1.0), norm**2 / 2, rtol=1e-5)
+
+
+def test_the_penalties_that_use_the_deviation_of_the_batch_are_named():
+  real, fake = arrays(6, 2), arrays(6, 2, seed=1)
+  for name, penalty in PENALTIES.items():
+    one, two = (penalty(quadratic, real, fake, KEY, d) for d in (1.0, 2.0))
+    assert np.allclose(one, two) == (name not in OF_DEVIATION)

@@ -193,14 +193,9 @@ def test_eight_devices_equal_one_the_pools_included(one, name):
 
 
 def test_parts_of_a_batch_are_refused():
-  objective, data = linear(), batch(8)
   optimizers = dict.fromkeys(PLAYERS, optax.sgd(0.02))
-  state = jax.eval_shape(
-    lambda: init_state(objective.init(KEY, data), optimizers, {})
-  )
-  step = make_train_step(objective, optimizers, key=KEY, accumulate=2)
-  with pytest.raises(InputError, match='accumulate=2.*take 1'):
-    jax.eval_shape(step, state, data)
+  with pytest.raises(InputError, match='accumulate=2.*pools'):
+    make_train_step(linear(), optimizers, key=KEY, accumulate=2)
 
 
 def test_a_resume_is_exact_the_pools_included(tmp_path):

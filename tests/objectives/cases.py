@@ -1,0 +1,237 @@
+"""Every objective with networks of a few parameters, and one batch for all."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import objectives
+from gen_jax.models import dense, progressive
+from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
+from gen_jax.objectives.acgan import ACGAN
+from gen_jax.objectives.autoencoder import Autoencoder
+from gen_jax.objectives.cgan import CGAN
+from gen_jax.objectives.classifier import Classifier
+from gen_jax.objectives.conditional_vae import ConditionalVAE
+from gen_jax.objectives.contrastive import Contrastive
+from gen_jax.objectives.cyclegan import CycleGAN
+from gen_jax.objectives.debiasing_vae import DebiasingVAE
+from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
+from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.infogan import InfoGAN
+from gen_jax.objectives.iwae import IWAE, DReG
+from gen_jax.objectives.projection import Projection
+from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
+from gen_jax.objectives.stacked_autoencoder import Classifier as StackClassifier
+from gen_jax.objectives.stacked_autoencoder import GreedyLayer, Unrolled
+from gen_jax.objectives.stackgan import StageI, StageII
+from gen_jax.objectives.style import Style
+from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
+from gen_jax.objectives.translation import PairedRegression, Translation
+from gen_jax.objectives.vae import VAE
+from gen_jax.objectives.wgan import WGAN
+from gen_jax.objectives.wgan_gp import WGANGP
+
+KEY = jax.random.key(3)
+SHAPE = (4, 4, 1)
+CLASSES = 3
+
+
+def make_batch(name, count=8):
+  """Examples with the fields that an objective uses."""
+  rng, objective = np.random.default_rng(0), OBJECTIVES[name]
+  images = 'ab' if isinstance(objective, Translation) else ['image']
+  low = -1 if objective.pixels == 'symmetric' else 0
+  batch = {k: rng.uniform(low, 1, (count, *SHAPE)) for k in images}
+  batch['embedding'] = rng.normal(size=(count, 2, 5))
+  batch = {k: x.astype(np.float32) for k, x in batch.items()}
+  return {**batch, 'label': (np.arange(count) % CLASSES).astype(np.int32)}
+
+
+class Heads(nn.Module):
+  """Outputs of the widths given, 0 for a scalar: logits, features, ..."""
+
+  widths: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self, x, train=False):
+    x = nn.Dropout(0.5, deterministic=not train)(x.reshape(len(x), -1))
+    x = jnp.tanh(nn.Dense(4)(x))
+    outputs = [nn.Dense(max(width, 1))(x) for width in self.widths]
+    pairs = zip(outputs, self.widths, strict=True)
+    outputs = tuple(y if width else y[:, 0] for y, width in pairs)
+    return outputs if len(outputs) > 1 else outputs[0]
+
+
+class Reader(Heads):
+  """A network of captions, of which the data has vectors."""
+
+  field = 'embedding'
+
+
+class Pixelwise(nn.Module):
+  """Images to images, or to logits of patches."""
+
+  patches: bool = False
+  stride = 1
+
+  @nn.compact
+  def __call__(self, x, train=False):
+    x = nn.Dense(1)(jnp.tanh(nn.Dense(2)(x)))
+    return x[..., 0] if self.patches else jnp.tanh(x)
+
+
+class Painter(nn.Module):
+  """A StackGAN generator, of either stage, without batch normalization."""
+
+  shape: tuple[int, int, int] = SHAPE
+  condition: int = 2
+
+  @nn.compact
+  def __call__(self, *inputs, train=False):
+    x = jnp.concatenate([x.reshape(len(x), -1) for x in inputs], axis=-1)
+    mean, log_variance = jnp.split(nn.Dense(2 * self.condition)(x), 2, axis=-1)
+    c = mean + jnp.exp(log_variance / 2) * inputs[-1][:, : self.condition]
+    x = nn.Dense(np.prod(self.shape))(jnp.concatenate([x, c], axis=-1))
+    return jnp.tanh(x).reshape(-1, *self.shape), mean, log_variance
+
+
+class Critic(nn.Module):
+  """A StackGAN discriminator, without batch normalization."""
+
+  @nn.compact
+  def __call__(self, images, texts, train=False):
+    x = nn.Dense(4)(images.reshape(len(images), -1))
+    return nn.Dense(1)(jnp.tanh(x + nn.Dense(4)(texts)))[..., 0]  # [T, B]
+
+
+class StyleGenerator(nn.Module):
+  """What a style-based generator is to an objective, in two dense layers."""
+
+  shape: tuple[int, int, int] = SHAPE
+  width: int = 3
+  classes: int = 0
+  layers = 2
+
+  def setup(self):
+    self.mapping = nn.Dense(self.width)
+    self.synthesis = nn.Dense(np.prod(self.shape))
+
+  def map(self, codes, labels=None):
+    return jnp.tanh(self.mapping(codes))
+
+  def spread(self, w):
+    return jnp.repeat(w[:, None], self.layers, axis=1)
+
+  def synthesise(self, styles, alpha=1.0, shared=False):
+    noise = jax.random.normal(self.make_rng('noise'), (len(styles), 1))
+    x = self.synthesis(styles.reshape(len(styles), -1)) + 0.1 * noise
+    return x.reshape(-1, *self.shape)
+
+  def __call__(self, codes, labels=None):
+    return self.synthesise(self.spread(self.map(codes, labels)))
+
+
+class StyleDiscriminator(nn.Module):
+  """A score that depends on the deviation over groups of images."""
+
+  group: int = 4
+  classes: int = 0
+
+  @nn.compact
+  def __call__(self, images, labels=None, alpha=1.0):
+    x = progressive.deviation(nn.Dense(3)(images), self.group)
+    x = jnp.tanh(nn.Dense(4)(x.reshape(len(x), -1)))
+    return nn.Dense(1)(x)[:, 0]
+
+
+_GAME = dict(gen=dense.Generator(SHAPE, hidden=(3,)), latent=3)
+_DISC = dense.Discriminator(hidden=(4,), dropout=0.5)
+_AUTOENCODER = dict(
+  encoder=DenseEncoder(features=3, hidden=()),
+  decoder=DenseDecoder(shape=SHAPE, hidden=()),
+)
+_VAE = {**_AUTOENCODER, 'encoder': DenseEncoder(features=4, hidden=())}
+_STACK = dict(shape=SHAPE, widths=(4, 3), classes=CLASSES, amount=0.2)
+_STYLE = dict(gen=StyleGenerator(), latent=3, mixing=0.5)
+_STAGE = dict(text=Reader((3,)), gen1=Painter(), latent=2)
+_DOMAINS = dict(gen_ab=Pixelwise(), gen_ba=Pixelwise())
+
+OBJECTIVES = {
+  'acgan': ACGAN(
+    **_GAME, disc=Heads((0, CLASSES)), classes=CLASSES, prior='uniform'
+  ),
+  'autoencoder': Autoencoder(**_AUTOENCODER),
+  'cgan': CGAN(**_GAME, disc=_DISC, classes=CLASSES, mismatch=0.5, pack=2),
+  'classifier': Classifier(network=Heads((CLASSES, 2)), amount=0.3),
+  'conditional_vae': ConditionalVAE(**_VAE, classes=CLASSES, samples=2),
+  'contrastive': Contrastive(
+    text=Reader((3,)), image=Heads((3, 2)), noise='gaussian', amount=0.1
+  ),
+  'cyclegan': CycleGAN(
+    **_DOMAINS,
+    disc_a=Pixelwise(patches=True),
+    disc_b=Pixelwise(patches=True),
+    pool=3,
+  ),
+  'debiasing_vae': DebiasingVAE(**_VAE, candidates=1),
+  'denoising_autoencoder': DenoisingAutoencoder(
+    **_AUTOENCODER, noise='salt_and_pepper'
+  ),
+  'gan': GAN(
+    **_GAME, disc=_DISC, prior='mixture', components=2, pack=2, penalty='r1'
+  ),
+  'gan/dragan': GAN(**_GAME, disc=Heads((0,)), penalty='dragan'),
+  'infogan': InfoGAN(**_GAME, disc=Heads((0, CLASSES + 2)), categories=CLASSES),
+  'iwae': IWAE(**_VAE, samples=3),
+  'iwae/dreg': DReG(**_VAE, samples=3),
+  'sparse_l1': SparseL1(**_AUTOENCODER),
+  'sparse_kl': SparseKL(**_AUTOENCODER),
+  'stack/greedy': GreedyLayer(**_STACK, index=1),
+  'stack/unrolled': Unrolled(**_STACK),
+  'stack/classifier': StackClassifier(**_STACK),
+  'stackgan/1': StageI(**_STAGE, disc1=Critic()),
+  'stackgan/2': StageII(**_STAGE, gen2=Painter(), disc2=Critic()),
+  'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade=4),
+  'stylegan/wgan': StyleWGAN(**_STYLE, critic=StyleDiscriminator(), n_critic=1),
+  'translation': PairedRegression(**_DOMAINS),
+  # Bounds that the divergence of some devices' examples would pass alone.
+  'vae/free_bits': VAE(**_VAE, free_bits=0.7, kl_warmup=2),
+  'vae/capacity': VAE(
+    **_VAE, capacity=1.4, likelihood='gaussian', learn_variance=True
+  ),
+  'wgan': WGAN(**_GAME, critic=_DISC, n_critic=1),
+  'wgan_gp': WGANGP(**_GAME, critic=_DISC, n_critic=1, augment=('color',)),
+}
+# A part of others, and one that descends in the styles of given images, in a
+# loop of its own.
+APART = {Style, Projection}
+
+
+def implemented():
+  """The classes of gen_jax.objectives that have updates."""
+  for module in pkgutil.iter_modules(objectives.__path__):
+    module = importlib.import_module(f'{objectives.__name__}.{module.name}')
+    for name, cls in vars(module).items():
+      complete = hasattr(cls, 'updates') and not inspect.isabstract(cls)
+      if complete and cls.__module__ == module.__name__ and name[0] != '_':
+        yield cls
+
+
+@functools.cache
+def players(name):
+  """Players of an objective, whose parameters are drawn without compiling."""
+  objective, rng = OBJECTIVES[name], np.random.default_rng(1)
+  made = jax.eval_shape(objective.init, KEY, make_batch(name))
+
+  def draw(x):
+    if jnp.issubdtype(x.dtype, jnp.integer):
+      return np.zeros(x.shape, x.dtype)
+    return rng.normal(0, 0.4, x.shape).astype(x.dtype)
+
+  return jax.tree.map(draw, made)

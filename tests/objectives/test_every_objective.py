@@ -1,0 +1,212 @@
+"""What holds for each objective: many devices, and keys used once."""
+
+import contextlib
+import functools
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from cases import APART, KEY, OBJECTIVES, implemented, make_batch, players
+from jax.sharding import Mesh
+
+from gen_jax import parallel
+from gen_jax.core import TrainState
+from gen_jax.errors import InputError
+from gen_jax.objectives.contrastive import Contrastive
+from gen_jax.step import make_train_step
+
+
+def test_every_objective_has_a_case():
+  tested = {type(objective) for objective in OBJECTIVES.values()}
+  assert tested | APART == set(implemented())
+
+
+# Samplers that depend neither on the key nor on the size of the batch, which
+# under pmap is that of a device.
+
+
+def _wave(shape):
+  """Values in [-1, 1] that vary along the last axis, the channels, alone."""
+  return jnp.broadcast_to(jnp.cos(1 + jnp.arange((*shape, 1)[-1])), shape)
+
+
+def _normal(key, shape=(), dtype=jnp.float32):
+  return _wave(shape)
+
+
+def _uniform(key, shape=(), dtype=jnp.float32, minval=0.0, maxval=1.0):
+  return minval + (maxval - minval) * (0.5 + 0.4 * _wave(shape))
+
+
+def _bernoulli(key, p=0.5, shape=None):
+  return jnp.broadcast_to(jnp.asarray(p) >= 0.5, shape or np.shape(p))
+
+
+def _randint(key, shape, minval, maxval):
+  return jnp.broadcast_to((minval + maxval) // 2, shape)
+
+
+def _categorical(key, logits, axis=-1, shape=None):
+  return jnp.broadcast_to(jnp.argmax(logits, axis), shape)
+
+
+SAMPLERS = dict(
+  normal=_normal,
+  uniform=_uniform,
+  bernoulli=_bernoulli,
+  randint=_randint,
+  categorical=_categorical,
+)
+
+
+@contextlib.contextmanager
+def without_noise(record=None):
+  """Replaces the samplers; `record` gets the key of each use in a program."""
+
+  def recorded(fn):
+    def call(key, *args, **kwargs):
+      if record:
+        jax.debug.callback(record, jax.random.key_data(key))
+      return fn(key, *args, **kwargs)
+
+    return call
+
+  functions = {**SAMPLERS, 'split': jax.random.split}
+  functions = {name: recorded(fn) for name, fn in functions.items()}
+  with mock.patch.multiple(jax.random, **functions):
+    yield
+
+
+def with_a_draw(batch, key):
+  """Preprocessing that uses its key, and leaves the batch as it is."""
+  jax.random.bernoulli(key)
+  return batch
+
+
+def train_once(name, form, record=None):
+  """One step of gradient descent: the metrics, and the players after it."""
+  objective = OBJECTIVES[name]
+  wrt = {player for u in objective.updates() for player in u.wrt}
+  optimizers = dict.fromkeys(wrt, optax.sgd(0.1))
+  train_step = make_train_step(
+    objective,
+    optimizers,
+    key=KEY,
+    preprocess=with_a_draw,
+  )
+
+  def chunk(state, data, inputs, count):
+    return train_step(state, jax.tree.map(lambda x: x[0], inputs))
+
+  opt = {k: tx.init(players(name)[k]) for k, tx in optimizers.items()}
+  state = form.replicate(TrainState(np.int32(0), players(name), opt, {}))
+  inputs = form.shard({k: x[None] for k, x in make_batch(name).items()})
+  with without_noise(record):
+    state, metrics = form.compile(chunk)(state, None, inputs, np.int32(1))
+  jax.effects_barrier()
+  return jax.device_get((metrics, form.unreplicate(state).players))
+
+
+def jit(count):
+  return parallel.Jit(Mesh(np.asarray(jax.devices()[:count]), ('data',)))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def fast_compilation():
+  """Each program runs once, so that optimizing it would not pay."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
+@functools.cache
+def on_one_device(name):
+  """The outcome of `train_once`, and the keys that were used."""
+  keys = []
+  outcome = train_once(name, jit(1), lambda key: keys.append(key.tobytes()))
+  return outcome, keys
+
+
+# Under jit a loss does not know of the devices; a few are enough.
+@pytest.mark.parametrize(
+  'name,form',
+  [
+    *((name, 'pmap') for name in OBJECTIVES),
+    *((name, 'jit') for name in ('contrastive', 'cgan', 'debiasing_vae')),
+  ],
+)
+def test_four_devices_give_what_one_gives(name, form):
+  one, _ = on_one_device(name)
+  devices = tuple(jax.devices()[:4])
+  four = train_once(name, jit(4) if form == 'jit' else parallel.Pmap(devices))
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+    four,
+    one,
+  )
+
+
+@pytest.mark.parametrize('name', OBJECTIVES)
+def test_no_two_draws_of_a_step_share_a_key(name):
+  _, keys = on_one_device(name)
+  assert keys
+  assert len(keys) == len(set(keys))
+
+
+def test_the_negatives_of_a_pair_are_on_all_devices():
+  class Same(nn.Module):
+    """Equal vectors for all captions, or images and their features."""
+
+    outputs: int
+    field = 'embedding'
+
+    @nn.compact
+    def __call__(self, x, train=False):
+      vectors = jnp.ones((len(x), 3))
+      return vectors if self.outputs == 1 else (vectors, vectors)
+
+  objective = Contrastive(text=Same(1), image=Same(2))
+  form = parallel.Pmap(tuple(jax.devices()[:4]))
+
+  def chunk(state, data, inputs, count):
+    batch = {k: x[0] for k, x in inputs.items()}
+    players = {'text': {}, 'image': {}}
+    loss, _ = objective.loss(players, batch, key=KEY, step=0)
+    return state, {'loss': parallel.mean(loss)}
+
+  batch = make_batch('contrastive', 32)
+  inputs = form.shard({k: x[None] for k, x in batch.items()})
+  run = form.compile(chunk)
+  _, metrics = run(form.replicate({}), None, inputs, np.int32(1))
+  # And not log 8 = 2.079, of the eight pairs on a device.
+  assert float(metrics['loss']) == pytest.approx(np.log(32), rel=1e-5)
+
+
+# The objectives whose loss is not a mean over examples, and a word of the why.
+COMPARING = {
+  'cgan': 'mismatch',
+  'contrastive': 'negatives',
+  'cyclegan': 'pools',
+  'debiasing_vae': 'density',
+  'gan/dragan': 'dragan',
+  'sparse_kl': 'mean activation',
+  'stackgan/1': 'mismatch',
+  'stackgan/2': 'mismatch',
+  'vae/capacity': 'capacity',
+  'vae/free_bits': 'free_bits',
+}
+
+
+@pytest.mark.parametrize('name', OBJECTIVES)
+def test_gradients_accumulate_unless_a_loss_compares_the_examples(name):
+  def make():
+    make_train_step(OBJECTIVES[name], {}, key=KEY, accumulate=2)
+
+  if name not in COMPARING:
+    return make()
+  with pytest.raises(InputError, match=rf'accumulate=2.*{COMPARING[name]}.*1'):
+    make()
