@@ -3,15 +3,20 @@
 python -m gen_jax.translate --workdir=runs/cyclegan --direction=ab \\
   --input=FOLDER --out=FOLDER
 
-Each image keeps its size and its name, in PNG. Images of one size go through
-the network together; a size that has not been met before is compiled first.
-Images of more than 8 bits are mapped to 8 bits as the training images are.
+Each image keeps its size and its name, in PNG: `a.jpg` becomes `a.png`. Images
+that would be written to one file keep their own endings, `a.jpg.png`. Images of
+one size go through the network together; a size that has not been met before is
+compiled first. Images of more than 8 bits are mapped to 8 bits as the training
+images are. An image that cannot be translated does not stop the others; those
+that failed are named at the end, and the exit code is 2.
 """
 
 import argparse
 import collections
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,14 +24,13 @@ from tqdm import tqdm
 
 from gen_jax import cli, runtime, workdir
 from gen_jax.core import Players, averaged
-from gen_jax.data import folder, images
+from gen_jax.data import images, listing
 from gen_jax.errors import InputError
 from gen_jax.evals.suite import make_task
 from gen_jax.evals.task import Task, filled
 from gen_jax.writer import save_image, to_uint8
 
 _DIRECTIONS = ('ab', 'ba')
-_ORIENTATION = 0x0112  # the EXIF tag
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,14 +62,16 @@ def translate(args: argparse.Namespace) -> None:
   """Translates every image below a folder, in batches of one size.
 
   Raises:
-    InputError: an argument cannot be used, or an image cannot be read; those
-      before it have been written.
+    InputError: an argument cannot be used, or some images could not be
+      translated; the others have been written.
   """
   if args.direction not in _DIRECTIONS:
     raise InputError(f"--direction={args.direction}: expected 'ab' or 'ba'.")
   if args.batch_size < 1:
     raise InputError(f'--batch_size={args.batch_size}: expected 1 or more.')
-  names = _names(pathlib.Path(args.input), pathlib.Path(args.out))
+  source, out = pathlib.Path(args.input), pathlib.Path(args.out)
+  root, paths, left_out = _find(source, out)
+  names = {k: out / v for k, v in _names(root, paths).items()}
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   name = args.direction[0]
@@ -74,23 +80,39 @@ def translate(args: argparse.Namespace) -> None:
   task.predict(f'translate_{args.direction}')
   source = experiment.train_source
   channels, ranges = source.fields[name][0][-1], source.ranges.get(name, {})
-  groups = _by_size(names)
+  read = functools.partial(images.read_whole, channels=channels, ranges=ranges)
+  sizes, failures = _attempt(_size, names)
   # Silent where nobody watches.
-  with tqdm(total=len(names), desc='images', disable=None) as progress:
-    for group in groups:
+  with tqdm(total=len(sizes), desc='images', disable=None) as progress:
+    for group in _groups(sizes):
       for start in range(0, len(group), args.batch_size):
         part = group[start : start + args.batch_size]
-        x = np.stack([_read(path, channels, ranges) for path in part])
+        progress.update(len(part))
+        found, unreadable = _attempt(read, part)
+        failures |= unreadable
+        if not found:
+          continue
+        x = np.stack(list(found.values()))
         size = min(args.batch_size, len(group))
-        for path, image in zip(
-          part, _apply(task, players, args.direction, x, size), strict=True
-        ):
+        try:
+          made = list(_apply(task, players, args.direction, x, size))
+        except InputError as error:  # the network takes no images of this size
+          failures |= dict.fromkeys(found, str(error).rstrip('.'))
+          continue
+        for path, image in zip(found, made, strict=True):
           _write(names[path], image)
-          progress.update()
   print(
-    f'{args.out}: {len(names)} images, {args.direction}, of step '
-    f'{int(state.step)}'
+    f'{args.out}: {len(names) - len(failures)} images, {args.direction}, of '
+    f'step {int(state.step)}'
   )
+  for line in listing.report(root, left_out):
+    print(line)
+  if failures:
+    print(*(f'{path}: {why}' for path, why in failures.items()), sep='\n')
+    raise InputError(
+      f'--input: {len(failures)} of {len(names)} images were not translated: '
+      + listing.abbreviate([f'{k} ({why})' for k, why in failures.items()])
+    )
 
 
 def _apply(
@@ -104,10 +126,10 @@ def _apply(
     yield from made[:count]
 
 
-def _names(
+def _find(
   source: pathlib.Path, out: pathlib.Path
-) -> dict[pathlib.Path, pathlib.Path]:
-  """Returns where each image is written, by where it is read."""
+) -> tuple[pathlib.Path, list[pathlib.Path], list[listing.Entry]]:
+  """Returns the folder of the images, the images, and what is left out."""
   if not source.exists():
     raise InputError(f'--input={source}: there is no such folder or image.')
   if out.exists() and not out.is_dir():
@@ -116,49 +138,69 @@ def _names(
   if root.resolve() == out.resolve():
     raise InputError(f'--out={out}: take another folder than --input.')
   if source.is_file():
-    return {source: out / f'{source.stem}.png'}
+    return root, [source], []
   # What a run before wrote into a folder within is no input.
-  found = sorted(
-    path
-    for path in folder.walk(source)
-    if out.resolve() not in path.resolve().parents
+  entries = sorted(
+    entry
+    for entry in listing.walk(source)
+    if out.resolve() not in entry.path.resolve().parents
   )
+  left_out = [entry for entry in entries if entry.left_out]
+  found = [entry.path for entry in entries if not entry.left_out]
   if not found:
-    kinds = ', '.join(sorted(folder.EXTENSIONS))
-    raise InputError(f'--input={source} has no images ({kinds}).')
-  names = {path: path.relative_to(source).with_suffix('.png') for path in found}
-  taken = collections.Counter(names.values())
-  for path, name in names.items():
-    if taken[name] > 1:  # a.jpg beside a.bmp: they keep their endings
-      names[path] = pathlib.Path(f'{path.relative_to(source)}.png')
-  return {path: out / name for path, name in names.items()}
+    reasons = ['', *listing.report(root, left_out)]
+    raise InputError(f'--input={source} has no images{"; ".join(reasons)}.')
+  return root, found, left_out
 
 
-def _by_size(paths) -> list[list[pathlib.Path]]:
-  """Groups images by their height and width, from their headers alone."""
-  groups: dict[tuple[int, int], list[pathlib.Path]] = {}
+def _names(
+  root: pathlib.Path, paths: Sequence[pathlib.Path]
+) -> dict[pathlib.Path, str]:
+  """Returns the name of each image in PNG; no two have the same one."""
+  names, whole = {}, {}
+  for path in paths:
+    name = path.relative_to(root)
+    usual = name.suffix.lower() in listing.EXTENSIONS
+    names[path] = str(name.with_suffix('.png') if usual else f'{name}.png')
+    whole[path] = f'{name}.png'  # unique, as the files are
+  while True:
+    taken = collections.Counter(name.lower() for name in names.values())
+    doubled = [
+      path
+      for path, name in names.items()
+      if taken[name.lower()] > 1 and name != whole[path]
+    ]
+    if not doubled:
+      return names
+    names |= {path: whole[path] for path in doubled}
+
+
+def _attempt(
+  fn: Callable[[pathlib.Path], Any], paths: Iterable[pathlib.Path]
+) -> tuple[dict[pathlib.Path, Any], dict[pathlib.Path, str]]:
+  """Returns what a function makes of files, and why it fails on others."""
+  results, failures = {}, {}
   for path in paths:
     try:
-      with images.open_image(path) as image:
-        size = image.size
-        if image.getexif().get(_ORIENTATION, 1) >= 5:  # on its side
-          size = size[::-1]
-    except Exception as error:  # Pillow's are of many kinds
-      raise _unreadable(path, error) from error
+      results[path] = fn(path)
+    except Exception as error:  # Pillow raises errors of many kinds
+      failures[path] = images.reason(error)
+  return results, failures
+
+
+def _size(path: pathlib.Path) -> tuple[int, int]:
+  with images.open_image(path) as image:
+    return images.upright_size(image)
+
+
+def _groups(
+  sizes: Mapping[pathlib.Path, tuple[int, int]],
+) -> list[list[pathlib.Path]]:
+  """Returns the images of each size."""
+  groups: dict[tuple[int, int], list[pathlib.Path]] = {}
+  for path, size in sizes.items():
     groups.setdefault(size, []).append(path)
   return list(groups.values())
-
-
-def _read(path, channels, ranges):
-  try:
-    return images.read_whole(path, channels, ranges)
-  except Exception as error:
-    raise _unreadable(path, error) from error
-
-
-def _unreadable(path, error):
-  reason = str(error) or type(error).__name__
-  return InputError(f'--input: {path} cannot be read: {reason}')
 
 
 def _write(path, image):

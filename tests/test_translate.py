@@ -105,17 +105,62 @@ def test_images_are_mapped_to_8_bits_as_the_training_data(
   np.testing.assert_array_equal(*made)
 
 
-def test_names_that_would_meet_keep_their_endings(tmp_path):
-  for name in ('a.jpg', 'a.bmp', 'b.png', 'out/a.png'):
+@pytest.mark.parametrize(
+  'files',
+  [
+    {
+      'a.jpg': 'a.png',
+      'in/a.bmp': 'in/a.png',
+      'b': 'b.png',
+      'v1.2': 'v1.2.png',
+    },
+    {'a.jpg': 'a.jpg.png', 'a.bmp': 'a.bmp.png', 'b.png': 'b.png'},
+    {
+      'a.jpg': 'a.jpg.png',
+      'a.bmp': 'a.bmp.png',
+      'a.jpg.png': 'a.jpg.png.png',
+    },
+    {'a': 'a.png', 'A.JPG': 'A.JPG.png'},
+  ],
+)
+def test_no_two_images_are_written_to_one_file(tmp_path, files):
+  names = translate._names(tmp_path, [tmp_path / name for name in files])
+  assert names == {tmp_path / k: v for k, v in files.items()}
+
+
+def test_what_a_run_before_wrote_is_no_input(tmp_path):
+  for name in ('a.jpg', 'out/a.png'):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     Image.new('L', (4, 4)).save(tmp_path / name)
-  out = tmp_path / 'out'
-  names = translate._names(tmp_path, out)
-  assert sorted(str(x.relative_to(out)) for x in names.values()) == [
-    'a.bmp.png',
-    'a.jpg.png',
-    'b.png',
-  ]
+  _, found, _ = translate._find(tmp_path, tmp_path / 'out')
+  assert found == [tmp_path / 'a.jpg']
+
+
+def test_images_that_fail_do_not_stop_the_others(
+  trained, pictures, tmp_path, capsys
+):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  # Of one size with c.jpg, which lies on its side too.
+  Image.new('RGB', SIZES['c.jpg']).save(pictures / 'd.tif', exif=exif)
+  whole = (pictures / 'a.png').read_bytes()
+  (pictures / '0.png').write_bytes(whole[: len(whole) // 2])
+  (pictures / '1.png').write_text('an error page')
+  (pictures / 'notes.txt').write_text('no image')
+  Image.new('RGB', (1, 1)).save(pictures / '2.png')
+  assert run(trained, pictures, tmp_path / 'out') == 2
+  out, error = capsys.readouterr()
+  assert '4 images, ab, of step 2' in out
+  assert 'left out: not an image (1): notes.txt' in out
+  assert '3 of 7 images were not translated' in error
+  for name, why in (
+    ('0.png', 'truncated'),
+    ('1.png', 'not an image'),
+    ('2.png', 'too small'),
+  ):
+    assert re.search(rf'{name} \(.*{why}', error), error
+  with Image.open(tmp_path / 'out' / 'd.png') as image:
+    assert image.size == SIZES['c.jpg'][::-1]
 
 
 def test_what_is_refused(refused, trained, pictures, tmp_path):
@@ -130,7 +175,7 @@ def test_what_is_refused(refused, trained, pictures, tmp_path):
     (dict(batch_size=0), '--batch_size=0'),
     (dict(input=tmp_path / 'none'), '--input=.*no such folder'),
     (dict(input=tmp_path / 'empty'), 'has no images'),
-    (dict(input=broken), r'x\.png cannot be read'),
+    (dict(input=broken), r'1 of 1 images were not .*x\.png \(.*truncated'),
     (dict(out=pictures), 'another folder than --input'),
     (dict(out=tmp_path / 'file'), '--out=.*not a folder'),
     (dict(workdir=tmp_path / 'none'), 'does not exist'),

@@ -59,6 +59,12 @@ def load(
     ]
     return captions.encode(lines, words, names, sentence_model)
 
+  # Captions are no images, but they are read.
+  captioned = [*found.files, *found.others]
+  read = {file.path.with_suffix('.txt') for file in captioned}
+  read |= {root / name for name in LISTS}
+  left_out = [entry for entry in found.left_out if entry.path not in read]
+  found = found._replace(left_out=left_out)
   limits = pixels.check_range(range)
   return folder.open_files(
     root, split, found, shape, skip_unreadable, limits, texts

@@ -13,6 +13,8 @@ relative name has a fixed hash, so that an image stays in its split when others
 come and go. Where no image has that hash, one is 'test', unless there is only
 one: then 'test' is empty. The summary says which folder is which split.
 
+`listing.py` says which files are images; the summary names the others.
+
 Every image of a split is decoded once when it is opened, so that a damaged
 file is found then and not after hours of training.
 """
@@ -21,7 +23,6 @@ import collections
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
-from gen_jax.data import images, pixels, splits
+from gen_jax.data import images, listing, pixels, splits
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
@@ -41,14 +42,9 @@ from gen_jax.data.sources import (
 )
 from gen_jax.errors import InputError
 
-EXTENSIONS = frozenset(
-  '.bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp'.split()
-)
-
 # A set up to this size is decoded once and kept.
 MEMORY_BYTES = 2**30
 
-_SHOWN = 5  # files that a message names
 _BAR = 1000  # files from which on progress is shown
 
 
@@ -176,8 +172,16 @@ def open_files(
     for i, x in zip(late, decoded, strict=True):
       image[i] = x
   notes = [*found.notes, _report([facts[i] for i in good]), *mapped]
+  several = [files[i].path for i in good if facts[i].several]
+  if several:
+    names = [path.relative_to(root).as_posix() for path in several]
+    notes.append(
+      f'only the first frame or page of {len(several)} files with several: '
+      + listing.abbreviate(names)
+    )
   if bad:
     notes.append(f'left out {len(bad)} unreadable: {listed}')
+  notes += listing.report(root, found.left_out)
 
   files = [files[i] for i in good]
   beside = more(files) if more else {}
@@ -224,6 +228,7 @@ class _Fact(NamedTuple):
   mode: str = ''
   extent: pixels.Extent | None = None  # of more than 8 bits
   waits: bool = False  # for the range of the data set
+  several: bool = False  # frames or pages
   error: str = ''
 
 
@@ -234,12 +239,14 @@ class Found(NamedTuple):
     files: of the split.
     classes: names by label, of the whole folder.
     others: files of the other splits of the same domain.
+    left_out: what is no image, of the whole folder.
     notes: lines of the summary.
   """
 
   files: list[File]
   classes: tuple[str, ...] = ()
   others: Sequence[File] = ()
+  left_out: Sequence[listing.Entry] = ()
   notes: Sequence[str] = ()
 
 
@@ -249,8 +256,10 @@ def find(root: pathlib.Path, split: str) -> Found:
   Raises:
     InputError: no such split, no images in it, or unclear names of folders.
   """
-  layout = splits.find(root, lambda folder: any(walk(folder)))
-  parts, note = _parts(root, layout)
+  layout = splits.find(root, _has_images)
+  folders = list(layout.folders.values()) or [root]
+  entries = {folder: list(listing.walk(folder)) for folder in folders}
+  parts, note = _parts(root, layout, entries)
   wanted = splits.parse(split)
   if wanted not in parts:
     check_split(split, map(str, parts), str(root))
@@ -268,35 +277,54 @@ def find(root: pathlib.Path, split: str) -> Found:
     )
   # The classes of all splits, since a class has one label in each of them.
   labels = {f.label for part in parts.values() for f in part} - {''}
+  classes = tuple(sorted(labels, key=class_order))
+  left_out = [x for part in entries.values() for x in part if x.left_out]
+  if layout.folders:
+    left_out += _beside_splits(root)
   notes = [note, layout.note] if layout.note else [note]
-  return Found(files, tuple(sorted(labels, key=class_order)), others, notes)
+  return Found(files, classes, others, left_out, notes)
+
+
+def _has_images(folder: pathlib.Path) -> bool:
+  return any(not entry.left_out for entry in listing.walk(folder))
+
+
+def _beside_splits(root: pathlib.Path) -> Iterator[listing.Entry]:
+  for path in root.iterdir():
+    entry = listing.examine(path)
+    if entry.left_out == 'hidden' or not path.is_dir():
+      yield listing.Entry(path, entry.left_out or 'beside the splits')
+
+
+_Entries = Mapping[pathlib.Path, Sequence[listing.Entry]]  # by folder
 
 
 def _parts(
-  root: pathlib.Path, layout: splits.Layout
+  root: pathlib.Path, layout: splits.Layout, entries: _Entries
 ) -> tuple[dict[splits.Name, list[File]], str]:
   """Returns the files of every split, and a line that says where they are."""
   hashed = 'splits: train and test, chosen by a hash of the names'
   if not layout.folders:
-    return _divide(root), hashed
+    return _divide(root, entries), hashed
   if all(name.kind == 'train' for name in layout.folders):
     parts = {}
     for name, folder in layout.folders.items():
-      parts |= _divide(folder, name.domain)
+      parts |= _divide(folder, entries, name.domain)
     names = ', '.join(folder.name for folder in layout.folders.values())
     return parts, f'{hashed} in {names}, as there is no folder "test"'
-  parts = {name: _list(folder) for name, folder in layout.folders.items()}
+  parts = {k: _list(path, entries) for k, path in layout.folders.items()}
   folders = [f'{path.name} is {k}' for k, path in layout.folders.items()]
   return parts, f'splits by folder: {", ".join(folders)}'
 
 
 def _divide(
-  folder: pathlib.Path, domain: str = ''
+  folder: pathlib.Path, entries: _Entries, domain: str = ''
 ) -> dict[splits.Name, list[File]]:
   """Returns about a tenth of the images of a folder as 'test'."""
-  files = _list(folder)
+  files = _list(folder, entries)
   if not files:
-    raise InputError(_no_images(folder))
+    left_out = ['', *listing.report(folder, entries[folder])]
+    raise InputError(f'data.path: {folder} has no images{"; ".join(left_out)}.')
   numbers = {file: _hash(folder, file.path) for file in files}
   test = {file for file in files if numbers[file] % 10 == 0}
   if len(test) in (0, len(files)):  # too few images for a tenth
@@ -307,12 +335,13 @@ def _divide(
   }
 
 
-def _list(folder: pathlib.Path) -> list[File]:
+def _list(folder: pathlib.Path, entries: _Entries) -> list[File]:
   """Returns the images below a folder, sorted by their relative name."""
   files = []
-  for path in walk(folder):
-    name = path.relative_to(folder)
-    files.append(File(path, name.parts[0] if len(name.parts) > 1 else ''))
+  for path, left_out in entries[folder]:
+    if not left_out:
+      name = path.relative_to(folder)
+      files.append(File(path, name.parts[0] if len(name.parts) > 1 else ''))
   files.sort(key=lambda f: f.path.as_posix())
   beside = [f for f in files if not f.label]
   if beside and len(beside) < len(files):
@@ -323,29 +352,9 @@ def _list(folder: pathlib.Path) -> list[File]:
   return files
 
 
-def walk(
-  folder: pathlib.Path, above: tuple[str, ...] = ()
-) -> Iterator[pathlib.Path]:
-  """Yields the images below a folder; `above` are the folders around it."""
-  real = os.path.realpath(folder)
-  if real in above:  # links are followed, but not in circles
-    return
-  for path in folder.iterdir():
-    if path.name.startswith('.'):
-      continue
-    if path.is_dir():
-      yield from walk(path, (*above, real))
-    elif path.suffix.lower() in EXTENSIONS:
-      yield path
-
-
 def _hash(root: pathlib.Path, path: pathlib.Path) -> int:
   name = path.relative_to(root).as_posix()
   return int.from_bytes(hashlib.sha256(name.encode()).digest(), 'big')
-
-
-def _no_images(folder: pathlib.Path) -> str:
-  return f'data.path: {folder} has no images ({", ".join(sorted(EXTENSIONS))}).'
 
 
 def measure(files: Sequence[File]) -> list[pixels.Extent]:
@@ -368,7 +377,7 @@ def _read(file: File, shape: images.Shape, ranges: pixels.Ranges) -> np.ndarray:
   except Exception as error:  # Pillow raises errors of many kinds
     raise InputError(
       f'data.path: {file.path} could be read at the start, and no longer: '
-      f'{_reason(error)}.'
+      f'{images.reason(error)}.'
     ) from error
 
 
@@ -388,15 +397,16 @@ def _check(
     try:
       with images.open_image(files[i].path) as image:
         size, mode, extent = image.size, image.mode, images.extent(image)
+        fact = _Fact(size, mode, extent, several=images.has_several(image))
         if extent and extent.kind != pixels.COLOR and not limits:
-          return _Fact(size, mode, extent, waits=True)
+          return fact._replace(waits=True)
         decoded = images.fit(image, shape, files[i].box, ranges)
     # Pillow's decoders raise errors of many kinds on a damaged file.
     except Exception as e:
-      return _Fact(error=_reason(e))
+      return _Fact(error=images.reason(e))
     if out is not None:
       out[i] = decoded
-    return _Fact(size, mode, extent)
+    return fact
 
   facts = images.map_threads(check, range(len(files)))
   progress = tqdm.tqdm(
@@ -408,18 +418,10 @@ def _check(
   return list(progress)
 
 
-def _reason(error: Exception) -> str:
-  if isinstance(error, InputError):  # it starts with the name of the file
-    return str(error).partition(': ')[2].rstrip('.')
-  if type(error).__name__ == 'UnidentifiedImageError':
-    return 'not an image'
-  return str(error) or type(error).__name__
-
-
 def _list_bad(root: pathlib.Path, bad: list[tuple[pathlib.Path, str]]) -> str:
-  shown = [f'{p.relative_to(root)} ({why})' for p, why in bad[:_SHOWN]]
-  more = [f'{len(bad) - _SHOWN} more'] if len(bad) > _SHOWN else []
-  return ', '.join(shown + more)
+  return listing.abbreviate(
+    [f'{path.relative_to(root)} ({why})' for path, why in bad]
+  )
 
 
 def _report(facts: list[_Fact]) -> str:

@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from gen_jax.data import pixels
 from gen_jax.errors import InputError
 
+_ORIENTATION = 0x0112  # the EXIF tag
 MAX_PIXELS = 100_000_000
 
 Shape = tuple[int, int, int]  # H, W, C
@@ -148,6 +149,28 @@ def read_whole(
     return fit(image, (height, width, channels), ranges=ranges)
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+  """Returns (width, height) after the camera's orientation is applied."""
+  # Pillow already swaps the sides of some formats, so only it knows.
+  if image.getexif().get(_ORIENTATION, 1) >= 5:
+    return ImageOps.exif_transpose(image).size
+  return image.size
+
+
+def has_several(image: Image.Image) -> bool:
+  """Returns whether a file has frames or pages beyond the first."""
+  return getattr(image, 'is_animated', False)
+
+
+def reason(error: Exception) -> str:
+  """Returns in a few words why a file could not be decoded."""
+  if isinstance(error, InputError):  # it starts with the name of the file
+    return str(error).partition(': ')[2].rstrip('.')
+  if isinstance(error, UnidentifiedImageError):
+    return 'not an image'
+  return str(error) or type(error).__name__
+
+
 def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:
   """Maps in threads, in order: decoding gives the interpreter lock free."""
   return _pool().map(fn, items)
@@ -179,6 +202,9 @@ def _is_wide(image: Image.Image) -> bool:
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
   """Converts an image of 8 bits to 'L', 'RGB' or 'RGBA'."""
+  if image.mode == 'LAB':  # which `convert` does not know
+    lab, rgb = map(ImageCms.createProfile, ('LAB', 'sRGB'))
+    image = ImageCms.profileToProfile(image, lab, rgb, outputMode='RGB')
   if image.has_transparency_data and mode != 'RGBA':
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')

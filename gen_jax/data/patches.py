@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import folder, images, pixels
+from gen_jax.data import folder, images, listing, pixels
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 
@@ -39,7 +39,8 @@ def load(
   if num < 1:
     raise InputError(f'data.num={num}: expected 1 or more.')
   limits = pixels.check_range(range)
-  found = folder.find(folder.check_root(path), split)
+  root = folder.check_root(path)
+  found = folder.find(root, split)
   files = found.files
   extents = folder.measure([*files, *found.others])
   ranges, mapped = pixels.resolve(extents, limits, path)
@@ -67,7 +68,9 @@ def load(
     'patches',
     split,
     arrays,
-    notes='\n'.join([*found.notes, note, *mapped]),
+    notes='\n'.join(
+      [*found.notes, note, *mapped, *listing.report(root, found.left_out)]
+    ),
     ranges={'image': ranges},
   )
 

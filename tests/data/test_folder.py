@@ -203,6 +203,37 @@ def test_sizes_and_modes_are_brought_to_the_shape_and_reported(tmp_path):
     assert mode in summary
 
 
+def test_what_is_left_out_is_listed_with_the_reason(tmp_path):
+  train = tmp_path / 'train'
+  write(train / 'a.png')
+  write(tmp_path / 'loose.png')
+  (train / '.git').mkdir()
+  (train / '._a.png').write_text('left by a file manager')
+  (train / 'notes.txt').write_text('BMW, P6 and II* begin as images do')
+  lines = folder.load('train', tmp_path, SHAPE).summary().splitlines()
+  assert (
+    'left out: beside the splits (1): loose.png; hidden (2): train/._a.png, '
+    'train/.git; not an image (1): train/notes.txt'
+  ) in lines
+
+
+def test_only_the_first_frame_or_page_is_read_and_reported(tmp_path):
+  for name in ('a.gif', 'b.tif', 'c.webp', 'd.png'):
+    (tmp_path / 'train').mkdir(exist_ok=True)
+    first, second = (Image.new('RGB', (8, 8), (v, v, v)) for v in (7, 200))
+    file = tmp_path / 'train' / name
+    options = {'lossless': True} if name == 'c.webp' else {}
+    first.save(file, save_all=True, append_images=[second], **options)
+  write(tmp_path / 'train' / 'e.gif', 7)
+  write(tmp_path / 'test' / 'f.gif', 7)
+  source = folder.load('train', tmp_path, SHAPE)
+  assert values(source) == [7] * 5
+  assert (
+    'only the first frame or page of 4 files with several: train/a.gif, '
+    'train/b.tif, train/c.webp, train/d.png'
+  ) in source.summary()
+
+
 @pytest.fixture
 def corrupt(flat):
   data = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -273,7 +304,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 @pytest.mark.parametrize(
   ('files', 'split', 'message'),
   [
-    (['readme.txt'], 'train', 'data.path: .* has no images .*.png'),
+    (
+      ['readme.txt'],
+      'train',
+      'data.path: .* no images; left out: not an image .*: readme.txt',
+    ),
     (['train/x.txt'], 'train', 'data.path: .*train has no images'),
     (['0.png'], 'valid', 'data.split: .* no split "valid"'),
     (['train/0.png', 'val/0.png'], 'test', 'data.split: .* no split "test"'),

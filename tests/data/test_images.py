@@ -39,6 +39,8 @@ def palette(transparent=None):
     (plain('1', 0), (0, 0, 0)),
     (plain('CMYK', (0, 255, 255, 0)), (255, 0, 0)),
     (plain('YCbCr', (90, 128, 128)), (90, 90, 90)),
+    (plain('LAB', (138, 209, 198)), (251, 5, 4)),  # red, in whole numbers
+    (plain('LAB', (128, 128, 128)), 119),
     (palette(), RED),
     (palette(), GREY),
   ],
@@ -179,3 +181,16 @@ def test_a_large_photograph_is_not_a_bomb(tmp_path):
 def test_a_bad_shape_is_named(shape):
   with pytest.raises(InputError, match='data.shape: '):
     images.check_shape(shape)
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('name', ['x.jpg', 'x.png', 'x.tif', 'x.webp'])
+def test_the_upright_size_is_that_of_the_decoded_image(
+  tmp_path, name, orientation
+):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  plain('RGB', RED).save(tmp_path / name, exif=exif)
+  with images.open_image(tmp_path / name) as image:
+    width, height = images.upright_size(image)
+  assert images.read_whole(tmp_path / name, 3).shape == (height, width, 3)
