@@ -107,7 +107,15 @@ class Experiment:
     """What has to stay the same in all runs of a workdir, for JSON."""
     source = self.train_source
     shapes = {k: list(shape) for k, shape in image_shapes(source).items()}
-    return {'classes': list(source.classes), 'shapes': shapes}
+    ranges = {
+      name: {kind: list(limits) for kind, limits in source.ranges[name].items()}
+      for name in source.ranges
+    }
+    return {
+      'classes': list(source.classes),
+      'shapes': shapes,
+      'ranges': ranges,
+    }
 
   def check_batch(self, size: int, local: int) -> None:
     """Raises InputError when the losses cannot be computed for a batch.

@@ -35,8 +35,8 @@ def held(
 ) -> Iterator[Any]:
   """Makes a workdir, and keeps other runs out of it.
 
-  `config.json` holds the config, and `data.json` the names of the classes and
-  the shapes of the images, `Experiment.data_record` of each stage.
+  `config.json` holds the config, and `data.json` the names of the classes, and
+  the shapes and ranges of the images, `Experiment.data_record` of each stage.
 
   The lock is the kernel's, so that it ends with the process, also when that is
   killed. A gs:// path has none.
@@ -130,6 +130,14 @@ def _data_change(old, new) -> str:
   for name, shape in new['shapes'].items():
     if old['shapes'].get(name, shape) != shape:
       return f'{name!r} had the shape {old["shapes"][name]}, now {shape}'
+  for name, ranges in new.get('ranges', {}).items():
+    before = old.get('ranges', {}).get(name, {})
+    for kind, limits in ranges.items():
+      if before.get(kind, limits) != limits:
+        return (
+          f'pixels of {name!r} that are {kind} had the range {before[kind]}, '
+          f'now {limits}'
+        )
   return ''
 
 

@@ -88,6 +88,7 @@ def test_images_are_mapped_to_8_bits_as_the_training_data(
   assert re.search(r'16\.png .*convert it to 8 bits', refused(translate, *args))
   # As if the run had been trained on scans of 12 bits.
   workdir = shutil.copytree(trained, tmp_path / 'w')
+  (workdir / 'data.json').unlink()
   config = config_lib.from_json((workdir / 'config.json').read_text())
   for split in ('trainA', 'testA'):
     shutil.copytree(inputs, tmp_path / 'data' / split)

@@ -65,6 +65,18 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path, text):
     workdir.check(tmp_path, CONFIG, [record('cat')])
 
 
+def test_a_range_of_pixels_stays_the_same(tmp_path):
+  def ranges(**limits):
+    return [{**record('cat'), 'ranges': {'image': limits}}]
+
+  text = json.dumps(ranges(integers=[0, 4095]))
+  (tmp_path / 'data.json').write_text(text)
+  message = r'that are integers had the range \[0, 4095\], now \[0, 65535\]'
+  with pytest.raises(InputError, match=message):
+    workdir.check(tmp_path, CONFIG, ranges(integers=[0, 65535]))
+  workdir.check(tmp_path, CONFIG, ranges(integers=[0, 4095], floats=[0, 1]))
+
+
 def write(path):
   path.parent.mkdir(parents=True)
   Image.new('L', (4, 4), 200).save(path)
@@ -83,7 +95,11 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
   config.data.update(train='train', test='test')
   train(config, run)
   assert json.loads((run / 'data.json').read_text()) == [
-    {'classes': ['cat', 'dog'], 'shapes': {'image': [4, 4, 1]}}
+    {
+      'classes': ['cat', 'dog'],
+      'shapes': {'image': [4, 4, 1]},
+      'ranges': {'image': {}},
+    }
   ]
   stored = workdir.read_config(run).objective
   assert (stored.classes, stored.decoder.shape) == (2, (4, 4, 1))
