@@ -47,7 +47,8 @@ def get_config(arg=None):
     disc_steps=1,
     pack=1,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
-    penalty='',  # 'r1', 'r2' or 'dragan', for a judge with normalise=''
+    # 'r1', 'r2', 'dragan' or 'dragan_uniform', for a judge with normalise=''
+    penalty='',
     penalty_weight=10.0,
     penalty_every=1,
   )

@@ -22,7 +22,7 @@ class Penalised(abc.ABC):
   rest.
 
   Attributes:
-    penalty: of the judge's slope, 'r1', 'r2' or 'dragan' (see
+    penalty: of the judge's slope, 'r1', 'r2', 'dragan' or 'dragan_uniform' (see
       gen_jax/losses/penalties.py), or '' for none.
     penalty_weight: its factor; R1 and R2 hold a half, so that this is their
       gamma.

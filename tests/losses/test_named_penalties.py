@@ -8,6 +8,7 @@ from gen_jax.losses.penalties import (
   OF_DEVIATION,
   PENALTIES,
   dragan,
+  dragan_uniform,
   gradient_penalty,
   r1,
   r2,
@@ -57,6 +58,22 @@ def test_dragan_is_of_the_neighbourhood_of_the_data():
     (np.sqrt(8) - 1) ** 2,
     rtol=1e-5,
   )
+
+
+def test_dragan_has_normal_noise_or_that_of_the_authors_program():
+  # Values 0 and 10, of deviation 5. The norm of the gradient is the point.
+  real = jnp.tile(jnp.array([[10.0], [0.0]]), (4000, 1))
+  points = {
+    penalty: 1 + np.sqrt(penalty(quadratic, real, real, KEY, 5.0)[::2])
+    for penalty in (dragan, dragan_uniform)
+  }
+  normal, uniform = points[dragan], points[dragan_uniform]
+  assert abs(normal.mean() - 10) < 0.15
+  assert abs(normal.std() - 2.5) < 0.1
+  assert 10 <= uniform.min() and uniform.max() < 12.5
+  # 2.5 u a of two uniform numbers: mean 1/4, second moment 1/9.
+  assert abs(uniform.mean() - (10 + 2.5 / 4)) < 0.03
+  assert abs(uniform.std() - 2.5 * np.sqrt(1 / 9 - 1 / 16)) < 0.03
 
 
 def test_a_pack_has_one_slope():

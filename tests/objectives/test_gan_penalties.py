@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from gen_jax.errors import InputError
+from gen_jax.losses.penalties import PENALTIES
 from gen_jax.models import dcgan, dense
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.cgan import CGAN
@@ -49,7 +50,7 @@ def slope(players, shape):
   return np.sum(w.reshape(4, *shape)[..., 0] ** 2)
 
 
-@pytest.mark.parametrize('kind', ['r1', 'r2', 'dragan'])
+@pytest.mark.parametrize('kind', PENALTIES)
 @pytest.mark.parametrize(
   'cls,fields,shape',
   [
@@ -66,7 +67,8 @@ def test_a_linear_judge_pays_for_its_slope_in_the_image(
   objective = make(cls, penalty=kind, penalty_weight=7.0, **fields)
   players = objective.init(KEY, BATCH)
   squares = slope(players, shape)
-  expected = squares / 2 if kind != 'dragan' else (np.sqrt(squares) - 1) ** 2
+  centred = kind in ('r1', 'r2')
+  expected = squares / 2 if centred else (np.sqrt(squares) - 1) ** 2
   loss, aux = objective.penalty_loss(players, BATCH, key=KEY, step=0)
   assert float(aux.metrics['penalty']) == pytest.approx(expected, rel=1e-4)
   assert float(loss) == pytest.approx(7 * expected, rel=1e-4)
