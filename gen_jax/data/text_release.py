@@ -21,6 +21,8 @@ from gen_jax.data import captions, folder, images, pickles
 from gen_jax.data.sources import ArraySource, check_split
 from gen_jax.errors import InputError
 
+_SPLITS = ('train', 'test')
+_CLASSES = 'class_info.pickle'
 _BIRDS = 'CUB_200_2011'
 _MARGIN = 0.75  # of the larger side of the box: half the side of the square
 
@@ -45,11 +47,16 @@ def load(
   Raises:
     InputError: a file is missing, or holds something else.
   """
-  check_split(split, ('train', 'test'), 'the release')
+  check_split(split, _SPLITS, 'the release')
   shape, root = images.check_shape(shape), folder.check_root(path)
   names = pickles.read(_there(root / split / 'filenames.pickle'))
   names = [str(name) for name in names]
-  numbers = _numbers(root, split, len(names))
+  numbers = _numbers(root, split) or [None] * len(names)
+  if len(numbers) != len(names):
+    raise InputError(
+      f'data.path: {root / split / _CLASSES} has {len(numbers)} entries for '
+      f'{len(names)} images.'
+    )
   vectors = _vectors(root, split, len(names)) if embeddings else None
   boxes = _boxes(root / _BIRDS)
   birds = root / _BIRDS / 'images'
@@ -78,7 +85,10 @@ def load(
       fields |= captions.encode(texts, words, names)
     return fields
 
-  classes = tuple(sorted({f.label for f in files} - {''}, key=int))
+  classes = ()
+  if _numbers(root, split):  # of all splits, so that labels mean the same
+    known = {number for name in _SPLITS for number in _numbers(root, name)}
+    classes = tuple(map(str, sorted(known)))
   found = folder.Found(files, classes)
   return folder.open_files(root, split, found, shape, more=more)
 
@@ -97,17 +107,10 @@ def _inside(root: pathlib.Path, name: str) -> pathlib.Path:
   return root / parts
 
 
-def _numbers(root, split, count):
-  """The class of each image, or None of each without that file."""
-  file = root / split / 'class_info.pickle'
-  if not file.is_file():
-    return [None] * count
-  numbers = [int(x) for x in pickles.read(file)]
-  if len(numbers) != count:
-    raise InputError(
-      f'data.path: {file} has {len(numbers)} entries for {count} images.'
-    )
-  return numbers
+def _numbers(root, split):
+  """The class of each image of a split; empty without that file."""
+  file = root / split / _CLASSES
+  return [int(x) for x in pickles.read(file)] if file.is_file() else []
 
 
 def _vectors(root, split, count):

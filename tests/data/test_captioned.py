@@ -133,6 +133,14 @@ def test_the_release_of_the_birds(birds):
   }
 
 
+def test_labels_of_the_release_mean_the_same_in_both_splits(birds):
+  root, _ = birds
+  (root / 'test' / 'class_info.pickle').write_bytes(pickle.dumps([2], 2))
+  source = text_release.load('test', root, SHAPE)
+  assert source.classes == ('1', '2')
+  np.testing.assert_array_equal(source.arrays['label'], [1])
+
+
 def test_the_release_of_the_flowers(birds):
   root, _ = birds
   (root / 'CUB_200_2011').rename(root / 'away')
