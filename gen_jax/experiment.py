@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -14,7 +15,7 @@ from gen_jax import config as config_lib
 from gen_jax import construction, optim, stages, step
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.selection import select
+from gen_jax.data.selection import read_labels, select
 from gen_jax.data.sources import (
   Source,
   image_shapes,
@@ -101,6 +102,21 @@ class Experiment:
           f'has {list_classes(source.classes)}. Set `classes` to {count}, or '
           'to None for the number of the data.'
         )
+
+  def summary(self) -> str:
+    """Describes the training data, with the classes that have no examples.
+
+    A model draws these all the same. Data that is not in memory is not read
+    for it.
+    """
+    source = self.train_source
+    lines = [source.summary()]
+    if source.classes and source.arrays and 'label' in source.fields:
+      counts = np.bincount(read_labels(source), minlength=len(source.classes))
+      empty = [n for n, k in zip(source.classes, counts, strict=True) if not k]
+      if empty:
+        lines.append(f'no examples of {list_classes(empty)}')
+    return '\n'.join(lines)
 
   @property
   def data_record(self) -> dict[str, Any]:

@@ -186,7 +186,7 @@ class _Stage:
     if state is None or int(state.step) == self.stage.start:
       state = self._enter(state)
     step = int(state.step)
-    self.progress.note(self.experiment.train_source.summary())
+    self.progress.note(self.experiment.summary())
     self.progress.note(parameter_table(state.players))
     self.progress.note(f'state: {state_bytes(state) / 2**20:.1f} MiB')
     for name, reason in self.suite.skipped.items():

@@ -142,6 +142,17 @@ def test_what_is_resolved_is_stored_and_stays_the_same(data):
   assert config.objective.gen.shape is None
 
 
+def test_classes_without_training_examples_are_named(data):
+  run = experiments(load('cgan.py:test', data()))[0]
+  assert 'no examples' not in run.summary()
+  config = load('cgan.py:test', data(), data__classes=(1,))
+  assert (
+    experiments(config)[0]
+    .summary()
+    .endswith('\nno examples of 2 classes (0, 2)')
+  )
+
+
 def test_classes_of_data_without_labels_have_to_be_given(tmp_path):
   image = np.zeros((2, 12, 12, 3), np.uint8)
   np.savez(tmp_path / 'set.npz', train_image=image, test_image=image)
