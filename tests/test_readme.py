@@ -12,10 +12,12 @@ from gen_jax import cli
 from gen_jax import config as config_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
-BLOCKS = re.findall(r'```\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)
+BLOCKS = re.findall(
+  r'^```\w*\n(.*?)^```$', (ROOT / 'README.md').read_text(), re.S | re.M
+)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [
-  line for line in LINES if re.search(r'python -m gen_jax|\.sh', line)
+  line for line in LINES if re.search(r'python -m gen_jax|\.sh\b', line)
 ]
 
 
