@@ -75,14 +75,20 @@ def kernel(
   discrepancy with the kernel (x . y / D + 1)^3. Unlike the Frechet distance it
   has no bias from the number of samples, and may be negative.
 
+  A subset has at most half of either set: larger ones would share most of their
+  examples, and the deviation would be too small, or 0 for subsets that are the
+  whole set. The deviation over random halves is the delete-half jackknife
+  estimate of the standard error of the distance of the whole sets (Shao and Wu
+  1989).
+
   Args:
-    a: features [N, D].
-    b: features [M, D].
+    a: features [N, D], N >= 4.
+    b: features [M, D], M >= 4.
     subsets: drawn without replacement, each `size` of both.
-    size: of a subset.
+    size: of a subset, at most.
     seed: of the draws.
   """
-  size = min(size, len(a), len(b))
+  size = min(size, len(a) // 2, len(b) // 2)
   rng = np.random.default_rng(seed)
   values = []
   for _ in range(subsets):

@@ -71,13 +71,21 @@ def test_the_kernel_distance_has_no_bias_and_sees_a_shift():
   far, deviation = kernel(x, y + 0.5, subsets=50, size=200)
   assert far > 2 * deviation
   # One pair by its definition.
-  a, b = x[:3], y[:3]
+  draws = np.random.default_rng(0)
+  a, b = (z[:6][draws.choice(6, 3, replace=False)] for z in (x, y))
   k = lambda p, q: (p @ q / 8 + 1) ** 3  # noqa: E731
   off = [(i, j) for i in range(3) for j in range(3) if i != j]
   expected = np.mean([k(a[i], a[j]) + k(b[i], b[j]) for i, j in off]) - 2 * (
     np.mean([k(p, q) for p in a for q in b])
   )
-  assert kernel(a, b, subsets=1)[0] == pytest.approx(expected)
+  assert kernel(x[:6], y[:6], subsets=1)[0] == pytest.approx(expected)
+
+
+def test_the_deviation_of_small_sets_is_that_over_new_sets():
+  fake, real = RNG.normal(size=(2, 60, 100, 4))
+  values, deviations = zip(*map(kernel, fake + 0.5, real), strict=True)
+  # A subset of all 100 would have a deviation of about 1e-16.
+  assert np.mean(deviations) == pytest.approx(np.std(values), rel=0.3)
 
 
 def test_one_distribution_is_precise_recalled_dense_and_covered():
