@@ -51,6 +51,9 @@ class LabelAccuracy:
 class TrainOnSamples:
   """Accuracy on real images of a classifier that saw samples alone.
 
+  The network and its training are those of `evals/yardstick.py` for the data of
+  the model.
+
   It tells what samples lack: all variants of a class, as well as its likeness
   (Ravuri and Vinyals 2019, the classification accuracy score).
 
@@ -86,8 +89,10 @@ class TrainOnSamples:
         test_image=real['image'],
         test_label=real['label'],
       )
+      # Trained as the classifier of the model's data is, on other images.
+      config = yardstick.make_config(self.task.data, classes, self.steps)
       data = {**config_lib.default().data, 'name': 'npz', 'path': str(file)}
-      config = yardstick.make_config(data, classes, self.steps)
+      config.data = data
       yardstick.divide(config)
       path = pathlib.Path(folder) / 'classifier'
       latest = yardstick.train_whole(config, path)

@@ -1,10 +1,13 @@
 """Samples by class: as asked, good to learn from, and not remembered."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen_jax import config as config_lib
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
@@ -57,7 +60,8 @@ def task(objective):
   image = np.asarray(stripes(jnp.asarray(labels), noise) * 255).astype(np.uint8)
   arrays = {'image': image, 'label': labels}
   source = ArraySource('toy', 'train', arrays, ('a', 'b', 'c'))
-  return Task(objective, lambda split: source, Preprocess('unit'))
+  data = config_lib.default().data.to_dict()
+  return Task(objective, lambda split: source, Preprocess('unit'), data)
 
 
 def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
@@ -77,6 +81,30 @@ def test_a_classifier_learns_what_the_samples_hold(wrong, low, high, capsys):
   evaluator = TrainOnSamples(task(Stripes(wrong)), num=600, steps=100)
   values = dict(evaluator.run({}, KEY))
   assert low <= values['accuracy'] <= high
+
+
+@pytest.mark.parametrize(
+  'dataset,amount', [('fashion_mnist', 0), ('kmnist', 1)]
+)
+def test_samples_are_learned_by_the_recipe_of_the_reference_classifier(
+  dataset, amount, monkeypatch
+):
+  configs = []
+
+  def train_whole(config, path):
+    configs.append(config)
+    return {'classification/error_percent': 0.0}
+
+  monkeypatch.setattr(yardstick, 'train_whole', train_whole)
+  data = {**config_lib.default().data, 'name': 'tfds', 'dataset': dataset}
+  toy = dataclasses.replace(task(Stripes()), data=data)
+  dict(TrainOnSamples(toy, num=6, steps=7).run({}, KEY))
+  (config,) = configs
+  reference = yardstick.make_config(data, classes=3, steps=7)
+  assert config.data.name == 'npz'
+  assert config.objective == reference.objective
+  assert config.objective.amount == amount
+  assert (config.optim, config.ema) == (reference.optim, reference.ema)
 
 
 def test_a_model_without_classes_is_refused():
