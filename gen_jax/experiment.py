@@ -14,13 +14,16 @@ from ml_collections import ConfigDict
 from gen_jax import config as config_lib
 from gen_jax import construction, optim, stages, step
 from gen_jax.core import Objective, Players, TrainState, stream
+from gen_jax.data import splits
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.selection import read_labels, select
 from gen_jax.data.sources import (
   Source,
+  base_split,
   image_shapes,
   list_classes,
   open_split,
+  overlap,
 )
 from gen_jax.errors import InputError, nearest
 from gen_jax.stages import Stage
@@ -143,6 +146,35 @@ class Experiment:
     """
     check = getattr(self.objective, 'check_batch', lambda size, local: None)
     check(size, local)
+
+  def selection_warning(self, name: str, split: str) -> str:
+    """Returns what is wrong with choosing a checkpoint by a split, or ''.
+
+    A checkpoint is to be chosen on a validation split, or on a part of the
+    training split that training leaves out.
+
+    Args:
+      name: of the evaluator that chooses.
+      split: that it measures; '' for none.
+    """
+    if not split:
+      return ''
+    train = self.config.data.train
+    base, usual = base_split(train), splits.parse(base_split(split))
+    if base_split(split) == base:
+      why = 'which has images of data.train'
+      held_out = not overlap(split, train, len(self.source(base)))
+    else:
+      why = 'which is not held out for validation'
+      held_out = usual is not None and usual.kind == 'val'
+    if held_out:
+      return ''
+    return (
+      f'config.checkpoint.best: the evaluator {name!r} chooses the checkpoint '
+      f'by the split {split!r}, {why}, so its results there are better than on '
+      f"new data. Set config.data.train='{base}[:90%]' and "
+      f"config.evals.{name}.split='{base}[90%:]'."
+    )
 
   def init_players(self) -> Players:
     """Returns the players at the start of the stage."""

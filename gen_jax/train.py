@@ -159,10 +159,17 @@ class _Stage:
     )
     self.suite = Suite(self.experiment)
     best = self.config.checkpoint.best
-    if best and best.split('/')[0] not in self.suite.names():
-      raise InputError(
-        f'config.checkpoint.best={best!r}: no evaluator gives it.'
-        + nearest(best, self.suite.names())
+    self.chooser = best.partition('/')[0]  # the evaluator
+    self.selection_warning = ''
+    if best:
+      if self.chooser not in self.suite.names():
+        raise InputError(
+          f'config.checkpoint.best={best!r}: no evaluator gives it.'
+          + nearest(best, self.suite.names())
+        )
+      split = self.suite.split(self.chooser)
+      self.selection_warning = self.experiment.selection_warning(
+        self.chooser, split
       )
     self.log = Log(self.experiment.objective.updates(), stage.start)
     self.warnings = Warnings(self.experiment.objective, stage)
@@ -191,6 +198,8 @@ class _Stage:
     self.progress.note(f'state: {state_bytes(state) / 2**20:.1f} MiB')
     for name, reason in self.suite.skipped.items():
       self.progress.note(reason + self._without_best(name))
+    if self.selection_warning:
+      self._warn(step, [self.selection_warning])
     if step == 0:
       self._draw_reals()
     self._evaluate(state, step)
@@ -339,12 +348,15 @@ class _Stage:
     )
     self.progress.note(f'step {step}  {shown}')
     self._warn(step, [values[k] for k in said])
+    if name == self.chooser and self.selection_warning:
+      warning = {'warning/checkpoint.best': self.selection_warning}
+      self.writer.scalars(step, warning)
     self.best.consider(state, values)
 
   def _without_best(self, name: str) -> str:
     """Says what an evaluator without a result means for the best checkpoint."""
     best = self.config.checkpoint.best
-    if best.split('/')[0] != name:
+    if self.chooser != name:
       return ''
     return f'; config.checkpoint.best={best!r} keeps no state without it'
 

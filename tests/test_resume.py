@@ -17,6 +17,7 @@ import pytest
 from gen_jax import config as config_lib
 from gen_jax import main, stages, workdir
 from gen_jax.errors import InputError, NonFiniteError
+from gen_jax.experiment import Experiment
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -310,9 +311,42 @@ def test_the_best_checkpoint_is_kept(tmp_path):
     int(p.name) for p in (tmp_path / 'best').glob('*') if p.name.isdigit()
   ]
   assert kept == [best]
+  # The test split is no validation split, which stands beside the results.
+  (warning,) = {
+    line['warning/checkpoint.best']
+    for line in numbers(tmp_path)
+    if 'warning/checkpoint.best' in line
+  }
+  assert warning.startswith(
+    "config.checkpoint.best: the evaluator 'elbo' chooses the checkpoint by "
+    "the split 'test[:40]', which is not held out for validation"
+  )
+  assert warning.endswith(
+    "Set config.data.train='train[:90%]' and "
+    "config.evals.elbo.split='train[90%:]'."
+  )
   config = test_config(checkpoint__best='elbw')
   with pytest.raises(InputError, match='checkpoint.best'):
     train(config, tmp_path / 'other')
+
+
+@pytest.mark.parametrize(
+  'train_split,split,expected',
+  [
+    ('train', 'test', 'is not held out'),
+    ('train', 'train', 'has images of data.train'),
+    ('train[:90%]', 'train[-7000:]', 'has images of data.train'),
+    ('train[:90%]', 'train[90%:]', None),
+    ('train', 'validation', None),
+  ],
+)
+def test_a_checkpoint_is_chosen_on_a_validation_split(
+  train_split, split, expected
+):
+  config = test_config(data__train=train_split, data__test='test')
+  one = Experiment(stages.plan(config)[-1])
+  warning = one.selection_warning('elbo', split)
+  assert expected in warning if expected else warning == ''
 
 
 def test_a_profile_and_the_memory_of_a_step(tmp_path, capsys):

@@ -234,13 +234,31 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
   return _slice(source, start, stop, split)
 
 
+def base_split(split: str) -> str:
+  """Returns the split of which `split` is a slice, or itself."""
+  return split.partition('[')[0]
+
+
+def overlap(a: str, b: str, size: int) -> bool:
+  """Returns whether slices of one split of `size` examples share any."""
+  (start_a, stop_a), (start_b, stop_b) = (
+    _bounds(*_SPLIT.fullmatch(split).groups()[1:], size, split)
+    for split in (a, b)
+  )
+  return max(start_a, start_b) < min(stop_a, stop_b)
+
+
+def _bounds(start, stop, size, split):
+  return _bound(start, size, 0, split), _bound(stop, size, size, split)
+
+
 def _slice(source, start, stop, split):
   size = len(source)
-  start = _bound(start, size, 0, split)
-  stop = _bound(stop, size, size, split)
+  start, stop = _bounds(start, stop, size, split)
   if start >= stop:
-    base = split.partition('[')[0]
-    raise InputError(f'data.split: "{split}" is empty; "{base}" has {size}.')
+    raise InputError(
+      f'data.split: "{split}" is empty; "{base_split(split)}" has {size}.'
+    )
   return Subset(source, slice(start, stop))
 
 

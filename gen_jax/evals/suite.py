@@ -52,7 +52,7 @@ class Suite:
   def __init__(self, experiment: Experiment):
     """Makes every evaluator, so that a wrong field is found at the start."""
     config = experiment.config
-    self._seed = config.seed
+    self._seed, self._data = config.seed, config.data
     task = make_task(experiment)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     self.skipped: dict[str, str] = {}
@@ -79,6 +79,13 @@ class Suite:
 
   def names(self) -> list[str]:
     return list(self._evaluators)
+
+  def split(self, name: str) -> str:
+    """Returns the split of the data that an evaluator measures, '' for none."""
+    split = str(self.protocol(name).get('split', ''))
+    return {'train': self._data.train, 'test': self._data.test}.get(
+      split, split
+    )
 
   def due(self, step: int, last: bool) -> Iterator[str]:
     """Yields the evaluators that run after `step` steps."""

@@ -10,6 +10,7 @@ from gen_jax.data.sources import (
   Subset,
   check_labels,
   open_split,
+  overlap,
 )
 from gen_jax.errors import InputError
 
@@ -83,6 +84,19 @@ def test_splits_are_sliced(split, start, stop):
     np.testing.assert_array_equal(
       part.arrays[field], whole.arrays[field][start:stop]
     )
+
+
+@pytest.mark.parametrize(
+  ('a', 'b', 'shared'),
+  [
+    ('train[:-5]', 'train[-5:]', False),
+    ('train[:90%]', 'train[90%:]', False),
+    ('train[:16]', 'train[15:]', True),
+    ('train', 'train[-5:]', True),
+  ],
+)
+def test_slices_overlap_where_they_share_examples(a, b, shared):
+  assert overlap(a, b, size=20) == overlap(b, a, size=20) == shared
 
 
 @pytest.mark.parametrize(
