@@ -51,6 +51,10 @@ class View:
     arrays = self.source.arrays
     return arrays and {self.name: self.change(arrays['image'])}
 
+  @property
+  def labels(self) -> np.ndarray | None:
+    return self.source.labels
+
   def __len__(self) -> int:
     return len(self.source)
 

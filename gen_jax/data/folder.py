@@ -79,6 +79,10 @@ class FolderSource:
     fields = {'image': (self.shape, np.dtype(np.uint8))}
     return fields | {k: (x.shape[1:], x.dtype) for k, x in self.beside.items()}
 
+  @property
+  def labels(self) -> np.ndarray | None:
+    return self.beside.get('label')
+
   def __len__(self) -> int:
     return len(self.files)
 

@@ -9,11 +9,9 @@ two domains of a translation, has a permutation of each.
 """
 
 import dataclasses
-import functools
 import math
 import queue
 import threading
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,22 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Batch
+from gen_jax.data.shuffling import permutation
 from gen_jax.data.sources import Source, orders
 
 _RESIDENT_BYTES = 2**30
 _STREAMED_BYTES = 2**26  # of one dispatch
-
-
-@functools.lru_cache(maxsize=4)
-def permutation(seed: int, name: str, epoch: int, size: int) -> np.ndarray:
-  """Returns a permutation of `size` indices, int32.
-
-  It sorts the raw output of a Philox generator, which, unlike NumPy's
-  `permutation`, is promised to stay the same.
-  """
-  entropy = [seed, zlib.crc32(name.encode()), epoch]
-  bits = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(size)
-  return np.argsort(bits, kind='stable').astype(np.int32)
 
 
 def indices(

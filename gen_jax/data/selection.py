@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gen_jax.data.pipeline import permutation
+from gen_jax.data.shuffling import permutation
 from gen_jax.data.sources import Source, Subset
 from gen_jax.errors import InputError, nearest
 
@@ -52,8 +52,8 @@ def select(
 
 def read_labels(source: Source) -> np.ndarray:
   """Returns the labels of a labelled source, int32 [N]."""
-  if source.arrays is not None:
-    return source.arrays['label']
+  if source.labels is not None:
+    return source.labels
   return source.__getitems__(range(len(source)))['label']
 
 

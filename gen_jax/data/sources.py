@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gen_jax.data import pixels
+from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError, nearest
 
 Indices = Sequence[int] | np.ndarray
@@ -42,6 +43,10 @@ class Source(Protocol):
   @property
   def arrays(self) -> dict[str, np.ndarray] | None:
     """The whole split, or None where it is not in memory."""
+
+  @property
+  def labels(self) -> np.ndarray | None:
+    """The class of every example, or None where only reading it tells."""
 
   def __len__(self) -> int:
     """The number of examples."""
@@ -76,6 +81,10 @@ class ArraySource:
   @property
   def fields(self) -> Fields:
     return {k: (v.shape[1:], v.dtype) for k, v in self.arrays.items()}
+
+  @property
+  def labels(self) -> np.ndarray | None:
+    return self.arrays.get('label')
 
   def __len__(self) -> int:
     return len(next(iter(self.arrays.values())))
@@ -120,6 +129,11 @@ class Subset:
       return None
     return {k: v[self.rows] for k, v in arrays.items()}
 
+  @property
+  def labels(self) -> np.ndarray | None:
+    labels = self.source.labels
+    return None if labels is None else labels[self.rows]
+
   def __len__(self) -> int:
     return len(self._indices)
 
@@ -155,6 +169,7 @@ class Apart:
   parts: dict[str, Source]
   classes: tuple[str, ...] = ()
   arrays: None = None
+  labels: None = None
 
   @property
   def fields(self) -> Fields:
@@ -197,7 +212,8 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
       'tfds', 'folder', 'captioned', 'text_release', 'patches', 'npz', 'toy',
       'stacked_mnist', 'domains'.
     split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
-      'train[:90%]'.
+      'train[:90%]'. A split that is sorted by class is sliced in a fixed random
+      order, so that each part has all classes.
     **fields: the arguments of that module's `load`.
 
   Raises:
@@ -259,7 +275,18 @@ def _slice(source, start, stop, split):
     raise InputError(
       f'data.split: "{split}" is empty; "{base_split(split)}" has {size}.'
     )
-  return Subset(source, slice(start, stop))
+  if not _sorted_by_class(source.labels):
+    return Subset(source, slice(start, stop))
+  order = permutation(0, 'slices', 0, size)
+  return Subset(source, np.sort(order[start:stop]))
+
+
+def _sorted_by_class(labels):
+  """Returns whether all examples of a class stand together, of two or more."""
+  if labels is None:
+    return False
+  changes = np.count_nonzero(np.diff(labels))
+  return 0 < changes == len(np.unique(labels)) - 1
 
 
 def check_split(split: str, known: Iterable[str], what: str) -> None:

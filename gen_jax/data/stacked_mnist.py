@@ -43,6 +43,7 @@ class StackedSource:
   classes = _CLASSES
   ranges = MappingProxyType({})
   arrays = None
+  labels = None
 
   @property
   def fields(self) -> Fields:

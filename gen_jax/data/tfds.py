@@ -60,6 +60,7 @@ class TfdsSource:
   text: str | None = None
   words: int = 0
   arrays: None = None
+  labels: None = None
 
   ranges = MappingProxyType({})  # all images have 8 bits
 

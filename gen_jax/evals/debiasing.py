@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from gen_jax.data.pipeline import permutation
+from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data.pipeline import permutation
+from gen_jax.data.shuffling import permutation
 from gen_jax.data.sources import Apart, orders
 from gen_jax.errors import InputError
 from gen_jax.evals import distances, features

@@ -86,6 +86,20 @@ def test_splits_are_sliced(split, start, stop):
     )
 
 
+def test_slices_of_a_sorted_split_have_all_classes_and_are_disjoint(tmp_path):
+  labels = np.repeat(np.arange(4), 25)
+  image = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+  file = tmp_path / 'sorted.npz'
+  np.savez(file, train_image=image, train_label=labels)
+  first, last = (
+    open_split('npz', split, path=str(file)).arrays
+    for split in ('train[:60%]', 'train[60%:]')
+  )
+  assert set(first['label']) == set(last['label']) == set(range(4))
+  both = np.concatenate([first['image'], last['image']]).ravel()
+  assert sorted(both) == list(range(100))
+
+
 @pytest.mark.parametrize(
   ('a', 'b', 'shared'),
   [
