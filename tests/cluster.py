@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 
+import environment
+
 ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = ('-m', 'gen_jax.main')
 
@@ -26,14 +28,14 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
     port = free.getsockname()[1]
   running = []
   for index in range(num):
-    environment = {
+    variables = {
       **os.environ,
-      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+      'XLA_FLAGS': environment.xla_flags(devices),
       'JAX_PLATFORMS': 'cpu',
       'PYTHONPATH': str(ROOT),
     }
     if caches:
-      environment['XDG_CACHE_HOME'] = str(caches[index])
+      variables['XDG_CACHE_HOME'] = str(caches[index])
     flags = [
       f'--coordinator=localhost:{port}',
       f'--num_processes={num}',
@@ -43,7 +45,7 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
       subprocess.Popen(
         [sys.executable, *program, *args, *flags],
         cwd=folders[index] if folders else ROOT,
-        env=environment,
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -53,7 +55,13 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
 
 
 def finish(running, timeout=600):
-  """Waits for all; returns their exit codes and what they printed."""
+  """Waits for all; returns their exit codes and what they printed.
+
+  Args:
+    running: the processes.
+    timeout: seconds after which they are taken to hang, far more than they need
+      beside other work.
+  """
   try:
     outputs = [p.communicate(timeout=timeout)[0] for p in running]
   finally:

@@ -1,24 +1,33 @@
 """Eight forced host devices for every test, and small helpers."""
 
 import os
+import pathlib
+import subprocess
+import sys
 
-# Before JAX starts its backend. Tests of one device ask for one.
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
-)
-os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+import budget
+import environment
+import pytest
 
-import pathlib  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-
-import pytest  # noqa: E402
-
-from gen_jax import runtime  # noqa: E402
+from gen_jax import runtime
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-runtime.configure()
+
+def pytest_configure(config):
+  """Sets what has to be set before JAX starts its backend."""
+  # Two workers on two cores: a thread more for linear algebra only spins.
+  os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+  # The tests of minutes compute much, and others hardly anything.
+  cheap = 'not long' in config.option.markexpr
+  # Tests of one device ask for one.
+  flags = environment.xla_flags(8, cheap)
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  runtime.configure()
+  config.pluginmanager.register(
+    budget.Budget(budget.LIMIT, strict='CI' in os.environ)
+  )
 
 
 @pytest.fixture

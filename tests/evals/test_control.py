@@ -77,7 +77,20 @@ def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
 
 # Of the class that is drawn as another one nothing can be learned.
 @pytest.mark.parametrize('wrong,low,high', [(None, 0.85, 1), (1, 0, 0.7)])
-def test_a_classifier_learns_what_the_samples_hold(wrong, low, high, capsys):
+def test_a_classifier_learns_what_the_samples_hold(
+  wrong, low, high, capsys, monkeypatch
+):
+  whole = yardstick.make_config
+
+  def small(*args):
+    config = whole(*args)
+    config.batch_size = 32
+    config.objective.network.update(channels=(4, 4), kernel=3, features=8)
+    config.objective.network.dropout = 0.0
+    config.optim.model.learning_rate = 1e-2
+    return config
+
+  monkeypatch.setattr(yardstick, 'make_config', small)
   evaluator = TrainOnSamples(task(Stripes(wrong)), num=600, steps=100)
   values = dict(evaluator.run({}, KEY))
   assert low <= values['accuracy'] <= high

@@ -51,12 +51,13 @@ def test_a_translation_is_by_whole_pixels_and_bares_zeros():
 def test_a_deformation_continues_the_border_and_goes_with_the_side():
   x = jnp.full((50, 12, 12, 2), 0.7)
   np.testing.assert_allclose(deformation(x, KEY), x, rtol=1e-5)
-  for size in (14, 56):
+  deform = jax.jit(deformation)
+  for size in (14, 28):
     # Far from the border a ramp's value is its place: the shift is uniform
     # within a fourteenth of the side, and the smooth field adds to it.
     ramp = jnp.arange(size, dtype=jnp.float32)[:, None, None]
-    x = jnp.broadcast_to(ramp, (4000, size, size, 1))
-    out = np.asarray(deformation(x, KEY))
+    x = jnp.broadcast_to(ramp, (1000, size, size, 1))
+    out = np.asarray(deform(x, KEY))
     moved = (out - x)[:, size // 2, size // 2, 0]
     expected = size / 14 * (1 / 3 + 0.6**2) ** 0.5
     assert moved.std() == pytest.approx(expected, rel=0.1)

@@ -48,10 +48,10 @@ def test_both_players_may_have_one_and_packs_have_none():
     classes=3,
   )
   objective = CGAN(**fields)
-  players = objective.init(KEY, batch)
-  logits = objective.discriminate(players, batch)
+  players = jax.jit(objective.init)(KEY, batch)
+  logits = jax.jit(objective.discriminate)(players, batch)
   assert np.abs(logits[0] - logits[1]) > 1e-4  # one image, two classes
-  loss, aux = objective.disc_loss(players, batch, key=KEY, step=0)
+  loss, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
   assert np.isfinite(loss)
   with pytest.raises(InputError, match='objective.pack=2'):
     CGAN(**fields, pack=2)

@@ -30,6 +30,11 @@ def generator(size, **fields):
   return stylegan.Generator((size, size, 3), **fields)
 
 
+def apply(network, variables, *inputs, **options):
+  """`network.apply`, compiled as one program."""
+  return jax.jit(lambda v: network.apply(v, *inputs, **options))(variables)
+
+
 def init(network, *inputs):
   variables = jax.jit(network.init)({'params': KEY, 'noise': KEY}, *inputs)
   # So that nothing is 0 or 1 by chance of the initialisation.
@@ -202,8 +207,8 @@ def test_without_noise_it_is_as_with_noise_of_no_weight():
   silent = {k: v * (k[-1] != 'noise') for k, v in variables.items()}
   rest = {k: v for k, v in variables.items() if k[-1] != 'noise'}
   np.testing.assert_allclose(
-    plain.apply(unflatten_dict(rest), codes),  # no random stream
-    noisy.apply(unflatten_dict(silent), codes, rngs={'noise': KEY}),
+    apply(plain, unflatten_dict(rest), codes),  # no random stream
+    apply(noisy, unflatten_dict(silent), codes, rngs={'noise': KEY}),
     rtol=1e-5,
     atol=1e-5,
   )
@@ -245,7 +250,7 @@ def test_a_generator_fades_in_from_the_one_of_half_the_size():
 
   def draw(network, variables, alpha):
     rngs = {'noise': KEY}
-    return network.apply(variables, z, alpha=alpha, rngs=rngs)
+    return apply(network, variables, z, alpha=alpha, rngs=rngs)
 
   before = resampling.enlarge(draw(small, smaller(variables), 1.0))
   fading = jax.jit(lambda alpha: draw(large, variables, alpha))
@@ -262,10 +267,10 @@ def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
   judge = progressive.Discriminator(**SMALL)
   images = jax.random.normal(KEY, (4, 16, 16, 3))
   variables = init(judge, images)
-  before = judge.apply(smaller(variables), resampling.shrink(images))
+  before = apply(judge, smaller(variables), resampling.shrink(images))
   fading = jax.jit(lambda alpha: judge.apply(variables, images, None, alpha))
   np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
-  after = judge.apply(variables, images)
+  after = apply(judge, variables, images)
   np.testing.assert_allclose(fading(1.0), after, rtol=1e-4, atol=1e-5)
 
 
@@ -275,12 +280,13 @@ def test_labels_are_seen_by_both():
   network = generator(8, classes=3)
   variables = init(network, z, labels)
   w = [
-    network.apply(variables, z, x, method='map') for x in (labels, labels[::-1])
+    apply(network, variables, z, x, method='map')
+    for x in (labels, labels[::-1])
   ]
   assert list(np.any(w[0] != w[1], axis=-1)) == [True, False, True]
   judge = progressive.Discriminator(classes=3, **SMALL)
   variables = init(judge, images, labels)
-  logits = judge.apply(variables, images, labels)
+  logits = apply(judge, variables, images, labels)
   assert len(set(np.asarray(logits).round(4))) == 3
 
 
@@ -290,8 +296,8 @@ def test_bfloat16_computes_in_it_and_returns_float32():
   variables = init(network, z)
   assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
   rngs = {'noise': KEY}
-  images = network.apply(variables, z, rngs=rngs)
-  exact = generator(8).apply(variables, z, rngs=rngs)
+  images = apply(network, variables, z, rngs=rngs)
+  exact = apply(generator(8), variables, z, rngs=rngs)
   assert images.dtype == jnp.float32
   difference = np.abs(np.asarray(images - exact))
   assert 0 < difference.max() < 0.2 * float(jnp.std(exact))

@@ -82,7 +82,7 @@ def test_convolutions_see_the_class_as_well():
     classes=3,
   )
   batch = {'image': jnp.ones((7, 4, 4, 1)), 'label': LABELS}
-  players = objective.init(KEY, batch)
-  codes = objective.encode(players, batch)
+  players = jax.jit(objective.init)(KEY, batch)
+  codes = jax.jit(objective.encode)(players, batch)
   np.testing.assert_allclose(codes[0], codes[4], atol=1e-6)
   assert np.abs(codes[0] - codes[1]).max() > 1e-3

@@ -99,7 +99,7 @@ def test_packed_images_are_neighbours_side_by_side():
   ],
 )
 def test_priors_have_their_moments(prior, mean, variance):
-  codes = np.asarray(gan(prior=prior, latent=36).draw(KEY, 800_000))
+  codes = np.asarray(gan(prior=prior, latent=36).draw(KEY, 400_000))
   for axes, expected, spread in zip(
     (codes[:, :32], codes[:, 32:]), mean, variance, strict=True
   ):

@@ -37,8 +37,8 @@ def told(path, name):
 
 
 # A generator that hardly moves is no match for a judge of digits.
-SLOW = dict(data__train='train[:2000]', optim__gen__learning_rate=1e-7)
-SLOW |= dict(optim__disc__learning_rate=0.01)
+SLOW = dict(data__train='train[:500]', optim__gen__learning_rate=1e-7)
+SLOW |= dict(optim__disc__learning_rate=0.01, batch_size=16)
 
 
 def test_a_minimax_generator_without_a_gradient_is_told(tmp_path, capsys):

@@ -1,0 +1,28 @@
+"""XLA's flags in tests: forced CPU devices, and programs compiled cheaply."""
+
+import jaxlib.version
+
+# Tests compile many small programs and run each a few times, so that what the
+# compiler's optimizations save is less than what they cost.
+_CHEAP = (
+  '--xla_backend_optimization_level=0',
+  '--xla_cpu_parallel_codegen_split_count=1',
+)
+# XLA aborts on a flag that it does not know, and this one may disappear.
+_CHEAP_IN_0_10 = ('--xla_cpu_use_fusion_emitters=false',)
+
+
+def xla_flags(devices: int, cheap: bool = True) -> str:
+  """Returns XLA_FLAGS for a process of a test.
+
+  Args:
+    devices: forced CPU devices.
+    cheap: compile quickly; programs are slower then, several times where they
+      compute much.
+  """
+  flags = [f'--xla_force_host_platform_device_count={devices}']
+  if cheap:
+    flags += _CHEAP
+    if jaxlib.version.__version__.startswith('0.10.'):
+      flags += _CHEAP_IN_0_10
+  return ' '.join(flags)
