@@ -37,7 +37,8 @@ class Fidelity:
   needs = ('sample',)
 
   def minimum(self):
-    return Minimum('train', 2), Minimum(self.split, self.k + 1)
+    # `kernel` compares halves of two or more images.
+    return Minimum('train', 2), Minimum(self.split, max(self.k + 1, 4))
 
   def __post_init__(self):
     features.check(self.features, len(self.task.source('train').classes))
