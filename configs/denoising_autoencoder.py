@@ -45,18 +45,17 @@ def get_config(arg=None):
     config.objective.update(noise='salt_and_pepper', amount=0.3)
 
   def photos():
-    size = (32, 32, 1)
     config.steps = 2000
     config.batch_size = 32
     config.data.name = 'patches'
-    config.data.update(path='', shape=size, num=20_000, range=('auto',))
+    config.data.update(path='', shape=(32, 32, 1), num=20_000, range=('auto',))
     config.data.flip = True
     config.objective.update(reconstruction='l2', amount=25 / 255)
     config.objective.encoder = dict(
       name='autoencoder.MapEncoder', channels=(48, 48), kernel=3
     )
     config.objective.decoder = dict(
-      name='autoencoder.MapDecoder', shape=size, channels=(48,), kernel=3
+      name='autoencoder.MapDecoder', shape=None, channels=(48,), kernel=3
     )
     del config.evals.probe
 

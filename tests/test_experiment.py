@@ -124,6 +124,14 @@ def test_the_folder_variant_takes_a_path_and_a_shape(folder, name, shape):
     assert getattr(run.objective, 'classes', 2) == 2
 
 
+def test_a_denoiser_of_patches_takes_their_shape(folder):
+  config = load('denoising_autoencoder.py:photos', {})
+  config.data.update(path=folder, shape=(8, 8, 3), num=4)
+  run = experiments(config)[0]
+  run.check()
+  assert run.objective.decoder.shape == (8, 8, 3)
+
+
 def test_channels_of_a_growing_network_are_those_of_the_data():
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:test')
   config.data.shape = (16, 16, 1)
