@@ -180,7 +180,7 @@ def _labels(experiment, args):
   count = experiment.objective.classes
   if args.label is None:
     return np.arange(args.num, dtype=np.int32) % count
-  names = experiment.train_source.classes
+  names = experiment.train_source.classes[:count]  # others may be unknown
   label = class_index(args.label, names, count, '--label')
   return np.full(args.num, label, np.int32)
 
