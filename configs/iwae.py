@@ -58,7 +58,7 @@ def get_config(arg=None):
     config.objective.encoder.update(features=2 * 3, hidden=(16,))
     config.objective.decoder.hidden = (16,)
     config.objective.samples = 5
-    config.evals.nll.samples = 100
+    config.evals.nll.update(samples=20, chunk=10)
 
   choose(arg, dict(dreg=dreg, vae=vae, folder=folder, test=test))
   return config

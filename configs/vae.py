@@ -141,7 +141,7 @@ def get_config(arg=None):
     config.objective.encoder.features = 2 * 2
     config.objective.encoder.channels = (4, 8)
     config.objective.decoder.channels = (8, 4)
-    config.evals.nll.samples = 100
+    config.evals.nll.update(samples=20, chunk=10)
     config.evals.manifold = dict(name='latent_figures.Manifold', size=3)
 
   variants = (dense, deep, residual, capacity, latent2, gaussian)

@@ -54,16 +54,10 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
   return running
 
 
-def finish(running, timeout=600):
-  """Waits for all; returns their exit codes and what they printed.
-
-  Args:
-    running: the processes.
-    timeout: seconds after which they are taken to hang, far more than they need
-      beside other work.
-  """
+def finish(running):
+  """Waits for all; returns their exit codes and what they printed."""
   try:
-    outputs = [p.communicate(timeout=timeout)[0] for p in running]
+    outputs = [p.communicate(timeout=environment.HANG)[0] for p in running]
   finally:
     for process in running:
       process.kill()

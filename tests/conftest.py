@@ -34,15 +34,14 @@ def pytest_configure(config):
 def command():
   """Runs `python -m gen_jax.<name> <args>` on one device, from the root."""
 
-  def run(name, *args, timeout=120, **kwargs):
-    environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  def run(name, *args, **kwargs):
     return subprocess.run(
       [sys.executable, '-m', f'gen_jax.{name}', *map(str, args)],
       cwd=ROOT,
-      env=environment,
+      env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
       text=True,
       capture_output=True,
-      timeout=timeout,
+      timeout=environment.HANG,
       **kwargs,
     )
 

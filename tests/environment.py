@@ -2,6 +2,10 @@
 
 import jaxlib.version
 
+# Seconds after which a process is taken to hang: far more than any needs, also
+# beside other work. Tests wait for events, and never for less than this.
+HANG = 600
+
 # Tests compile many small programs and run each a few times, so that what the
 # compiler's optimizations save is less than what they cost.
 _CHEAP = (

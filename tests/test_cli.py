@@ -193,7 +193,7 @@ def test_evaluate_runs_the_evaluators_again_with_other_fields(trained, capsys):
   args = [
     f'--workdir={trained}',
     '--only=nll',
-    '--config.evals.nll.samples=200',
+    '--config.evals.nll.samples=40',
   ]
   assert evaluate.main(args) == 0
   printed = capsys.readouterr().out

@@ -17,8 +17,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
 
 
-@pytest.mark.parametrize('form', ['jit', 'pmap'])
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+  'path,form',
+  [
+    *((path, 'jit') for path in CONFIGS),
+    # One is enough: evaluators do not depend on the form.
+    (ROOT / 'configs' / 'autoencoder.py', 'pmap'),
+  ],
+  ids=lambda p: getattr(p, 'stem', p),
+)
 def test_the_test_form_trains_and_draws(path, form, tmp_path):
   config = config_lib.load(f'{path}:test')
   config.parallel = form
@@ -28,6 +35,18 @@ def test_the_test_form_trains_and_draws(path, form, tmp_path):
   assert metrics
   for file in tmp_path.glob('images/**/*.png'):
     assert np.asarray(Image.open(file)).std() > 0, file
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_the_test_form_trains_one_program_per_device(path, tmp_path):
+  config = config_lib.load(f'{path}:test')
+  config.parallel, config.evals = 'pmap', {}
+  for stage in config.stages:
+    stage['evals'] = {}
+  state, metrics = train(config, tmp_path)
+  assert int(state.step) == stages.plan(config)[-1].end
+  assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+  assert metrics
 
 
 def test_bfloat16_computes_and_keeps_float32_parameters(tmp_path):

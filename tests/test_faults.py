@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import environment
 import jax
 import numpy as np
 import pytest
@@ -64,14 +65,14 @@ def start(name, path, *args, steps=300, evals=None, before=()):
   return subprocess.Popen(
     [*before, sys.executable, '-m', 'gen_jax.main', *flags, *args],
     cwd=ROOT,
-    env={**os.environ, 'XLA_FLAGS': ''},
+    env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
   )
 
 
-def finish(process, timeout=600):
+def finish(process, timeout=environment.HANG):
   try:
     output, _ = process.communicate(timeout=timeout)
   finally:
@@ -120,7 +121,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(tmp_path, name):
 @pytest.mark.parametrize('name', FAMILIES)
 def test_a_preempted_run_is_saved_within_its_deadline(tmp_path, name):
   process = start(name, tmp_path / 'run', steps=10**5)
-  wait_for_checkpoint(tmp_path / 'run', timeout=300)
+  wait_for_checkpoint(tmp_path / 'run', process)
   process.send_signal(signal.SIGTERM)
   code, output = finish(process, timeout=30)
   assert code == 0, output
@@ -134,7 +135,7 @@ def test_a_preemption_in_an_evaluation_does_not_wait_for_it(tmp_path):
   nll = dict(name='likelihood.NLL', every=10, samples=10**6, num=8, chunk=50)
   evals = {'nll': {**nll, 'samples': 10**4, 'num': 0, 'batch_size': 1}}
   process = start('vae', tmp_path / 'run', steps=20, evals=evals)
-  wait_for_checkpoint(tmp_path / 'run', timeout=300)
+  wait_for_checkpoint(tmp_path / 'run', process)
   time.sleep(1)
   process.send_signal(signal.SIGTERM)
   code, output = finish(process, timeout=30)
@@ -148,7 +149,7 @@ def test_a_preemption_in_an_evaluation_does_not_wait_for_it(tmp_path):
 def test_a_full_disk_in_the_middle_of_a_checkpoint(tmp_path):
   path = tmp_path / 'run'
   process = start('vae', path, '--config.checkpoint.keep=9', steps=2000)
-  wait_for_checkpoint(path, timeout=300)
+  wait_for_checkpoint(path, process)
   process.send_signal(signal.SIGTERM)
   code, output = finish(process)
   assert code == 0, output

@@ -18,7 +18,7 @@ TPU = ['--name=n', '--zone=z', '--workdir=gs://b/r']
 
 def call(script, *args):
   return subprocess.run(
-    ['bash', LAUNCH / script, *args], text=True, capture_output=True, timeout=60
+    ['bash', LAUNCH / script, *args], text=True, capture_output=True
   )
 
 

@@ -109,6 +109,7 @@ def two(tmp_path_factory):
   return config, path / 'run', state, outputs
 
 
+@pytest.mark.slow('starts three processes, each with an empty cache')
 def test_two_processes_give_what_one_gives_and_one_goes_on(two, tmp_path):
   config, path, state, _ = two
   one, _ = train(config, tmp_path / 'one')  # on eight devices
@@ -191,6 +192,7 @@ def test_a_process_waits_for_one_that_compiles_for_longer(tmp_path, form):
 ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 
 
+@pytest.mark.slow('starts two processes')
 @pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
   args, _ = fields('vae', **ENDLESS)

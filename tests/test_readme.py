@@ -37,7 +37,7 @@ def test_a_command(line, monkeypatch, capsys):
     script, *args = words[words.index('launch/local.sh') :]
     command = ['bash', script, '--dry-run', *args]
     printed = subprocess.run(
-      command, text=True, capture_output=True, check=True, timeout=60
+      command, text=True, capture_output=True, check=True
     ).stdout
     assert len(printed.splitlines()) == 2
     for process in printed.splitlines():

@@ -109,4 +109,4 @@ def test_tensorboard_takes_no_time_to_import_pytorch(tmp_path):
     f'Writer(pathlib.Path({str(tmp_path)!r})).scalars(1, {{"a": 1.0}}); '
     'assert "tensorboardX" in sys.modules and "torch" not in sys.modules'
   )
-  subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
+  subprocess.run([sys.executable, '-c', code], check=True)

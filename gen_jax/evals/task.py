@@ -220,10 +220,12 @@ class Task:
   ) -> Iterator[tuple[Any, int]]:
     """Yields `num` examples (0: all) in batches of one size.
 
-    The last is filled up with its own first examples: with each batch comes
+    It is smaller than `batch_size` only where there are fewer examples. The
+    last batch is filled up with its own first examples: with each batch comes
     how many of it count.
     """
     rows = self.choose(split, num)
+    batch_size = min(batch_size, len(rows)) or 1
     for start in range(0, len(rows), batch_size):
       part = rows[start : start + batch_size]
       batch = self.rows(split, part, jax.random.fold_in(key, start))
@@ -252,8 +254,10 @@ def stratified_rows(size: int, num: int) -> np.ndarray:
 def filled(x: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
   """Yields x [N, ...] in parts [size, ...], and how many of a part count.
 
-  The last is filled up with its own first rows, for one compiled program.
+  The last is filled up with its own first rows, for one compiled program; where
+  N is smaller than `size`, the only part is [N, ...].
   """
+  size = min(size, len(x)) or 1
   for start in range(0, len(x), size):
     part = x[start : start + size]
     yield np.resize(part, (size, *x.shape[1:])), len(part)

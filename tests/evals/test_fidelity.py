@@ -1,6 +1,7 @@
 """Fidelity of samples, and the classifier that it is measured with."""
 
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -43,10 +44,10 @@ class Pixels:
     return flat[:, :3], flat
 
 
-def task(shift, classes=('a', 'b', 'c')):
+def task(shift, classes=('a', 'b', 'c'), count=600):
   """Data uniform in [64, 191], as samples in [-.5, .5] are on that scale."""
   rng = np.random.default_rng(0)
-  image = rng.integers(64, 192, (600, 2, 3, 1), np.uint8)
+  image = rng.integers(64, 192, (count, 2, 3, 1), np.uint8)
   source = ArraySource('toy', 'train', {'image': image}, classes)
   return Task(Uniform(shift), lambda split: source, Preprocess('symmetric'))
 
@@ -69,7 +70,7 @@ def test_samples_of_the_same_distribution_are_at_the_floor(monkeypatch):
 
 def test_data_without_labels_are_measured_by_other_features():
   same, brighter = (
-    dict(Fidelity(task(s, ()), num=300, features='random').run({}, KEY))
+    dict(Fidelity(task(s, (), 2000), num=300, features='random').run({}, KEY))
     for s in (0.0, 0.4)
   )
   assert same['frechet'] < 0.3 * brighter['frechet']
@@ -131,11 +132,14 @@ def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
   thread = threading.Thread(target=second)
   with yardstick.turn(folder):
     thread.start()
-    thread.join(timeout=0.3)
+    printed = ''
+    while thread.is_alive() and 'waiting for it' not in printed:
+      printed += capsys.readouterr().out
+      time.sleep(0.001)
     order.append('first')
-  thread.join(timeout=10)
+  thread.join()
   assert order == ['first', 'second']
-  assert f'{folder}: waiting for it' in capsys.readouterr().out
+  assert f'{folder}: waiting for it' in printed
 
 
 @pytest.mark.parametrize('devices,batch', [(1, 128), (8, 128), (12, 120)])
