@@ -1,5 +1,6 @@
 # make run          trains configs/vae.py (CONFIG=configs/x.py picks another)
 # make test         lint and tests
+# make test-fast    lint, and tests of about a minute for each commit
 # make test-long    the tests that take minutes
 # make mutation     whether the tests catch faults, by changing the code
 # make bench        training speed beside PyTorch
@@ -9,14 +10,26 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-long mutation bench clean
+.PHONY: run test test-fast test-long mutation bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m gen_jax.main --config=$(CONFIG) $(ARGS)
 
+# A file stays with one worker, which trains once what several of its tests use.
+WORKERS := -n 2 --dist loadfile
+
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+# Losses, data and config, a training of two players, and a resumed one.
+FAST := tests/losses tests/data tests/test_config.py \
+  'tests/configs/test_configs.py::test_the_test_form_trains_and_draws[gan-jit]' \
+  tests/test_resume.py::test_stages_are_one_run_and_resume_across_their_boundary
+
+test-fast: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(WORKERS) $(FAST) $(ARGS)
 
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[test,notebooks]'

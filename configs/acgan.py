@@ -66,7 +66,7 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.objective.augment = ('color', 'translation', 'cutout')
+    config.objective.augment = ('color',)
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
     for name in ('accuracy', 'learned', 'fidelity'):
