@@ -1,9 +1,11 @@
 """Every objective with networks of a few parameters, and one batch for all."""
 
+import contextlib
 import functools
 import importlib
 import inspect
 import pkgutil
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -235,3 +237,79 @@ def players(name):
     return rng.normal(0, 0.4, x.shape).astype(x.dtype)
 
   return jax.tree.map(draw, made)
+
+
+# Samplers that depend neither on the key nor on the size of the batch, which
+# under pmap is that of a device.
+
+
+def _wave(shape):
+  """Values in [-1, 1] that vary along the last axis, the channels, alone."""
+  return jnp.broadcast_to(jnp.cos(1 + jnp.arange((*shape, 1)[-1])), shape)
+
+
+def _normal(key, shape=(), dtype=jnp.float32):
+  return _wave(shape)
+
+
+def _uniform(key, shape=(), dtype=jnp.float32, minval=0.0, maxval=1.0):
+  return minval + (maxval - minval) * (0.5 + 0.4 * _wave(shape))
+
+
+def _bernoulli(key, p=0.5, shape=None):
+  return jnp.broadcast_to(jnp.asarray(p) >= 0.5, shape or np.shape(p))
+
+
+def _randint(key, shape, minval, maxval):
+  return jnp.broadcast_to((minval + maxval) // 2, shape)
+
+
+def _categorical(key, logits, axis=-1, shape=None):
+  return jnp.broadcast_to(jnp.argmax(logits, axis), shape)
+
+
+SAMPLERS = dict(
+  normal=_normal,
+  uniform=_uniform,
+  bernoulli=_bernoulli,
+  randint=_randint,
+  categorical=_categorical,
+)
+
+
+@contextlib.contextmanager
+def without_noise(record=lambda key: None):
+  """Replaces the samplers; `record` gets the bytes of each key that is used.
+
+  A key is used by a draw or a split. Networks give theirs to the one layer that
+  draws. Keys are derived while a program is traced, and are no part of it.
+  """
+  split, fold_in = jax.random.split, jax.random.fold_in
+
+  def use(key):
+    with jax.ensure_compile_time_eval():
+      record(np.asarray(jax.random.key_data(key)).tobytes())
+
+  def using(sampler):
+    def draw(key, *args, **kwargs):
+      use(key)
+      return sampler(key, *args, **kwargs)
+
+    return draw
+
+  def derive_many(key, num=2):
+    use(key)
+    with jax.ensure_compile_time_eval():
+      return list(split(key, num))
+
+  def derive(key, data):
+    if isinstance(data, jax.core.Tracer):
+      return key  # of a network's layer, of the step, or of the device
+    with jax.ensure_compile_time_eval():
+      return fold_in(key, data)
+
+  samplers = {name: using(fn) for name, fn in SAMPLERS.items()}
+  with mock.patch.multiple(
+    jax.random, split=derive_many, fold_in=derive, **samplers
+  ):
+    yield

@@ -37,3 +37,11 @@ def pca():
   exact = scipy.stats.multivariate_normal(b, w @ w.T + np.eye(6)).logpdf(x)
   players = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), players)
   return players, images, exact
+
+
+@pytest.fixture(scope='module')
+def fast_compilation():
+  """For many small programs that run once: they are not worth optimizing."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)

@@ -1,8 +1,6 @@
 """What holds for each objective: many devices, and keys used once."""
 
-import contextlib
 import functools
-from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -10,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import APART, KEY, OBJECTIVES, implemented, make_batch, players
+from cases import (
+  APART,
+  KEY,
+  OBJECTIVES,
+  implemented,
+  make_batch,
+  players,
+  without_noise,
+)
 from jax.sharding import Mesh
 
 from gen_jax import parallel
@@ -19,66 +25,12 @@ from gen_jax.errors import InputError
 from gen_jax.objectives.contrastive import Contrastive
 from gen_jax.step import make_train_step
 
+pytestmark = pytest.mark.usefixtures('fast_compilation')
+
 
 def test_every_objective_has_a_case():
   tested = {type(objective) for objective in OBJECTIVES.values()}
   assert tested | APART == set(implemented())
-
-
-# Samplers that depend neither on the key nor on the size of the batch, which
-# under pmap is that of a device.
-
-
-def _wave(shape):
-  """Values in [-1, 1] that vary along the last axis, the channels, alone."""
-  return jnp.broadcast_to(jnp.cos(1 + jnp.arange((*shape, 1)[-1])), shape)
-
-
-def _normal(key, shape=(), dtype=jnp.float32):
-  return _wave(shape)
-
-
-def _uniform(key, shape=(), dtype=jnp.float32, minval=0.0, maxval=1.0):
-  return minval + (maxval - minval) * (0.5 + 0.4 * _wave(shape))
-
-
-def _bernoulli(key, p=0.5, shape=None):
-  return jnp.broadcast_to(jnp.asarray(p) >= 0.5, shape or np.shape(p))
-
-
-def _randint(key, shape, minval, maxval):
-  return jnp.broadcast_to((minval + maxval) // 2, shape)
-
-
-def _categorical(key, logits, axis=-1, shape=None):
-  return jnp.broadcast_to(jnp.argmax(logits, axis), shape)
-
-
-SAMPLERS = dict(
-  normal=_normal,
-  uniform=_uniform,
-  bernoulli=_bernoulli,
-  randint=_randint,
-  categorical=_categorical,
-)
-
-
-@contextlib.contextmanager
-def without_noise(record=None):
-  """Replaces the samplers; `record` gets the key of each use in a program."""
-
-  def recorded(fn):
-    def call(key, *args, **kwargs):
-      if record:
-        jax.debug.callback(record, jax.random.key_data(key))
-      return fn(key, *args, **kwargs)
-
-    return call
-
-  functions = {**SAMPLERS, 'split': jax.random.split}
-  functions = {name: recorded(fn) for name, fn in functions.items()}
-  with mock.patch.multiple(jax.random, **functions):
-    yield
 
 
 def with_a_draw(batch, key):
@@ -87,7 +39,7 @@ def with_a_draw(batch, key):
   return batch
 
 
-def train_once(name, form, record=None):
+def train_once(name, form, **recorder):
   """One step of gradient descent: the metrics, and the players after it."""
   objective = OBJECTIVES[name]
   wrt = {player for u in objective.updates() for player in u.wrt}
@@ -105,9 +57,8 @@ def train_once(name, form, record=None):
   opt = {k: tx.init(players(name)[k]) for k, tx in optimizers.items()}
   state = form.replicate(TrainState(np.int32(0), players(name), opt, {}))
   inputs = form.shard({k: x[None] for k, x in make_batch(name).items()})
-  with without_noise(record):
+  with without_noise(**recorder):
     state, metrics = form.compile(chunk)(state, None, inputs, np.int32(1))
-  jax.effects_barrier()
   return jax.device_get((metrics, form.unreplicate(state).players))
 
 
@@ -115,19 +66,11 @@ def jit(count):
   return parallel.Jit(Mesh(np.asarray(jax.devices()[:count]), ('data',)))
 
 
-@pytest.fixture(autouse=True, scope='module')
-def fast_compilation():
-  """Each program runs once, so that optimizing it would not pay."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 @functools.cache
 def on_one_device(name):
   """The outcome of `train_once`, and the keys that were used."""
   keys = []
-  outcome = train_once(name, jit(1), lambda key: keys.append(key.tobytes()))
+  outcome = train_once(name, jit(1), record=keys.append)
   return outcome, keys
 
 

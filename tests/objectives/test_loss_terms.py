@@ -1,0 +1,299 @@
+"""The sign of each term of each loss: what its descent raises and lowers."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from cases import KEY, OBJECTIVES, make_batch, players, without_noise
+
+pytestmark = pytest.mark.usefixtures('fast_compilation')
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+  """A term of a loss, alone, and what gradient descent on it does.
+
+  Attributes:
+    objective: a name in OBJECTIVES.
+    update: the name of the update that has the loss.
+    rises: a quantity that grows: metrics of the update, of which the sum is
+      taken, or `(objective, players, batch) -> scalar`.
+    falls: one that shrinks, instead.
+    fields: of the objective; they leave out the terms that are not meant.
+    without: fields that leave out the term itself, which is the difference; by
+      default it is the loss.
+    wrt: where what moves is found among the players and 'batch'. A term of real
+      images moves them, one of generated images the generator; by default it
+      is the parameters that the update trains.
+  """
+
+  objective: str
+  update: str
+  rises: str | Callable[..., jax.Array] = ''
+  falls: str | Callable[..., jax.Array] = ''
+  fields: tuple[tuple[str, Any], ...] = ()
+  without: tuple[tuple[str, Any], ...] = ()
+  wrt: tuple[str, ...] = ()
+
+  def __str__(self):
+    quantity = self.rises or self.falls
+    quantity = getattr(quantity, '__name__', quantity)
+    verb = 'rises' if self.rises else 'falls'
+    return f'{self.objective}-{self.update}: {quantity} {verb}'
+
+
+def fake_score(objective, players, batch):
+  count = len(batch['image'])
+  images = objective.sample(players, key=KEY, num=count)
+  labels = jnp.arange(count) % 3  # the classes of a sample, in turn
+  return jnp.mean(
+    objective.discriminate(players, {'image': images, 'label': labels})
+  )
+
+
+def score_with_wrong_labels(objective, players, batch):
+  batch = {**batch, 'label': jnp.roll(batch['label'], 1)}
+  return jnp.mean(objective.discriminate(players, batch))
+
+
+def class_log_probability(objective, players, batch):
+  logits = jax.nn.log_softmax(objective.classify(players, batch))
+  return jnp.mean(logits[jnp.arange(len(logits)), batch['label']])
+
+
+def similarity_of_pairs(objective, players, batch):
+  images = objective.look(players, batch)
+  products = images @ objective.read(players, batch).T
+  return jnp.mean(jnp.diagonal(products)) - jnp.mean(products)
+
+
+def translated_score(objective, players, batch):
+  return sum(
+    jnp.mean(
+      objective.judge(
+        players,
+        f'disc_{there}',
+        objective.translate(players, f'gen_{here}{there}', batch[here]),
+      )
+    )
+    for here, there in ('ab', 'ba')
+  )
+
+
+def score_of_a(objective, players, batch):
+  return jnp.mean(objective.judge(players, 'disc_a', batch['a']))
+
+
+def score_of_stored_a(objective, players, batch):
+  shown = players['disc_a']['pool']['shown']
+  return jnp.mean(objective.judge(players, 'disc_a', shown))
+
+
+def score_with_caption(objective, players, batch):
+  texts = objective.read(players, batch)[None]
+  return jnp.mean(objective.score(players, batch['image'], texts, KEY)[0])
+
+
+def score_with_wrong_captions(objective, players, batch):
+  texts = objective.read(players, batch)
+  texts = jnp.stack([jnp.roll(texts, i, 0) for i in range(1, len(texts))])
+  return jnp.mean(objective.score(players, batch['image'], texts, KEY)[0])
+
+
+def illustration_score(objective, players, batch):
+  images = objective.illustrate(
+    players, objective.read(players, batch), key=KEY
+  )
+  return score_with_caption(objective, players, {**batch, 'image': images})
+
+
+def _off(*names):
+  return tuple((name, 0.0) for name in names)
+
+
+IMAGE = ('batch', 'image')
+GEN = ('gen', 'params')
+NO_PENALTY = (('penalty', ''),)
+
+
+_ONLY_RIGHT, _ONLY_WRONG = (('mismatch', 0.0),), (('mismatch', 1.0),)
+_WEIGHTS = ('adversarial', 'cycle', 'identity')
+_LAMBDAS = ('weight', 'continuous_weight')
+TERMS = (
+  Term('acgan', 'disc', falls='class_loss', without=_off('weight')),
+  Term('acgan', 'gen', falls='class_loss', without=_off('weight')),
+  Term('acgan', 'gen', rises=fake_score, fields=_off('weight')),
+  Term('autoencoder', 'model', falls='reconstruction'),
+  Term('cgan', 'disc', falls=score_with_wrong_labels, without=_ONLY_RIGHT),
+  Term('cgan', 'gen', rises=fake_score),
+  Term('classifier', 'model', rises=class_log_probability),
+  Term('conditional_vae', 'model', falls='reconstruction', fields=_off('beta')),
+  Term('contrastive', 'match', rises=similarity_of_pairs),
+  Term('cyclegan', 'gens', rises=translated_score, fields=_off(*_WEIGHTS[1:])),
+  Term('cyclegan', 'gens', falls='cycle_a cycle_b', without=_off('cycle')),
+  Term(
+    'cyclegan', 'gens', falls='identity_a identity_b', without=_off('identity')
+  ),
+  Term('cyclegan', 'discs', rises=score_of_a, wrt=('batch', 'a')),
+  Term(
+    'cyclegan',
+    'discs',
+    falls=score_of_stored_a,
+    wrt=('disc_a', 'pool', 'shown'),
+  ),
+  Term('debiasing_vae', 'model', falls='kl', without=_off('beta')),
+  Term('denoising_autoencoder', 'model', falls='reconstruction'),
+  Term('gan', 'disc', rises='real_logits', fields=NO_PENALTY, wrt=IMAGE),
+  Term('gan', 'disc', falls='fake_logits', fields=NO_PENALTY, wrt=GEN),
+  Term('gan', 'disc', falls='penalty', without=_off('penalty_weight')),
+  Term('gan', 'gen', rises='logits'),
+  Term('gan/dragan', 'disc', falls='penalty', without=_off('penalty_weight')),
+  Term('infogan', 'gen', rises=fake_score, fields=_off(*_LAMBDAS)),
+  *(
+    Term('infogan', update, **{direction: metric}, without=_off(weight))
+    for update in ('disc', 'gen')
+    for direction, metric, weight in (
+      ('rises', 'category_information', 'weight'),
+      ('falls', 'continuous_error', 'continuous_weight'),
+    )
+  ),
+  Term('iwae', 'model', rises='bound'),
+  Term('iwae/dreg', 'model', rises='bound'),
+  Term('sparse_l1', 'model', falls='reconstruction', fields=_off('weight')),
+  Term('sparse_l1', 'model', falls='l1', without=_off('weight')),
+  # The activity is above its target.
+  Term('sparse_kl', 'model', falls='activity', without=_off('weight')),
+  Term('stack/greedy', 'autoencoder', falls='reconstruction'),
+  Term('stack/unrolled', 'autoencoder', falls='reconstruction'),
+  Term('stack/classifier', 'classifier', rises=class_log_probability),
+  Term(
+    'stackgan/1',
+    'disc1',
+    rises=score_with_caption,
+    fields=_ONLY_RIGHT,
+    wrt=IMAGE,
+  ),
+  Term(
+    'stackgan/1',
+    'disc1',
+    falls=score_with_wrong_captions,
+    fields=_ONLY_WRONG,
+    without=_ONLY_RIGHT,
+    wrt=IMAGE,
+  ),
+  Term(
+    'stackgan/1',
+    'disc1',
+    falls=illustration_score,
+    fields=_ONLY_RIGHT,
+    wrt=('gen1', 'params'),
+  ),
+  Term('stackgan/1', 'gen1', rises='logits', fields=_off('kl')),
+  Term('stackgan/1', 'gen1', falls='kl', without=_off('kl')),
+  Term(
+    'stackgan/2',
+    'disc2',
+    rises=score_with_caption,
+    fields=_ONLY_RIGHT,
+    wrt=IMAGE,
+  ),
+  Term('stackgan/2', 'gen2', rises='logits', fields=_off('kl')),
+  Term('stylegan', 'disc', rises='real_logits', wrt=IMAGE),
+  Term('stylegan', 'disc', falls='fake_logits', wrt=GEN),
+  Term('stylegan', 'gen', rises='logits'),
+  Term('stylegan/wgan', 'critic', falls='drift', without=_off('drift')),
+  Term('stylegan/wgan', 'gen', rises=fake_score),
+  Term('translation', 'gens', falls='ab ba'),
+  Term('vae/free_bits', 'model', falls='kl', without=_off('beta')),
+  Term('vae/capacity', 'model', falls='reconstruction', fields=_off('beta')),
+  # Towards the capacity, from either side.
+  *(
+    Term(
+      'vae/capacity',
+      'model',
+      **{direction: 'kl'},
+      fields=(('capacity', capacity),),
+      without=_off('beta'),
+    )
+    for direction, capacity in (('falls', 0.5), ('rises', 5.0))
+  ),
+  Term('wgan', 'critic', rises='real_scores', wrt=IMAGE),
+  Term('wgan', 'critic', falls='fake_scores', wrt=GEN),
+  Term('wgan', 'gen', rises=fake_score),
+  Term('wgan_gp', 'critic', falls='penalty', without=_off('weight')),
+  Term('wgan_gp', 'gen', rises=fake_score),
+)
+
+
+def test_every_update_has_a_term():
+  updates = {
+    (type(objective), update.name)
+    for objective in OBJECTIVES.values()
+    for update in objective.updates()
+  }
+  assert updates == {(type(OBJECTIVES[t.objective]), t.update) for t in TERMS}
+
+
+def _get(tree, path):
+  return functools.reduce(lambda tree, name: tree[name], path, tree)
+
+
+def _set(tree, path, value):
+  if not path:
+    return value
+  name, *rest = path
+  return {**tree, name: _set(tree[name], rest, value)}
+
+
+def rate_of_change(term, tree):
+  """How fast the quantity changes as the term is descended."""
+  objective = dataclasses.replace(
+    OBJECTIVES[term.objective], **dict(term.fields)
+  )
+  others = dataclasses.replace(objective, **dict(term.without))
+  (trained,) = (u.wrt for u in objective.updates() if u.name == term.update)
+  paths = [term.wrt] if term.wrt else [(name, 'params') for name in trained]
+
+  def run(objective, players, batch):
+    (update,) = (u for u in objective.updates() if u.name == term.update)
+    return update.loss(players, batch, key=KEY, step=0)
+
+  def term_and_quantity(values):
+    players = tree
+    for path, value in values.items():
+      players = _set(players, path, value)
+    batch, players = players['batch'], {**players}
+    del players['batch']
+    total, aux = run(objective, players, batch)
+    if term.without:
+      total -= run(others, players, batch)[0]
+    quantity = term.rises or term.falls
+    if callable(quantity):
+      return total, quantity(objective, players, batch)
+    return total, sum(aux.metrics[name] for name in quantity.split())
+
+  values = {path: _get(tree, path) for path in paths}
+  _, pull = jax.vjp(term_and_quantity, values)
+  (of_term,), (of_quantity,) = pull((1.0, 0.0)), pull((0.0, 1.0))
+  products = jax.tree.map(lambda x, y: jnp.sum(x * y), of_term, of_quantity)
+  return -sum(jax.tree.leaves(products))
+
+
+@functools.cache
+def rates_of_change(name):
+  """Of all terms of an objective, by one program."""
+  terms = [term for term in TERMS if term.objective == name]
+  tree = {**players(name), 'batch': make_batch(name)}
+  with without_noise():
+    rates = jax.jit(lambda t: [rate_of_change(term, t) for term in terms])(tree)
+  return dict(zip(terms, rates, strict=True))
+
+
+@pytest.mark.parametrize('term', TERMS, ids=str)
+def test_descent_moves_the_quantity_of_a_term(term):
+  rate = rates_of_change(term.objective)[term]
+  assert rate > 0 if term.rises else rate < 0
