@@ -228,6 +228,8 @@ def get_config(arg=None):
     reader, stage_1, stage_2 = (s['objective'] for s in config.stages)
     reader['image'].update(classes=16, channels=(4, 8), features=8)
     reader['size'] = 8
+    stage_1['augment'] = ('cutout',)
+    stage_2.update(augment=(), penalty='')
     stage_1['disc1'].update(channels=(4, 8), text=4)
     stage_2['gen2'].update(
       shape=(16, 16, None), down=(4, 8), blocks=1, up=(8, 4), condition=4

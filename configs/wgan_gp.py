@@ -111,7 +111,7 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.objective.augment = ('color', 'translation', 'cutout')
+    config.objective.augment = ('translation',)
     config.objective.gen.channels = (8, 4)
     config.objective.critic.channels = (4, 8)
     config.objective.n_critic = 2

@@ -94,7 +94,14 @@ def test_a_corrupt_image_is_named(refused, tmp_path):
 def trained(tmp_path_factory):
   """A workdir of the smallest run."""
   workdir = tmp_path_factory.mktemp('trained') / 'w'
-  assert main.main([TEST, f'--workdir={workdir}']) == 0
+  nll = {'name': 'likelihood.NLL', 'samples': 20, 'chunk': 10}
+  evals = {
+    'elbo': {'name': 'likelihood.ELBO'},
+    'nll': {**nll, 'batch_size': 20},
+    'samples': {'name': 'figures.Samples'},
+  }
+  args = [TEST, f'--workdir={workdir}', f'--config.evals={evals}']
+  assert main.main(args) == 0
   return workdir
 
 

@@ -45,6 +45,7 @@ def equal(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow('compiles three stages')
 @pytest.mark.parametrize('cut', [5, 6])  # inside stage I, and at its end
 def test_resume_is_exact_across_the_stages(trained, tmp_path, cut):
   shutil.copytree(trained, tmp_path, dirs_exist_ok=True)

@@ -24,6 +24,7 @@ CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
   ],
   ids=lambda p: getattr(p, 'stem', p),
 )
+@pytest.mark.slow('compiles all programs of a run')
 def test_the_test_form_trains_and_draws(path, form, tmp_path):
   config = config_lib.load(f'{path}:test')
   config.parallel = form
@@ -36,6 +37,7 @@ def test_the_test_form_trains_and_draws(path, form, tmp_path):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.slow('compiles a run')
 def test_the_test_form_trains_one_program_per_device(path, tmp_path):
   config = config_lib.load(f'{path}:test')
   config.parallel, config.evals = 'pmap', {}

@@ -198,6 +198,7 @@ def test_parts_of_a_batch_are_refused():
     make_train_step(linear(), optimizers, key=KEY, accumulate=2)
 
 
+@pytest.mark.slow('compiles four networks')
 def test_a_resume_is_exact_the_pools_included(tmp_path):
   config = config_lib.load('configs/cyclegan.py:test')
   config.evals = {}
