@@ -50,6 +50,7 @@ def run(trained, source, out, *args):
   )
 
 
+@pytest.mark.slow('compiles four networks')
 @pytest.mark.parametrize('direction,mode', [('ab', 'RGB'), ('ba', 'L')])
 def test_images_keep_their_size_and_name(
   trained, pictures, tmp_path, capsys, direction, mode

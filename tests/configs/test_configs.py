@@ -41,6 +41,9 @@ def test_the_test_form_trains_and_draws(path, form, tmp_path):
 def test_the_test_form_trains_one_program_per_device(path, tmp_path):
   config = config_lib.load(f'{path}:test')
   config.parallel, config.evals = 'pmap', {}
+  # One config that goes from stage to stage is enough.
+  if path.stem != 'stacked_autoencoder':
+    config.stages = config.stages[-1:]
   for stage in config.stages:
     stage['evals'] = {}
   state, metrics = train(config, tmp_path)

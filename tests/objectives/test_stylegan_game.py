@@ -237,6 +237,7 @@ def fading_config():
   return config
 
 
+@pytest.mark.slow('compiles a step of StyleGAN')
 def test_a_resume_within_a_fade_is_exact_and_the_average_has_its_share(
   tmp_path,
 ):
