@@ -51,7 +51,8 @@ def default() -> ConfigDict:
       # `best` names a number of an evaluator, such as 'fidelity/frechet': the
       # checkpoint with its least (or largest) value is kept beside the others.
       # That evaluator has to measure images which are neither trained on nor
-      # reported: data.train='train[:90%]', evals.fidelity.split='train[90%:]'.
+      # reported. If its `split` is not given, these are the last tenth of the
+      # training split, and training leaves them out.
       checkpoint=dict(every=1000, keep=2, best='', best_mode='min'),
       evals=ConfigDict(),  # each with its class and how often it runs
     )

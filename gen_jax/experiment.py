@@ -264,15 +264,36 @@ def resolve(config: ConfigDict) -> ConfigDict:
   """Returns a config whose objectives have the shapes and classes of its data.
 
   In `config.objective` and in the objectives of stages, None stands for these;
-  see `construction.resolve`.
+  see `construction.resolve`. If an evaluator chooses the best checkpoint, it
+  gets a validation split; see `_hold_out`.
   """
-  config = config.copy_and_resolve_references()
+  config = _hold_out(config.copy_and_resolve_references())
   runs = [Experiment(stage) for stage in stages.plan(config)]
   config.objective = runs[0].resolve(config.objective, 'config.objective')
   config.stages = tuple(
     _resolve_stage(run, dict(fields))
     for run, fields in zip(runs, config.stages, strict=False)
   )
+  return config
+
+
+def _hold_out(config):
+  """Makes a validation split the default of the evaluator that chooses.
+
+  The last tenth of the training split is left out of training and measured
+  instead of the default split of the evaluator, which is that of the reported
+  results. A `split` that the config gives, and a slice of training, remain.
+  """
+  chooser = config.checkpoint.best.partition('/')[0]
+  spec = config.evals.get(chooser, {'split': ''})
+  field = f'config.evals.{chooser}'
+  train = config.data.train
+  changed = {name.split('.')[0] for stage in config.stages for name in stage}
+  if 'split' in spec or '[' in train or changed & {'data', 'evals'}:
+    return config
+  name = spec.get('name', '')
+  if 'split' in construction.defaults('gen_jax.evals', name, f'{field}.name'):
+    spec.split, config.data.train = f'{train}[90%:]', f'{train}[:90%]'
   return config
 
 

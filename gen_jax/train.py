@@ -160,7 +160,7 @@ class _Stage:
     self.suite = Suite(self.experiment)
     best = self.config.checkpoint.best
     self.chooser = best.partition('/')[0]  # the evaluator
-    self.selection_warning = ''
+    self.selection = self.selection_warning = ''
     if best:
       if self.chooser not in self.suite.names():
         raise InputError(
@@ -168,6 +168,10 @@ class _Stage:
           + nearest(best, self.suite.names())
         )
       split = self.suite.split(self.chooser)
+      self.selection = (
+        f'checkpoint.best={best!r} is measured on the split {split!r}; '
+        f'training uses {self.config.data.train!r}'
+      )
       self.selection_warning = self.experiment.selection_warning(
         self.chooser, split
       )
@@ -200,6 +204,8 @@ class _Stage:
       self.progress.note(reason + self._without_best(name))
     if self.selection_warning:
       self._warn(step, [self.selection_warning])
+    elif self.selection:
+      self.progress.note(self.selection)
     if step == 0:
       self._draw_reals()
     self._evaluate(state, step)

@@ -172,3 +172,28 @@ def test_classes_of_data_without_labels_have_to_be_given(tmp_path):
     'config.objective.classes=None: it is taken from the data, and the data '
     'has no classes. Give a value, or other data.'
   )
+
+
+@pytest.mark.parametrize(
+  'fields, train, split',
+  [
+    ({}, 'train[:90%]', 'train[90%:]'),
+    ({'data.train': 'train[:50%]'}, 'train[:50%]', None),
+    ({'evals': {'elbo': {'name': 'likelihood.ELBO', 'split': 'test'}}},
+     'train', 'test'),
+    ({'checkpoint.best': ''}, 'train', None),
+    ({'checkpoint.best': 'samples/x'}, 'train', None),
+  ],
+)  # fmt: skip
+def test_the_best_checkpoint_is_chosen_on_a_held_out_tenth(
+  fields, train, split
+):
+  config = config_lib.load(f'{ROOT}/configs/vae.py')
+  config.checkpoint.best = 'elbo'
+  for field, value in fields.items():
+    group, last = config_lib.find(config, field, 'test')
+    group[last] = value
+  found = resolve(config)
+  assert found.data.train == train
+  assert found.evals.elbo.get('split') == split
+  assert not config_lib.difference(resolve(found), found)
