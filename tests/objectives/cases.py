@@ -277,6 +277,9 @@ SAMPLERS = dict(
 )
 
 
+_CHILDREN = {}
+
+
 @contextlib.contextmanager
 def without_noise(record=lambda key: None):
   """Replaces the samplers; `record` gets the bytes of each key that is used.
@@ -286,9 +289,20 @@ def without_noise(record=lambda key: None):
   """
   split, fold_in = jax.random.split, jax.random.fold_in
 
-  def use(key):
+  def name(key):
     with jax.ensure_compile_time_eval():
-      record(np.asarray(jax.random.key_data(key)).tobytes())
+      return np.asarray(jax.random.key_data(key)).tobytes()
+
+  def use(key):
+    record(name(key))
+
+  def child(make, key, *args):
+    # Every objective derives much the same keys, each time by new programs.
+    index = make.__name__, name(key), *args
+    if index not in _CHILDREN:
+      with jax.ensure_compile_time_eval():
+        _CHILDREN[index] = make(key, *args)
+    return _CHILDREN[index]
 
   def using(sampler):
     def draw(key, *args, **kwargs):
@@ -297,16 +311,17 @@ def without_noise(record=lambda key: None):
 
     return draw
 
+  def split_in_list(key, num):
+    return list(split(key, num))
+
   def derive_many(key, num=2):
     use(key)
-    with jax.ensure_compile_time_eval():
-      return list(split(key, num))
+    return list(child(split_in_list, key, num))
 
   def derive(key, data):
     if isinstance(data, jax.core.Tracer):
       return key  # of a network's layer, of the step, or of the device
-    with jax.ensure_compile_time_eval():
-      return fold_in(key, data)
+    return child(fold_in, key, data)
 
   samplers = {name: using(fn) for name, fn in SAMPLERS.items()}
   with mock.patch.multiple(

@@ -59,7 +59,11 @@ def train_once(name, form, **recorder):
   inputs = form.shard({k: x[None] for k, x in make_batch(name).items()})
   with without_noise(**recorder):
     state, metrics = form.compile(chunk)(state, None, inputs, np.int32(1))
-  return jax.device_get((metrics, form.unreplicate(state).players))
+  first = np.s_[0] if isinstance(form, parallel.Pmap) else np.s_[...]
+  made = jax.tree.map(
+    lambda x: np.asarray(x.addressable_data(0))[first], state.players
+  )
+  return jax.device_get(metrics), made
 
 
 def jit(count):

@@ -249,51 +249,67 @@ def _set(tree, path, value):
   return {**tree, name: _set(tree[name], rest, value)}
 
 
-def rate_of_change(term, tree):
-  """How fast the quantity changes as the term is descended."""
-  objective = dataclasses.replace(
-    OBJECTIVES[term.objective], **dict(term.fields)
-  )
-  others = dataclasses.replace(objective, **dict(term.without))
-  (trained,) = (u.wrt for u in objective.updates() if u.name == term.update)
-  paths = [term.wrt] if term.wrt else [(name, 'params') for name in trained]
+def rates_of_change(terms, tree):
+  """How fast the quantity of each term changes as the term is descended."""
+  original = OBJECTIVES[terms[0].objective]
+  trained = {u.name: u.wrt for u in original.updates()}
+  paths = {
+    term: [term.wrt]
+    if term.wrt
+    else [(name, 'params') for name in trained[term.update]]
+    for term in terms
+  }
 
-  def run(objective, players, batch):
-    (update,) = (u for u in objective.updates() if u.name == term.update)
-    return update.loss(players, batch, key=KEY, step=0)
-
-  def term_and_quantity(values):
+  def terms_and_quantities(values):
+    """[2, len(terms)]."""
     players = tree
     for path, value in values.items():
       players = _set(players, path, value)
     batch, players = players['batch'], {**players}
     del players['batch']
-    total, aux = run(objective, players, batch)
-    if term.without:
-      total -= run(others, players, batch)[0]
-    quantity = term.rises or term.falls
-    if callable(quantity):
-      return total, quantity(objective, players, batch)
-    return total, sum(aux.metrics[name] for name in quantity.split())
 
-  values = {path: _get(tree, path) for path in paths}
-  _, pull = jax.vjp(term_and_quantity, values)
-  (of_term,), (of_quantity,) = pull((1.0, 0.0)), pull((0.0, 1.0))
-  products = jax.tree.map(lambda x, y: jnp.sum(x * y), of_term, of_quantity)
-  return -sum(jax.tree.leaves(products))
+    @functools.cache
+    def run(update, fields):
+      objective = dataclasses.replace(original, **dict(fields))
+      (update,) = (u for u in objective.updates() if u.name == update)
+      return objective, *update.loss(players, batch, key=KEY, step=0)
+
+    totals, quantities = [], []
+    for term in terms:
+      objective, total, aux = run(term.update, term.fields)
+      if term.without:
+        total -= run(term.update, term.fields + term.without)[1]
+      totals.append(total)
+      quantity = term.rises or term.falls
+      if callable(quantity):
+        quantities.append(quantity(objective, players, batch))
+      else:
+        quantities.append(sum(aux.metrics[name] for name in quantity.split()))
+    return jnp.stack([jnp.stack(totals), jnp.stack(quantities)])
+
+  values = {path: _get(tree, path) for some in paths.values() for path in some}
+  gradients = jax.jacrev(terms_and_quantities)(values)  # [2, len(terms), ...]
+  return [
+    -sum(
+      jnp.sum(x[0, i] * x[1, i])
+      for path in paths[term]
+      for x in jax.tree.leaves(gradients[path])
+    )
+    for i, term in enumerate(terms)
+  ]
 
 
 @functools.cache
-def rates_of_change(name):
+def rates(name):
   """Of all terms of an objective, by one program."""
   terms = [term for term in TERMS if term.objective == name]
   tree = {**players(name), 'batch': make_batch(name)}
   with without_noise():
-    rates = jax.jit(lambda t: [rate_of_change(term, t) for term in terms])(tree)
-  return dict(zip(terms, rates, strict=True))
+    made = jax.jit(functools.partial(rates_of_change, terms))(tree)
+  return dict(zip(terms, made, strict=True))
 
 
 @pytest.mark.parametrize('term', TERMS, ids=str)
 def test_descent_moves_the_quantity_of_a_term(term):
-  rate = rates_of_change(term.objective)[term]
+  rate = rates(term.objective)[term]
   assert rate > 0 if term.rises else rate < 0
