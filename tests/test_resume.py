@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import dense_vae
 import environment
 import jax
 import numpy as np
@@ -25,12 +26,12 @@ from gen_jax.train import train
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+ELBO = {'elbo': {'name': 'likelihood.ELBO'}}
+
+
 def test_config(**fields):
-  """The smallest run, without the evaluators that take time."""
-  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
-  for name in list(config.evals):
-    if name not in ('elbo', 'samples'):
-      del config.evals[name]
+  """The smallest run, without evaluators."""
+  config = dense_vae.get_config()
   for field, value in fields.items():
     group, last = config_lib.find(config, field.replace('__', '.'), 'test')
     group[last] = value
@@ -51,12 +52,12 @@ def equal(a, b):
 
 
 ARGS = (
-  '--config=configs/conditional_vae.py:test',
+  '--config=tests/dense_vae.py',
   '--config.steps=400',
   '--config.log_every=20',
   '--config.checkpoint.every=20',
   '--config.steps_per_dispatch=8',
-  "--config.evals={'elbo': {'name': 'likelihood.ELBO', 'every': 50}}",
+  "--config.evals={'elbo': {'name': 'likelihood.ELBO', 'every': 100}}",
 )
 
 
@@ -92,15 +93,6 @@ def finish(process):
   return process.returncode, output
 
 
-@pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-  """A run that nobody disturbed."""
-  path = tmp_path_factory.mktemp('whole')
-  code, output = finish(start(path))
-  assert code == 0, output
-  return path
-
-
 def numbers(path):
   """The metrics of a run but for its timings."""
   lines = (path / 'metrics.jsonl').read_text().splitlines()
@@ -110,41 +102,43 @@ def numbers(path):
   ]
 
 
-@pytest.mark.slow('starts three processes')
-def test_killed_at_any_moment_and_started_again(whole, tmp_path):
-  process = start(tmp_path)
-  step = wait_for_checkpoint(tmp_path, process)
+@pytest.mark.slow('starts four processes')
+def test_killed_and_stopped_at_any_moment_and_started_again(tmp_path):
+  whole, path = tmp_path / 'whole', tmp_path / 'disturbed'
+  code, output = finish(start(whole))
+  assert code == 0, output
+
+  process = start(path)
+  step = wait_for_checkpoint(path, process)
   time.sleep(random.Random(step).random() * 0.1)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  assert step < 400
+  killed = wait_for_checkpoint(path, process)  # the newest
+  assert killed < 400
   # As a process leaves it that dies while it writes.
-  with (tmp_path / 'metrics.jsonl').open('a') as file:
+  with (path / 'metrics.jsonl').open('a') as file:
     file.write('{"step": 39')
-  code, output = finish(start(tmp_path))
+
+  # SIGINT is in test_sweep.py.
+  process = start(path)
+  wait_for_checkpoint(path, process, after=killed)
+  process.send_signal(signal.SIGTERM)
+  code, output = finish(process)
   assert code == 0, output
   assert 'resumes at step' in output
-  equal(final(tmp_path), final(whole))
-  assert numbers(tmp_path) == numbers(whole)
+  assert 'stopped at step' in output
+  stopped = int(final(path).step)
+  assert killed < stopped < 400
 
-
-@pytest.mark.slow('starts three processes')
-def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path):
-  stopped = 0
-  for number in (signal.SIGTERM, signal.SIGINT):
-    process = start(tmp_path)
-    wait_for_checkpoint(tmp_path, process, after=stopped)
-    process.send_signal(number)
-    code, output = finish(process)
-    assert code == 0, output
-    assert 'stopped at step' in output
-    assert f'{"resumes" if stopped else "starts"} at step {stopped} ' in output
-    stopped = int(final(tmp_path).step)
-    assert 0 < stopped < 400
-  code, output = finish(start(tmp_path))
+  code, output = finish(start(path))
   assert code == 0, output
   assert f'resumes at step {stopped} ' in output
-  equal(final(tmp_path), final(whole))
+  equal(final(path), final(whole))
+  # The log after the signal is the mean over the steps since then.
+  new = -(-stopped // 20) * 20
+  assert [x for x in numbers(path) if x['step'] != new] == [
+    x for x in numbers(whole) if x['step'] != new
+  ]
 
 
 def damage(folder, how):
@@ -163,106 +157,113 @@ def damage(folder, how):
     file.unlink()
 
 
-@pytest.mark.parametrize('how', ['truncated', 'flipped', 'deleted'])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
-  tmp_path, capfd, how
+def staged(**second):
+  """Two stages, of which every checkpoint is kept."""
+  rate = {'optim.model.learning_rate': 1e-2}
+  return test_config(
+    stages=({'steps': 3}, {'steps': 4, 'batch_size': 16, **rate, **second}),
+    evals=ELBO,
+    checkpoint__every=1,
+    checkpoint__keep=10,
+    data__resident='yes',
+  )
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """The workdir of these stages, their last state and their metrics."""
+  path = tmp_path_factory.mktemp('trained') / 'w'
+  state, metrics = train(staged(), path)
+  assert int(state.step) == 7
+  return path, jax.device_get(state), metrics
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+  """The same, in a workdir that may be changed."""
+  path, *results = trained
+  shutil.copytree(path, tmp_path / 'copied')
+  return tmp_path / 'copied', *results
+
+
+def test_stages_are_one_run_and_resume_across_their_boundary(copied):
+  path, state, _ = copied
+  whole = numbers(path)
+  # As after a signal between the checkpoint and the evaluation at its step.
+  for step in range(4, 8):
+    shutil.rmtree(path / 'checkpoints' / str(step))
+  lines = (path / 'metrics.jsonl').read_text().splitlines(keepends=True)
+  kept = [line for line in lines if '"elbo"' not in line]
+  (path / 'metrics.jsonl').write_text(''.join(kept))
+  again, _ = train(staged(), path)
+  equal(again, state)
+  evaluated = [line['step'] for line in whole if 'elbo' in line]
+  made_up = [line['step'] for line in numbers(path) if 'elbo' in line]
+  assert evaluated == made_up == [3, 7]
+
+
+def test_damaged_checkpoints_are_reported_and_the_one_before_is_used(
+  copied, capfd
 ):
-  config = test_config()
-  state, _ = train(config, tmp_path)
-  damage(tmp_path / 'checkpoints' / '6', how)
+  path, state, _ = copied
+  for step, how in ((7, 'truncated'), (6, 'flipped'), (5, 'deleted')):
+    damage(path / 'checkpoints' / str(step), how)
   capfd.readouterr()
-  again, _ = train(config, tmp_path)
-  error = capfd.readouterr()
-  assert 'checkpoints/6' in error.err
-  assert 'resumes at step 4' in error.out
-  equal(again, jax.device_get(state))
-  assert int(final(tmp_path).step) == 6
+  again, _ = train(staged(), path)
+  printed = capfd.readouterr()
+  for step in (7, 6, 5):
+    assert f'checkpoints/{step}' in printed.err
+  assert 'resumes at step 4 ' in printed.out  # within the second stage
+  equal(again, state)
+  assert int(final(path).step) == 7
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path):
-  config = test_config()
-  state, metrics = train(config, tmp_path)
-  lines = numbers(tmp_path)
-  again, metrics_again = train(config, tmp_path)
-  equal(again, jax.device_get(state))
-  assert numbers(tmp_path) == lines
+def test_a_finished_run_is_left_as_it_is(copied):
+  path, state, metrics = copied
+  lines = numbers(path)
+  again, metrics_again = train(staged(), path)
+  equal(again, state)
+  assert numbers(path) == lines
   assert metrics_again['elbo'] == metrics['elbo']
 
 
-def test_resident_and_streamed_data_give_the_same_run(tmp_path):
-  a, b = (
-    train(test_config(data__resident=how), tmp_path / how)[0]
-    for how in ('yes', 'no')
-  )
+def test_a_stage_may_get_other_evaluators(copied):
+  path, state, _ = copied
+  evals = {'samples': {'name': 'figures.Samples'}}
+  again, _ = train(staged(evals=evals), path)
+  equal(again, state)
+  with pytest.raises(InputError, match='another config'):
+    train(staged(steps=5), path)
+
+
+def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
+  resident, _ = workdir.open_trained(trained[0], 3)
+  config = test_config(stages=({'steps': 3},), data__resident='no')
+  streamed, _ = train(config, tmp_path)
   # Two programs: what the compiler fuses may differ in the last bit.
   jax.tree.map(
-    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), a, b
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7),
+    jax.device_get(streamed),
+    resident,
   )
 
 
-def test_stages_are_one_run_and_resume_across_their_boundary(tmp_path):
-  fields = dict(
-    stages=(
-      {'steps': 3},
-      {'steps': 4, 'optim.model.learning_rate': 1e-2, 'batch_size': 16},
-    ),
-    evals={},
-    checkpoint__every=1,
-    checkpoint__keep=10,
-  )
-  whole, _ = train(test_config(**fields), tmp_path / 'whole')
-  assert int(whole.step) == 7
-  # Cut exactly at the boundary, then within the second stage.
-  for cut in (3, 4):
-    path = tmp_path / str(cut)
-    shutil.copytree(tmp_path / 'whole', path)
-    for step in range(cut + 1, 8):
-      shutil.rmtree(path / 'checkpoints' / str(step))
-    again, _ = train(test_config(**fields), path)
-    equal(again, jax.device_get(whole))
-
-
-@pytest.mark.parametrize('normalise', ['batch', 'spectral'])
-def test_statistics_and_averages_resume_too(tmp_path, normalise):
+def test_statistics_and_averages_resume_too(tmp_path):
   """A game with normalised players and an averaged generator."""
-  config = config_lib.load(f'{ROOT}/configs/dcgan.py:test')
-  config.objective.disc.normalise = normalise
-  config.objective.penalty = ''
+  config = config_lib.load(f'{ROOT}/configs/gan.py:test')
+  config.objective.gen.update(hidden=(4,), normalise='batch')
+  config.objective.disc.update(hidden=(4,), normalise='spectral', dropout=0.0)
+  config.objective.disc_steps = 1
+  config.ema.gen = 0.9
   config.checkpoint.every, config.evals = 3, {}
   train(config, tmp_path)
   whole = final(tmp_path)
-  assert whole.ema['gen']
-  kind = 'batch_stats' if normalise == 'batch' else 'spectral'
-  assert jax.tree.leaves(whole.players['disc'][kind])
+  assert jax.tree.leaves(whole.ema['gen']['batch_stats'])
+  assert jax.tree.leaves(whole.players['gen']['batch_stats'])
+  assert jax.tree.leaves(whole.players['disc']['spectral'])
   os.rename(tmp_path / 'checkpoints' / '6', tmp_path / 'gone')
   again, _ = train(config, tmp_path)
   equal(again, jax.device_get(whole))
-
-
-def test_evaluations_at_the_end_of_a_stage_are_made_up_for(tmp_path):
-  stages_ = ({'steps': 3}, {'steps': 2})
-  config = test_config(stages=stages_, checkpoint__every=1, checkpoint__keep=10)
-  train(config, tmp_path)
-  whole = numbers(tmp_path)
-  # As after a signal between the checkpoint and the evaluation at its step.
-  for step in (4, 5):
-    os.rename(tmp_path / 'checkpoints' / str(step), tmp_path / f'gone-{step}')
-  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines(keepends=True)
-  kept = [line for line in lines if '"elbo"' not in line]
-  (tmp_path / 'metrics.jsonl').write_text(''.join(kept))
-  train(config, tmp_path)
-  evaluated = [line['step'] for line in whole if 'elbo' in line]
-  again = [line['step'] for line in numbers(tmp_path) if 'elbo' in line]
-  assert evaluated == again == [3, 5]
-
-
-def test_a_stage_may_get_other_evaluators(tmp_path):
-  plain = test_config(stages=({'steps': 3},))
-  train(plain, tmp_path)
-  evals = {'samples': {'name': 'figures.Samples'}}
-  train(test_config(stages=({'steps': 3, 'evals': evals},)), tmp_path)
-  with pytest.raises(InputError, match='another config'):
-    train(test_config(stages=({'steps': 4},)), tmp_path)
 
 
 def test_carry_over_is_by_name_and_shape():
@@ -278,7 +279,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
   tmp_path, capsys, monkeypatch
 ):
   args = [
-    '--config=configs/vae.py:test',
+    '--config=tests/dense_vae.py',
     f'--workdir={tmp_path}/w',
     '--config.steps=30',
     '--config.optim.model.name=sgd',
@@ -310,13 +311,13 @@ def test_the_first_bad_step_and_term_are_named():
 
 def test_the_best_checkpoint_is_kept(tmp_path):
   config = test_config(
+    evals={'elbo': {'name': 'likelihood.ELBO', 'every': 2}},
     checkpoint__best='elbo',
     checkpoint__best_mode='max',
     steps=12,
     checkpoint__every=2,
     checkpoint__keep=1,
   )
-  config.evals.elbo.every = 2
   train(config, tmp_path)
   values = {
     line['step']: line['elbo'] for line in numbers(tmp_path) if 'elbo' in line
@@ -340,7 +341,7 @@ def test_the_best_checkpoint_is_kept(tmp_path):
     "Set config.data.train='train[:90%]' and "
     "config.evals.elbo.split='train[90%:]'."
   )
-  config = test_config(checkpoint__best='elbw')
+  config = test_config(evals=ELBO, checkpoint__best='elbw')
   with pytest.raises(InputError, match='checkpoint.best'):
     train(config, tmp_path / 'other')
 
@@ -359,6 +360,7 @@ def test_a_checkpoint_is_chosen_on_a_validation_split(
   train_split, split, expected
 ):
   config = test_config(data__train=train_split, data__test='test')
+  config.evals = ELBO
   one = Experiment(stages.plan(config)[-1])
   warning = one.selection_warning('elbo', split)
   assert expected in warning if expected else warning == ''
