@@ -10,10 +10,10 @@ of them fails: then the mutant is caught. Survivors are printed. A survivor is
 either equivalent (it changes nothing that a user could observe) or a fault that
 no test would notice.
 
-A first run of all fast tests, with their coverage, tells which test executes
-which line. It is kept in `runs/mutation`, as are the results, so that the same
-command continues where it was stopped. Delete the folder after a change of the
-tests.
+A first run of the tests that are neither long nor slow, with their coverage,
+tells which test executes which line. It is kept in `runs/mutation`, as are the
+results, so that the same command continues where it was stopped. Delete the
+folder after a change of the tests.
 """
 
 import argparse
@@ -188,11 +188,12 @@ class Tests:
     self._coverage, timings = folder / 'coverage', folder / 'timings.xml'
     if not timings.exists():
       folder.mkdir(parents=True, exist_ok=True)
-      print('running all fast tests once, with their coverage', flush=True)
+      print('running the quick tests once, with their coverage', flush=True)
       subprocess.run(
         [
-          *(sys.executable, '-m', 'pytest', '-n', '2', f'--cov={ROOT}/gen_jax'),
-          *('--cov-context=test', '--cov-report=', f'--junitxml={timings}'),
+          *(sys.executable, '-m', 'pytest', '-n', '2'),
+          *('-m', 'not long and not slow', f'--junitxml={timings}'),
+          *(f'--cov={ROOT}/gen_jax', '--cov-context=test', '--cov-report='),
         ],
         cwd=ROOT,
         env={**os.environ, 'COVERAGE_FILE': str(self._coverage)},
