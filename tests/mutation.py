@@ -285,7 +285,7 @@ def work(mutants: list[Mutant], tests: Tests, results: pathlib.Path) -> None:
     for mutant in mutants:
       target = copy / mutant.file
       original = target.read_text()
-      names = tests.of(mutant.file, mutant.lines, limit=90)
+      names = tests.of(mutant.file, mutant.lines, limit=40)
       while True:
         names = [name for name in names if name not in unsound]
         target.write_text(mutant.source)
