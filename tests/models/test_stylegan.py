@@ -1,5 +1,7 @@
 """The style-based networks: sizes, layers and growth, by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from gen_jax.models import equalised, progressive, resampling, stylegan
 from gen_jax.models.conv import conv
 
 KEY = jax.random.key(0)
+RNGS = {'noise': KEY}
 SMALL = dict(base=16, most=4)
 
 
@@ -36,12 +39,24 @@ def apply(network, variables, *inputs, **options):
 
 
 def init(network, *inputs):
-  variables = jax.jit(network.init)({'params': KEY, 'noise': KEY}, *inputs)
-  # So that nothing is 0 or 1 by chance of the initialisation.
-  leaves, tree = jax.tree.flatten(variables)
+  """Variables of which none is 0 or 1 by chance of the initialisation.
+
+  As at initialisation the slow layers' are the largest; NumPy draws them, so
+  that nothing is compiled.
+  """
   rng = np.random.default_rng(0)
-  leaves = [x + 0.3 * rng.normal(size=x.shape).astype(x.dtype) for x in leaves]
-  return jax.tree.unflatten(tree, leaves)
+
+  def draw(path, x):
+    names = [part.key for part in path]
+    slow = any(name.startswith('dense_') for name in names)
+    deviation = (1 if names[-1] == 'kernel' else 0.3) * (100 if slow else 1)
+    return (deviation * rng.normal(size=x.shape)).astype(x.dtype)
+
+  return jax.tree_util.tree_map_with_path(draw, shapes(network, *inputs))
+
+
+def normal(*shape):
+  return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -95,49 +110,52 @@ def test_other_sizes_are_refused(size):
 
 
 def test_weights_are_scaled_where_they_are_used():
-  x = jnp.asarray([[1.0, -2.0, 3.0, 0.5]])
+  x = np.float32([[1.0, -2.0, 3.0, 0.5]])
   layer = equalised.Dense(3, rate=0.01)
-  params = layer.init(KEY, x)['params']
-  params = {**params, 'bias': jnp.asarray([1.0, 2.0, 3.0])}
+  params = init(layer, x)['params']
   weight = params['kernel'] * np.sqrt(2) / np.sqrt(4) * 0.01
   expected = x @ weight + 0.01 * params['bias']
   np.testing.assert_allclose(
-    layer.apply({'params': params}, x), expected, rtol=1e-5
+    apply(layer, {'params': params}, x), expected, rtol=1e-5, atol=1e-6
   )
   # Stored as N(0, 1 / rate^2).
-  wide = equalised.Dense(100, rate=0.01).init(KEY, jnp.zeros((1, 100)))
-  assert float(jnp.std(wide['params']['kernel'])) == pytest.approx(
-    100, rel=0.05
-  )
+  wide = equalised.Dense(100, rate=0.01)
+  wide = jax.jit(wide.init)(KEY, np.zeros((1, 100), np.float32))
+  assert np.std(wide['params']['kernel']) == pytest.approx(100, rel=0.05)
 
 
 def test_a_convolution_is_scaled_by_its_fan_in():
-  x = jax.random.normal(KEY, (2, 5, 5, 3))
+  x = normal(2, 5, 5, 3)
   layer = equalised.Conv(4)
-  variables = layer.init(KEY, x)
-  kernel = variables['params']['kernel']
-  assert float(jnp.std(kernel)) == pytest.approx(1, rel=0.25)
-  expected = conv(x, kernel * (2 / 27) ** 0.5)
-  np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-5)
+
+  @jax.jit
+  def compute(x):
+    out, variables = layer.init_with_output(KEY, x)
+    kernel = variables['params']['kernel']
+    return out, kernel, conv(x, kernel * (2 / 27) ** 0.5)
+
+  out, kernel, expected = compute(x)
+  assert np.std(kernel) == pytest.approx(1, rel=0.25)
+  np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('kernel', [1, 3])
 def test_a_fused_scale_is_that_of_two_layers(kernel):
-  x = jax.random.normal(KEY, (2, 6, 6, 3))
+  x = normal(2, 6, 6, 3)
   plain, up, down = (
     equalised.Conv(4, kernel, scale=scale) for scale in (1, 2, 0.5)
   )
-  variables = plain.init(KEY, x)
-  np.testing.assert_allclose(
-    up.apply(variables, x),
-    plain.apply(variables, resampling.enlarge(x)),
-    atol=1e-5,
-  )
-  np.testing.assert_allclose(
-    down.apply(variables, x),
-    resampling.shrink(plain.apply(variables, x)),
-    atol=1e-5,
-  )
+
+  @jax.jit
+  def compute(variables):
+    two = [
+      plain.apply(variables, resampling.enlarge(x)),
+      resampling.shrink(plain.apply(variables, x)),
+    ]
+    return [up.apply(variables, x), down.apply(variables, x)], two
+
+  for ours, expected in zip(*compute(init(plain, x)), strict=True):
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_pixel_norm_by_hand():
@@ -148,34 +166,35 @@ def test_pixel_norm_by_hand():
 
 
 def test_blur_by_hand():
-  x = jax.random.normal(KEY, (1, 5, 4, 2))
+  x = normal(1, 5, 4, 2)
+  out = np.asarray(jax.jit(equalised.blur)(x))
   kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
   for channel in range(2):
     expected = scipy.signal.convolve2d(x[0, :, :, channel], kernel, 'same')
-    np.testing.assert_allclose(
-      equalised.blur(x)[0, :, :, channel], expected, atol=1e-6
-    )
+    np.testing.assert_allclose(out[0, :, :, channel], expected, atol=1e-6)
 
 
 def test_shrink_is_the_mean_of_boxes_and_enlarge_repeats():
-  x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-  np.testing.assert_array_equal(
-    resampling.shrink(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]]
-  )
-  np.testing.assert_array_equal(
-    resampling.enlarge(x)[0, :2, :4, 0], [[0, 0, 1, 1]] * 2
-  )
+  x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+  small, large = jax.jit(
+    lambda x: (resampling.shrink(x), resampling.enlarge(x))
+  )(x)
+  small, large = np.asarray(small), np.asarray(large)
+  np.testing.assert_array_equal(small[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+  np.testing.assert_array_equal(large[0, :2, :4, 0], [[0, 0, 1, 1]] * 2)
 
 
 def test_the_deviation_over_groups_by_hand():
-  x = jnp.asarray([[0.0, 1], [5, 5], [2, 1], [5, 9]]).reshape(4, 1, 1, 2)
-  out = progressive.deviation(x, group=2)
+  x = np.float32([[0, 1], [5, 5], [2, 1], [5, 9]]).reshape(4, 1, 1, 2)
+  deviation = functools.partial(progressive.deviation, group=2)
+  out = np.asarray(jax.jit(deviation)(x))
   # Groups are images 0 and 2, deviations 1 and 0; and 1 and 3, with 0 and 2.
   np.testing.assert_allclose(out[..., :2], x)
   np.testing.assert_allclose(
     out[:, 0, 0, 2], [0.5, 1, 0.5, 1], rtol=1e-3, atol=1e-4
   )
-  assert progressive.deviation(x[:3], group=4).shape == (3, 1, 1, 3)
+  deviation = functools.partial(progressive.deviation, group=4)
+  assert jax.eval_shape(deviation, x[:3]).shape == (3, 1, 1, 3)
   with pytest.raises(InputError, match='do not divide'):
     progressive.deviation(x, group=3)
 
@@ -185,7 +204,7 @@ def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
   x = rng.normal(size=(2, 3, 3, 4))
   noise, w = rng.normal(size=(2, 3, 3, 1)), rng.normal(size=(2, 5))
   layer = stylegan.Layer()
-  args = [jnp.asarray(a, jnp.float32) for a in (x, noise, w)]
+  args = [np.float32(a) for a in (x, noise, w)]
   variables = init(layer, *args)
   p = jax.tree.map(lambda a: np.asarray(a, np.float64), variables['params'])
   y = x + noise * p['noise'] + p['bias']
@@ -196,26 +215,28 @@ def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
   scale, shift = style[:, None, None, :4], style[:, None, None, 4:]
   expected = y * (scale + 1) + shift
   np.testing.assert_allclose(
-    layer.apply(variables, *args), expected, rtol=1e-4, atol=1e-4
+    apply(layer, variables, *args), expected, rtol=1e-4, atol=1e-4
   )
 
 
 def test_without_noise_it_is_as_with_noise_of_no_weight():
-  codes = jax.random.normal(KEY, (2, 6))
-  noisy, plain = generator(16), generator(16, noise=False)
+  codes = normal(2, 6)
+  noisy, plain = generator(8), generator(8, noise=False)
   variables = flatten_dict(init(noisy, codes))
   silent = {k: v * (k[-1] != 'noise') for k, v in variables.items()}
   rest = {k: v for k, v in variables.items() if k[-1] != 'noise'}
-  np.testing.assert_allclose(
-    apply(plain, unflatten_dict(rest), codes),  # no random stream
-    apply(noisy, unflatten_dict(silent), codes, rngs={'noise': KEY}),
-    rtol=1e-5,
-    atol=1e-5,
-  )
+
+  @jax.jit
+  def compute(rest, silent):
+    without = plain.apply(rest, codes)  # no random stream
+    return without, noisy.apply(silent, codes, rngs=RNGS)
+
+  without, of_no_weight = compute(unflatten_dict(rest), unflatten_dict(silent))
+  np.testing.assert_allclose(without, of_no_weight, rtol=1e-5, atol=1e-5)
 
 
 def test_mapping_is_a_pixel_norm_then_slow_dense_layers():
-  z = jax.random.normal(KEY, (2, 3))
+  z = normal(2, 3)
   network = stylegan.Mapping(width=5, layers=2)
   variables = init(network, z)
   p = variables['params']
@@ -226,7 +247,7 @@ def test_mapping_is_a_pixel_norm_then_slow_dense_layers():
     x = x + 0.01 * layer['bias']
     x = np.where(x > 0, x, 0.2 * x)
   np.testing.assert_allclose(
-    network.apply(variables, z), x, rtol=1e-4, atol=1e-5
+    apply(network, variables, z), x, rtol=1e-4, atol=1e-5
   )
 
 
@@ -242,47 +263,52 @@ def smaller(variables):
 
 def test_a_generator_fades_in_from_the_one_of_half_the_size():
   large, small = generator(16), generator(8)
-  z = jax.random.normal(KEY, (2, 3))
+  z = normal(2, 3)
   variables = init(large, z)
   for layer in variables['params']['synthesis'].values():
     if isinstance(layer, dict) and 'noise' in layer:  # draws differ by size
       layer['noise'] = 0 * layer['noise']
 
-  def draw(network, variables, alpha):
-    rngs = {'noise': KEY}
-    return apply(network, variables, z, alpha=alpha, rngs=rngs)
+  @jax.jit
+  def compute(variables, alpha):
+    before = small.apply(smaller(variables), z, rngs=RNGS)
+    after, fading = (
+      large.apply(variables, z, alpha=a, rngs=RNGS) for a in (1.0, alpha)
+    )
+    return resampling.enlarge(before), after, fading
 
-  before = resampling.enlarge(draw(small, smaller(variables), 1.0))
-  fading = jax.jit(lambda alpha: draw(large, variables, alpha))
-  np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
-  after = draw(large, variables, 1.0)
-  np.testing.assert_allclose(fading(1.0), after, rtol=1e-4, atol=1e-5)
-  np.testing.assert_allclose(
-    fading(0.25), 0.75 * before + 0.25 * after, rtol=1e-4, atol=1e-5
-  )
-  assert float(jnp.max(jnp.abs(before - after))) > 0.1
+  for alpha in (0.0, 1.0, 0.25):
+    before, after, fading = compute(variables, alpha)
+    expected = (1 - alpha) * before + alpha * after
+    np.testing.assert_allclose(fading, expected, rtol=1e-4, atol=1e-5)
+  assert np.max(np.abs(before - after)) > 0.1
 
 
 def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
   judge = progressive.Discriminator(**SMALL)
-  images = jax.random.normal(KEY, (4, 16, 16, 3))
+  images = normal(4, 16, 16, 3)
   variables = init(judge, images)
-  before = apply(judge, smaller(variables), resampling.shrink(images))
-  fading = jax.jit(lambda alpha: judge.apply(variables, images, None, alpha))
-  np.testing.assert_allclose(fading(0.0), before, rtol=1e-4, atol=1e-5)
-  after = apply(judge, variables, images)
-  np.testing.assert_allclose(fading(1.0), after, rtol=1e-4, atol=1e-5)
+
+  @jax.jit
+  def compute(variables, alpha):
+    before = judge.apply(smaller(variables), resampling.shrink(images))
+    after, fading = (
+      judge.apply(variables, images, None, a) for a in (1.0, alpha)
+    )
+    return before, after, fading
+
+  for alpha, index in ((0.0, 0), (1.0, 1)):
+    out = compute(variables, alpha)
+    np.testing.assert_allclose(out[2], out[index], rtol=1e-4, atol=1e-5)
 
 
 def test_labels_are_seen_by_both():
-  z, images = jax.random.normal(KEY, (3, 3)), jnp.ones((3, 8, 8, 3))
-  labels = jnp.eye(3)
+  z, images = normal(3, 3), np.ones((3, 8, 8, 3), np.float32)
+  labels = np.eye(3, dtype=np.float32)
   network = generator(8, classes=3)
   variables = init(network, z, labels)
-  w = [
-    apply(network, variables, z, x, method='map')
-    for x in (labels, labels[::-1])
-  ]
+  styles = jax.jit(lambda v, x: network.apply(v, z, x, method='map'))
+  w = [np.asarray(styles(variables, x)) for x in (labels, labels[::-1])]
   assert list(np.any(w[0] != w[1], axis=-1)) == [True, False, True]
   judge = progressive.Discriminator(classes=3, **SMALL)
   variables = init(judge, images, labels)
@@ -292,12 +318,17 @@ def test_labels_are_seen_by_both():
 
 def test_bfloat16_computes_in_it_and_returns_float32():
   network = generator(8, dtype='bfloat16')
-  z = jax.random.normal(KEY, (2, 3))
+  z = normal(2, 3)
   variables = init(network, z)
-  assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
-  rngs = {'noise': KEY}
-  images = apply(network, variables, z, rngs=rngs)
-  exact = apply(generator(8), variables, z, rngs=rngs)
+  assert {x.dtype for x in jax.tree.leaves(variables)} == {np.dtype('float32')}
+
+  @jax.jit
+  def compute(variables):
+    return [
+      net.apply(variables, z, rngs=RNGS) for net in (network, generator(8))
+    ]
+
+  images, exact = compute(variables)
   assert images.dtype == jnp.float32
-  difference = np.abs(np.asarray(images - exact))
-  assert 0 < difference.max() < 0.2 * float(jnp.std(exact))
+  difference = np.abs(np.asarray(images) - np.asarray(exact))
+  assert 0 < difference.max() < 0.2 * np.std(exact)
