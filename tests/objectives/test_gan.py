@@ -1,11 +1,14 @@
 """Games of two players: who moves, on what, and to which end."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from drawn import drawn
 from jax.sharding import Mesh
 
 from gen_jax import parallel
@@ -36,10 +39,10 @@ def gan(**fields):
   return GAN(**fields)
 
 
-def train(objective, optimizers, x, steps, batch=64, form=None):
+def train(objective, optimizers, x, steps, batch=64, form=None, players=None):
   """Trains on batches drawn from x [N, ...]; returns state and metrics."""
   form = form or parallel.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
-  players = jax.jit(objective.init)(KEY, {'image': jnp.asarray(x)})
+  players = players or jax.jit(objective.init)(KEY, {'image': x})
   state = form.replicate(init_state(players, optimizers, {}))
   step = make_train_step(objective, optimizers, key=KEY)
   chunk = form.compile(make_train_chunk(step, steps))
@@ -63,30 +66,41 @@ def test_the_equilibrium_costs_what_the_paper_says():
       w = self.param('w', nn.initializers.zeros, (2,))
       return x.reshape(len(x), 2) @ w
 
-  objective, batch = gan(disc=Zero()), {'image': jnp.asarray(points())}
-  players = jax.jit(objective.init)(KEY, batch)
-  loss, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
+  objective, batch = gan(disc=Zero()), {'image': points()}
+
+  @jax.jit
+  def compute(batch):
+    players = objective.init(KEY, batch)
+    return [
+      loss(players, batch, key=KEY, step=0)
+      for loss in (objective.disc_loss, objective.gen_loss)
+    ]
+
+  (loss, aux), (gen_loss, _) = compute(batch)
   assert float(loss) == pytest.approx(2 * np.log(2))
   assert aux.metrics['fake_accuracy'] == 1 and aux.metrics['real_accuracy'] == 0
-  loss, _ = objective.gen_loss(players, batch, key=KEY, step=0)
-  assert float(loss) == pytest.approx(np.log(2))
+  assert float(gen_loss) == pytest.approx(np.log(2))
 
 
 def test_packed_images_are_neighbours_side_by_side():
   objective = gan(pack=3)
-  images = jnp.arange(6 * 4 * 2.0).reshape(6, 2, 2, 2)
-  out = objective.packed(images)
+  images = np.arange(6 * 4 * 2.0, dtype=np.float32).reshape(6, 2, 2, 2)
+  out = np.asarray(jax.jit(objective.packed)(images))
   assert out.shape == (2, 2, 2, 6)
   np.testing.assert_array_equal(
-    out[1], jnp.concatenate([images[3], images[4], images[5]], axis=-1)
+    out[1], np.concatenate([images[3], images[4], images[5]], axis=-1)
   )
-  batch = {'image': jnp.asarray(points(6))}
-  players = objective.init(KEY, batch)
+  batch = {'image': points(6)}
+  players = jax.eval_shape(objective.init, KEY, batch)
   assert players['disc']['params']['Dense_0']['kernel'].shape == (6, 16)
-  logits = objective.predict_fns()['discriminate'](players, batch)
-  assert logits.shape == (2,)
+  judge = objective.predict_fns()['discriminate']
+  assert jax.eval_shape(judge, players, batch).shape == (2,)
   with pytest.raises(InputError, match='pack=3 does not divide a batch of 4'):
     objective.packed(images[:4])
+
+
+def draw(objective, num):
+  return np.asarray(jax.jit(objective.draw, static_argnums=1)(KEY, num))
 
 
 @pytest.mark.parametrize(
@@ -99,17 +113,17 @@ def test_packed_images_are_neighbours_side_by_side():
   ],
 )
 def test_priors_have_their_moments(prior, mean, variance):
-  codes = np.asarray(gan(prior=prior, latent=36).draw(KEY, 400_000))
+  codes = draw(gan(prior=prior, latent=36), 100_000)
   for axes, expected, spread in zip(
     (codes[:, :32], codes[:, 32:]), mean, variance, strict=True
   ):
     np.testing.assert_allclose(axes.mean(0), expected, atol=0.02)
-    np.testing.assert_allclose(axes.var(0), spread, rtol=0.02)
+    np.testing.assert_allclose(axes.var(0), spread, rtol=0.04)
 
 
 def test_a_mixture_has_the_components_and_the_radius_asked_for():
   objective = gan(prior='mixture', latent=3, components=2, radius=5.0)
-  codes = np.asarray(objective.draw(KEY, 100_000))
+  codes = draw(objective, 100_000)
   np.testing.assert_allclose(codes.mean(0), [2.5, 2.5, 0], atol=0.03)
   far = codes > 2.5  # half of the way: of 1,000 codes 12 are beyond
   np.testing.assert_allclose(np.mean(far[:, 0] != far[:, 1]), 1, atol=0.02)
@@ -137,7 +151,7 @@ def test_senseless_fields_are_named(make, match):
 def test_a_generator_of_another_shape_is_named():
   objective = gan(gen=dense.Generator((1, 1, 3), (4,)))
   with pytest.raises(InputError, match=r'\(1, 1, 3\).*\(1, 1, 2\)'):
-    objective.init(KEY, {'image': jnp.asarray(points())})
+    jax.eval_shape(objective.init, KEY, {'image': points()})
 
 
 # Statistics of batches.
@@ -159,11 +173,13 @@ def images(num=32):
 
 def test_data_and_images_are_normalised_apart():
   """The logits of the data do not depend on what the generator makes."""
-  objective, batch = convolutional(), {'image': jnp.asarray(images())}
-  init, loss = jax.jit(objective.init), jax.jit(objective.disc_loss)
-  players, other = (init(jax.random.key(i), batch) for i in range(2))
-  means = []
-  for gen in (players['gen'], other['gen']):
+  objective, batch = convolutional(), {'image': images()}
+  loss = jax.jit(objective.disc_loss)
+  players, means = drawn(objective.init, KEY, batch), []
+  for factor in (1, 2):
+    scaled = functools.partial(np.multiply, np.float32(factor))
+    params = jax.tree.map(scaled, players['gen']['params'])
+    gen = {**players['gen'], 'params': params}
     _, aux = loss({**players, 'gen': gen}, batch, key=KEY, step=0)
     means.append((aux.metrics['real_logits'], aux.metrics['fake_logits']))
   assert means[0][0] == means[1][0]
@@ -171,15 +187,22 @@ def test_data_and_images_are_normalised_apart():
 
 
 def test_statistics_move_in_their_players_own_update():
-  objective, batch = convolutional(), {'image': jnp.asarray(images())}
-  players = jax.jit(objective.init)(KEY, batch)
-  for loss, player in (
-    (objective.disc_loss, 'disc'),
-    (objective.gen_loss, 'gen'),
-  ):
-    _, aux = jax.jit(loss)(players, batch, key=KEY, step=0)
-    assert set(aux.state) == {player}
-    old, new = players[player]['batch_stats'], aux.state[player]['batch_stats']
+  objective, batch = convolutional(), {'image': images()}
+  players = drawn(objective.init, KEY, batch)
+
+  @jax.jit
+  def states(players, batch):
+    return {
+      player: loss(players, batch, key=KEY, step=0)[1].state
+      for loss, player in (
+        (objective.disc_loss, 'disc'),
+        (objective.gen_loss, 'gen'),
+      )
+    }
+
+  for player, state in jax.device_get(states(players, batch)).items():
+    assert set(state) == {player}
+    old, new = players[player]['batch_stats'], state[player]['batch_stats']
     assert jax.tree.structure(old) == jax.tree.structure(new)
     assert all(
       jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), old, new))
@@ -189,10 +212,12 @@ def test_statistics_move_in_their_players_own_update():
 def test_eight_devices_equal_one():
   objective = convolutional()
   optimizers = {k: optax.sgd(0.05) for k in ('gen', 'disc')}
-  one, metrics_one = train(objective, optimizers, images(), 3, 16)
+  players = drawn(objective.init, KEY, {'image': images()})
+  args = objective, optimizers, images(), 3, 16
+  one, metrics_one = train(*args, players=players)
   form = parallel.make('jit', 16)
   assert jax.device_count() == 8
-  eight, metrics_eight = train(objective, optimizers, images(), 3, 16, form)
+  eight, metrics_eight = train(*args, form, players)
 
   def near(a, b):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
@@ -273,12 +298,12 @@ def test_the_critics_first_gradient_is_that_of_clipped_weights():
       return jnp.square(x.reshape(-1, 2) @ w)
 
   objective = WGAN(gen=Origin(), critic=Square(), latent=2, clip_weights=0.01)
-  players = objective.init(KEY, {'image': jnp.zeros((2, *POINT))})
+  players = jax.jit(objective.init)(KEY, {'image': jnp.zeros((2, *POINT))})
   optimizers = {k: optax.sgd(0.001) for k in ('gen', 'critic')}
   step = jax.jit(make_train_step(objective, optimizers, key=KEY))
   state, metrics = step(
     init_state(players, optimizers, {}),
-    {'image': jnp.asarray(points(4, (5, 0), scale=0))},
+    {'image': points(4, (5, 0), scale=0)},
   )
   # Of -(5 w_0)^2: -50 w_0, and 150 at the initial weights.
   assert float(metrics['critic/grad_norm']) == pytest.approx(0.5)
@@ -299,15 +324,15 @@ def test_a_penalty_refuses_batch_normalisation():
     latent=5,
   )
   with pytest.raises(InputError, match="normalise=''"):
-    jax.eval_shape(objective.init, KEY, {'image': jnp.asarray(images())})
+    jax.eval_shape(objective.init, KEY, {'image': images()})
 
 
 def test_packs_are_penalised_as_one_input():
   objective = WGANGP(
     gen=Shift(), critic=dense.Discriminator((8,)), latent=2, pack=2
   )
-  batch = {'image': jnp.asarray(points(8))}
-  players = jax.jit(objective.init)(KEY, batch)
+  batch = {'image': points(8)}
+  players = drawn(objective.init, KEY, batch)
   loss, aux = jax.jit(objective.critic_loss)(players, batch, key=KEY, step=0)
   assert np.isfinite(loss)
   assert float(loss) == pytest.approx(
