@@ -215,6 +215,17 @@ def test_a_nan_on_one_device_stops_all_and_keeps_the_last_good_state(
   assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
 
 
+# Dense players for a folder of pictures.
+ENCODER = dict(name='autoencoder.DenseEncoder', features=8, hidden=())
+DECODER = dict(name='autoencoder.DenseDecoder', shape=None, hidden=())
+PICTURES = (
+  '--config=configs/vae.py:folder',
+  '--config.data.shape=28,28,1',
+  f'--config.objective.encoder={ENCODER}',
+  f'--config.objective.decoder={DECODER}',
+)
+
+
 def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
   pictures = tmp_path / 'pictures'
   pictures.mkdir()
@@ -233,13 +244,9 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
   monkeypatch.setattr(Checkpointer, 'save', remove)
   error = refused(
     main,
-    '--config=configs/vae.py:folder',
+    *PICTURES,
     f'--workdir={tmp_path}/w',
     f'--config.data.path={pictures}',
-    '--config.data.shape=28,28,1',
-    '--config.objective.decoder.shape=28,28,1',
-    '--config.objective.encoder.channels=4,8',
-    '--config.objective.decoder.channels=8,4',
     '--config.evals={}',
     '--config.data.resident=no',
     '--config.batch_size=8',
@@ -255,12 +262,13 @@ def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
   config = resolve(test_config())
   with workdir.held(tmp_path, config):
     error = refused(
-      main, '--config=configs/vae.py:test', f'--workdir={tmp_path}'
+      main, '--config=tests/dense_vae.py', f'--workdir={tmp_path}'
     )
     with pytest.raises(InputError, match='in use by another run'):
       train(config, tmp_path)
   assert f'in use by another run (process {os.getpid()} on ' in error
-  train(config, tmp_path)  # it is free again
+  with workdir.held(tmp_path, config):  # it is free again
+    pass
 
 
 def test_the_lock_of_a_killed_run_is_gone(tmp_path):
@@ -287,8 +295,9 @@ def test_the_lock_of_a_killed_run_is_gone(tmp_path):
 def test_an_evaluator_that_fails_does_not_end_the_run(
   tmp_path, monkeypatch, capsys
 ):
-  config = test_config(checkpoint__best='elbo')
-  config.evals.elbo.every = 3
+  evals = {'samples': {'name': 'figures.Samples'}}
+  evals['elbo'] = {'name': 'likelihood.ELBO', 'every': 3}
+  config = test_config(evals=evals, checkpoint__best='elbo')
 
   def singular(self, players, key):
     raise np.linalg.LinAlgError('Eigenvalues did not converge')
@@ -323,7 +332,7 @@ def test_a_failed_evaluator_gives_exit_code_5_after_all_others_ran(
   path = f'--workdir={tmp_path}/w'
   evals = "{'bad': {'name': 'directions.Arithmetic', 'classes': (0, 99)}, "
   evals += "'elbo': {'name': 'likelihood.ELBO'}}"
-  args = ['--config=configs/vae.py:test', f'--config.evals={evals}']
+  args = ['--config=tests/dense_vae.py', f'--config.evals={evals}']
   assert main.main([path, *args]) == 5
   error = capsys.readouterr().err.strip().splitlines()[-1]
   assert error.startswith('gen_jax: evaluators failed: bad.')
@@ -354,13 +363,9 @@ def test_eight_images_train_and_the_evaluators_that_need_more_are_named(
   evals['fidelity']['features'] = 'random'
   monkeypatch.chdir(ROOT)
   args = [
-    '--config=configs/vae.py:folder',
+    *PICTURES,
     f'--workdir={tmp_path}/w',
     f'--config.data.path={pictures}',
-    '--config.data.shape=28,28,1',
-    '--config.objective.decoder.shape=28,28,1',
-    '--config.objective.encoder.channels=4,8',
-    '--config.objective.decoder.channels=8,4',
     '--config.batch_size=8',
     '--config.steps=4',
     f'--config.evals={evals}',
