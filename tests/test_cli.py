@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from gen_jax import evaluate, main, sample
+from gen_jax.writer import read_metrics
 
-TEST = '--config=configs/vae.py:test'
+TEST = '--config=tests/dense_vae.py'
+VAE = '--config=configs/vae.py:test'
 GAN = '--config=configs/gan.py:test'
 STACKED = '--config=configs/stacked_autoencoder.py:test'
 
@@ -17,7 +19,7 @@ STACKED = '--config=configs/stacked_autoencoder.py:test'
   'args,expected',
   [
     (['--config=configs/vea.py'], r"no file 'configs/vea.py'.*vae.py"),
-    ([f'{TEST}x'], r"variant 'testx' is unknown.*\"test\""),
+    ([f'{VAE}x'], r"variant 'testx' is unknown.*\"test\""),
     ([TEST, '--config.stepz=3'], r'stepz.*Did you mean "steps"'),
     ([TEST, '--config.data.nam=a'], r'nam.*Did you mean "name"'),
     ([TEST, '--config.steps=many'], r'config.steps=many: expected int'),
@@ -32,7 +34,7 @@ STACKED = '--config=configs/stacked_autoencoder.py:test'
     ([TEST, '--config.objective.samples=0'], r'samples=0'),
     ([TEST, '--config.optim.model.name=adan'], r'adan.*"adam"'),
     ([TEST, '--config.optim.model.schedule=cosin'], r'cosin.*"cosine"'),
-    ([TEST, '--config.evals.elbo.name=likelihood.ELBA'], r'"ELBO"'),
+    ([VAE, '--config.evals.elbo.name=likelihood.ELBA'], r'"ELBO"'),
     ([TEST, '--config.parallel=pmpa'], r'"pmap"'),
     ([TEST, '--config.data.binarize=statik'], r'"static"'),
     # conftest.py forces eight devices.
@@ -94,10 +96,8 @@ def test_a_corrupt_image_is_named(refused, tmp_path):
 def trained(tmp_path_factory):
   """A workdir of the smallest run."""
   workdir = tmp_path_factory.mktemp('trained') / 'w'
-  nll = {'name': 'likelihood.NLL', 'samples': 20, 'chunk': 10}
   evals = {
-    'elbo': {'name': 'likelihood.ELBO'},
-    'nll': {**nll, 'batch_size': 20},
+    'elbo': {'name': 'likelihood.ELBO', 'num': 0},
     'samples': {'name': 'figures.Samples'},
   }
   args = [TEST, f'--workdir={workdir}', f'--config.evals={evals}']
@@ -167,7 +167,16 @@ def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
 def test_samples_that_are_asked_for_by_class_come_with_it(tmp_path):
   workdir, out = tmp_path / 'w', tmp_path / 'out.npz'
   evals = {'samples': dict(name='figures.Samples', every=3, at_start=True)}
-  args = ['--config=configs/cgan.py:test', f'--config.evals={evals}']
+  gen = dict(name='dense.Generator', shape=None, hidden=(4,))
+  disc = dict(name='dense.Discriminator', hidden=(4,))
+  args = [
+    '--config=configs/cgan.py:test',
+    f'--config.evals={evals}',
+    f'--config.objective.gen={gen}',
+    f'--config.objective.disc={disc}',
+    '--config.objective.mismatch=0',
+    '--config.objective.penalty=',
+  ]
   assert main.main([*args, f'--workdir={workdir}']) == 0
   with Image.open(workdir / 'images/samples/over_time.gif') as gif:
     assert gif.n_frames == 3  # of step 0, 3 and 6
@@ -199,13 +208,14 @@ def test_a_plain_autoencoder_is_sampled_by_a_mixture_of_its_codes(
 def test_evaluate_runs_the_evaluators_again_with_other_fields(trained, capsys):
   args = [
     f'--workdir={trained}',
-    '--only=nll',
-    '--config.evals.nll.samples=40',
+    '--only=elbo',
+    '--config.evals.elbo.num=20',
   ]
   assert evaluate.main(args) == 0
   printed = capsys.readouterr().out
-  assert re.search(r'nll = \d+\.\d+', printed)
-  assert (trained / 'evaluate' / 'metrics.jsonl').exists()
+  assert re.search(r'^elbo = -\d+\.\d+$', printed, re.M)
+  (line,) = read_metrics(trained / 'evaluate' / 'metrics.jsonl')
+  assert line['elbo/num'] == 20
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
   monkeypatch.chdir(ROOT)
 
   def flops(n_critic):
-    config = config_lib.load('configs/wgan_gp.py:test')
+    config = config_lib.load('configs/wgan_gp.py:ring')
+    config.objective.gen.hidden = config.objective.critic.hidden = (8,)
     config.objective.n_critic = n_critic
     return cost.mean_flops(Experiment(stages.plan(config)[0]))
 

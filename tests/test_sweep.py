@@ -16,8 +16,8 @@ from gen_jax.progress import Progress
 ROOT = pathlib.Path(__file__).parents[1]
 
 TEST = (
-  f'--config={ROOT}/configs/autoencoder.py:test',
-  "--config.evals={'error': {'name': 'reconstruction.Error'}}",
+  f'--config={ROOT}/tests/dense_vae.py',
+  "--config.evals={'elbo': {'name': 'likelihood.ELBO'}}",
 )
 
 
@@ -60,9 +60,9 @@ def test_a_run_whose_evaluator_fails_is_among_the_results(
   tmp_path, monkeypatch, capsys
 ):
   def trained(config, path, stopper):
-    result = types.SimpleNamespace(step=6), {'error/mse': 0.25}
+    result = types.SimpleNamespace(step=6), {'elbo': -2.5}
     if config.seed == 1:
-      raise EvaluationError('error: failed to evaluate', result)
+      raise EvaluationError('elbo: failed to evaluate', result)
     return result
 
   monkeypatch.setattr('gen_jax.train.train', trained)
@@ -70,18 +70,16 @@ def test_a_run_whose_evaluator_fails_is_among_the_results(
   assert sweep.main(args) == 5
   assert 'evaluators failed in: seed=1.' in capsys.readouterr().err
   runs = json.loads((tmp_path / 'sweep.json').read_text())['runs']
-  assert [run['metrics'] for run in runs] == 2 * [{'error/mse': 0.25}]
+  assert [run['metrics'] for run in runs] == 2 * [{'elbo': -2.5}]
 
 
 def test_all_values_are_trained_once_and_compared(tmp_path, capsys):
   args = [
-    f'--config={ROOT}/configs/autoencoder.py:one_class',
-    *('--config.steps=6', '--config.batch_size=8'),
-    *('--config.data.train=train[:64]', '--config.data.test=test[:40]'),
+    *TEST,
     f'--workdir={tmp_path}',
     '--over=data.classes=(0,1),2',
     '--over=seed=3',
-    '--plot=anomaly/error_auroc:anomaly/scaled_error_auroc',
+    '--plot=elbo/kl:elbo',
   ]
   assert sweep.main(args) == 0
   assert 'run 2/2  data.classes=2  seed=3' in capsys.readouterr().out
@@ -92,14 +90,9 @@ def test_all_values_are_trained_once_and_compared(tmp_path, capsys):
   assert first['values'] == {'data.classes': '(0,1)', 'seed': '3'}
   assert first['step'] == 6
   # What was measured, without the losses and the protocol.
-  assert set(first['metrics']) == {
-    f'anomaly/{score}_{measure}'
-    for score in ('error', 'scaled_error')
-    for measure in ('auroc', 'average_precision')
-  }
+  assert set(first['metrics']) == {'elbo', 'elbo/kl', 'elbo/reconstruction'}
   assert first['metrics'] != second['metrics']
-  file = tmp_path / 'anomaly_error_auroc-anomaly_scaled_error_auroc.png'
-  assert file.exists()
+  assert (tmp_path / 'elbo_kl-elbo.png').exists()
   assert sweep.main(args) == 0
   assert (folder / 'metrics.jsonl').read_text() == lines
   assert json.loads((tmp_path / 'sweep.json').read_text()) == report
@@ -113,8 +106,8 @@ def test_all_values_are_trained_once_and_compared(tmp_path, capsys):
     (['--over=seed=1,1'], '1 is given twice'),
     (['--over=stepz=1,2'], '"steps"'),
     (['--over=steps=5,big'], 'steps=big: expected int'),
-    (['--over=seed=1', '--plot=error'], 'expected two metrics'),
-    (['--over=seed=1', '--plot=error/mse:eror/mse'], '"error"'),
+    (['--over=seed=1', '--plot=elbo'], 'expected two metrics'),
+    (['--over=seed=1', '--plot=elbo/kl:elbw/kl'], '"elbo"'),
     (['--over=data.classes=0,(1,10)'], 'no class 10'),
   ],
 )
