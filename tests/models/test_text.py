@@ -32,9 +32,7 @@ def test_padding_changes_nothing(variables):
 
 
 def test_words_and_their_neighbours_count(variables):
-  out = READ(
-    variables, tokens('red heart blue', 'blue heart red', 'red heart')
-  )
+  out = READ(variables, tokens('red heart blue', 'blue heart red', 'red heart'))
   assert np.abs(out[0] - out[1]).max() > 1e-3
   assert np.abs(out[0] - out[2]).max() > 1e-3
 

@@ -1,7 +1,6 @@
 """Autoencoders: PCA is their linear form; sparsity; noise."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -29,11 +28,15 @@ def images(num=64):
   return (mixed / 10 + 0.5).reshape(num, *SHAPE).astype(np.float32)
 
 
+def init(objective):
+  return jax.jit(objective.init)(KEY, {'image': images()})
+
+
 def fit(objective, steps, rate=0.02, form='jit'):
   """Trains on all images at once; returns the players and metrics."""
   x, layout = images(), parallel.make(form, 64)
   optimizers = {'model': optax.adam(optax.cosine_decay_schedule(rate, steps))}
-  players = objective.init(KEY, {'image': jnp.asarray(x)})
+  players = init(objective)
   step = make_train_step(objective, optimizers, key=KEY)
   chunk = layout.compile(make_train_chunk(step, steps))
   state = layout.replicate(init_state(players, optimizers, {}))
@@ -51,7 +54,7 @@ def test_the_linear_autoencoder_is_pca():
   x = images().reshape(64, -1)
   pca = PCA(3).fit(x)
   least = np.square(pca.inverse_transform(pca.transform(x)) - x).sum(1).mean()
-  errors = objective.scores(players, {'image': jnp.asarray(images())})['error']
+  errors = jax.jit(objective.scores)(players, {'image': images()})['error']
   assert errors.shape == (64,)
   assert float(errors.mean()) == pytest.approx(least, rel=0.02)
 
@@ -78,10 +81,11 @@ def test_the_l1_penalty_puts_units_to_rest():
 def test_mean_activations_are_those_of_the_whole_batch(form):
   objective = SparseKL(**NETWORKS)
   many, metrics = fit(objective, 5, form=form)
-  x = jnp.asarray(images())
-  players = objective.init(KEY, {'image': x})
-  codes = objective.encode(players, {'image': x})
-  expected, _ = objective.penalty(codes)
+  batch = {'image': images()}
+  players = init(objective)
+  expected = jax.jit(lambda p, b: objective.penalty(objective.encode(p, b))[0])(
+    players, batch
+  )
   assert float(metrics['model/sparsity'][0]) == pytest.approx(
     float(expected / objective.weight), rel=1e-5
   )
@@ -95,12 +99,16 @@ def test_mean_activations_are_those_of_the_whole_batch(form):
 
 def test_the_denoiser_sees_noise_and_is_judged_by_the_clean_image():
   objective = DenoisingAutoencoder(**NETWORKS, amount=0.2)
-  x = jnp.asarray(images())
-  players = objective.init(KEY, {'image': x})
-  loss, _ = objective.loss(players, {'image': x}, key=KEY, step=0)
-  noisy = objective.predict_fns()['corrupt'](players, {'image': x}, key=KEY)
-  out = objective.reconstruct(players, {'image': noisy})
-  expected = np.square(out - x).sum((1, 2, 3)).mean()
+  batch = {'image': images()}
+
+  @jax.jit
+  def compute(players):
+    loss, _ = objective.loss(players, batch, key=KEY, step=0)
+    noisy = objective.predict_fns()['corrupt'](players, batch, key=KEY)
+    return loss, objective.reconstruct(players, {'image': noisy})
+
+  loss, out = compute(init(objective))
+  expected = np.square(out - batch['image']).sum((1, 2, 3)).mean()
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 

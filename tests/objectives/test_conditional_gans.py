@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from drawn import drawn
 
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
@@ -21,9 +22,10 @@ from gen_jax.objectives.infogan import InfoGAN
 KEY = jax.random.key(0)
 SHAPE = (2, 2, 1)
 BATCH = {
-  'image': jax.random.uniform(KEY, (12, *SHAPE), minval=-1),
-  'label': jnp.arange(12) % 3,
+  'image': np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, *SHAPE),
+  'label': np.arange(12, dtype=np.int32) % 3,
 }
+OTHER = {**BATCH, 'label': (BATCH['label'] + 1) % 3}
 GEN = dense.Generator(shape=SHAPE, hidden=(8,))
 
 
@@ -55,26 +57,34 @@ def infogan(**fields):
 
 def test_generator_and_judge_of_a_cgan_see_the_class():
   objective = cgan()
-  players = objective.init(KEY, BATCH)
-  first = objective.discriminate(players, BATCH)
-  other = {**BATCH, 'label': (BATCH['label'] + 1) % 3}
-  assert np.all(np.abs(first - objective.discriminate(players, other)) > 1e-6)
-  images = [
-    objective.sample(players, key=KEY, num=4, labels=jnp.full(4, label))
-    for label in (0, 1)
-  ]
+
+  @jax.jit
+  def compute(players):
+    logits = [objective.discriminate(players, b) for b in (BATCH, OTHER)]
+    images = [
+      objective.sample(players, key=KEY, num=4, labels=jnp.full(4, label))
+      for label in (0, 1)
+    ]
+    return logits, images
+
+  logits, images = compute(drawn(objective.init, KEY, BATCH))
+  assert np.all(np.abs(logits[0] - logits[1]) > 1e-6)
   assert np.all(np.abs(images[0] - images[1]).max((1, 2, 3)) > 1e-4)
 
 
 def test_shares_of_classes_lie_between_them():
   objective = cgan()
-  players = objective.init(KEY, BATCH)
-  one_hot = jnp.eye(3)[jnp.array([0, 2])]
-  np.testing.assert_allclose(
-    objective.sample(players, key=KEY, num=2, labels=one_hot),
-    objective.sample(players, key=KEY, num=2, labels=jnp.array([0, 2])),
-    atol=1e-6,
-  )
+
+  @jax.jit
+  def compute(players):
+    labels = jnp.array([0, 2])
+    return [
+      objective.sample(players, key=KEY, num=2, labels=x)
+      for x in (jnp.eye(3)[labels], labels)
+    ]
+
+  of_shares, of_classes = compute(drawn(objective.init, KEY, BATCH))
+  np.testing.assert_allclose(of_shares, of_classes, atol=1e-6)
 
 
 def test_heads_tell_of_one_image_and_classes_need_labels():
@@ -83,57 +93,75 @@ def test_heads_tell_of_one_image_and_classes_need_labels():
       make(pack=2)
   for make in (cgan, acgan):
     with pytest.raises(InputError, match='needs labels'):
-      make().init(KEY, {'image': BATCH['image']})
+      jax.eval_shape(make().init, KEY, {'image': BATCH['image']})
 
 
 def test_wrong_labels_are_a_further_negative():
   plain, strict = cgan(), cgan(mismatch=2.0)
-  players = plain.init(KEY, BATCH)
-  total, aux = strict.disc_loss(players, BATCH, key=KEY, step=0)
-  without, _ = plain.disc_loss(players, BATCH, key=KEY, step=0)
-  wrong = {**BATCH, 'label': jnp.roll(BATCH['label'], 1)}
-  logits = plain.discriminate(players, wrong)
-  expected = float(jnp.mean(jax.nn.softplus(logits)))
-  assert float(aux.metrics['mismatch']) == pytest.approx(expected, rel=1e-5)
-  assert float(total) == pytest.approx(float(without) + 2 * expected, rel=1e-5)
   # Where all have one class there is no wrong label.
-  same = {**BATCH, 'label': jnp.zeros(12, jnp.int32)}
-  _, aux = strict.disc_loss(players, same, key=KEY, step=0)
-  assert float(aux.metrics['mismatch']) == 0
+  same = {**BATCH, 'label': np.zeros(12, np.int32)}
+  wrong = {**BATCH, 'label': np.roll(BATCH['label'], 1)}
+
+  @jax.jit
+  def compute(players):
+    total, aux = strict.disc_loss(players, BATCH, key=KEY, step=0)
+    without, _ = plain.disc_loss(players, BATCH, key=KEY, step=0)
+    logits = plain.discriminate(players, wrong)
+    _, aux_same = strict.disc_loss(players, same, key=KEY, step=0)
+    return (
+      total - without,
+      jnp.mean(jax.nn.softplus(logits)),
+      aux.metrics['mismatch'],
+      aux_same.metrics['mismatch'],
+    )
+
+  made = compute(drawn(plain.init, KEY, BATCH))
+  difference, expected, mismatch, none = map(float, made)
+  assert mismatch == pytest.approx(expected, rel=1e-5)
+  assert difference == pytest.approx(2 * expected, rel=1e-5)
+  assert none == 0
 
 
 def test_the_judge_of_an_acgan_is_not_told_the_class():
   objective = acgan()
-  players = objective.init(KEY, BATCH)
-  other = {**BATCH, 'label': (BATCH['label'] + 1) % 3}
-  np.testing.assert_array_equal(
-    objective.discriminate(players, BATCH),
-    objective.discriminate(players, other),
-  )
-  assert objective.classify(players, BATCH).shape == (12, 3)
+
+  @jax.jit
+  def compute(players):
+    logits = [objective.discriminate(players, b) for b in (BATCH, OTHER)]
+    return logits, objective.classify(players, BATCH)
+
+  logits, classes = compute(drawn(objective.init, KEY, BATCH))
+  np.testing.assert_array_equal(*logits)
+  assert classes.shape == (12, 3)
 
 
 def test_both_players_of_an_acgan_descend_the_error_of_the_class():
   objective, plain = acgan(weight=1.0), acgan(weight=0.0)
-  players = objective.init(KEY, BATCH)
-  for name in ('disc_loss', 'gen_loss'):
-    with_class, aux = getattr(objective, name)(players, BATCH, key=KEY, step=0)
-    without, _ = getattr(plain, name)(players, BATCH, key=KEY, step=0)
-    assert float(with_class - without) == pytest.approx(
-      float(aux.metrics['class_loss']), rel=1e-4
-    )
+
+  @jax.jit
+  def compute(players):
+    pairs = []
+    for name in ('disc_loss', 'gen_loss'):
+      with_class, aux = getattr(objective, name)(
+        players, BATCH, key=KEY, step=0
+      )
+      without, _ = getattr(plain, name)(players, BATCH, key=KEY, step=0)
+      pairs.append((with_class - without, aux.metrics['class_loss']))
+    return pairs
+
+  for difference, cost in compute(drawn(objective.init, KEY, BATCH)):
+    assert float(difference) == pytest.approx(float(cost), rel=1e-4)
 
 
 def test_a_likelihood_of_codes_is_that_of_scipy():
   x, mean = np.random.default_rng(0).normal(size=(2, 5, 3))
   expected = scipy.stats.norm(mean, np.exp(0.2)).logpdf(x).sum(1)
-  np.testing.assert_allclose(
-    gaussian_log_likelihood(x, mean, 0.4), expected, rtol=1e-5
-  )
+  out = jax.jit(gaussian_log_likelihood)(x, mean, 0.4)
+  np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
 def test_a_code_has_noise_one_category_and_numbers():
-  codes = np.asarray(infogan().draw(KEY, 3000))
+  codes = np.asarray(jax.jit(lambda key: infogan().draw(key, 3000))(KEY))
   assert codes.shape == (3000, 4 + 3 + 2)
   category = codes[:, 4:7]
   np.testing.assert_array_equal(category.sum(1), 1)
@@ -145,23 +173,34 @@ def test_a_code_has_noise_one_category_and_numbers():
 
 def test_information_is_log_k_where_the_code_is_read_without_error():
   objective = infogan()
-  codes = objective.draw(KEY, 64)
-  sure = jnp.concatenate([50 * codes[:, 4:7], codes[:, 7:]], axis=-1)
-  cost, metrics = objective._unread(codes, sure)
+
+  @jax.jit
+  def compute():
+    codes = objective.draw(KEY, 64)
+    sure = jnp.concatenate([50 * codes[:, 4:7], codes[:, 7:]], axis=-1)
+    return [objective._unread(codes, x) for x in (sure, jnp.zeros_like(sure))]
+
+  (cost, metrics), (blind, of_blind) = compute()
   assert float(metrics['category_information']) == pytest.approx(np.log(3))
   assert float(metrics['continuous_error']) == 0
-  blind, metrics = objective._unread(codes, jnp.zeros_like(sure))
-  assert float(metrics['category_information']) == pytest.approx(0, abs=1e-5)
+  information = float(of_blind['category_information'])
+  assert information == pytest.approx(0, abs=1e-5)
   assert float(blind) > float(cost)
 
 
 def test_varied_images_differ_by_their_codes_alone():
   objective = infogan()
-  players = objective.init(KEY, BATCH)
-  category = jnp.array([0, 1, 0])
-  numbers = jnp.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-  images = objective.vary(players, category, numbers, key=KEY)
-  again = objective.vary(players, category[:1], numbers[:1], key=KEY)
+  category = np.array([0, 1, 0], np.int32)
+  numbers = np.array([[0, 0], [0, 0], [1, 0]], np.float32)
+
+  @jax.jit
+  def compute(players):
+    return [
+      objective.vary(players, category[:n], numbers[:n], key=KEY)
+      for n in (3, 1)
+    ]
+
+  images, again = compute(drawn(objective.init, KEY, BATCH))
   np.testing.assert_allclose(images[:1], again, atol=1e-6)
   assert np.abs(images[0] - images[1]).max() > 1e-4
   assert np.abs(images[0] - images[2]).max() > 1e-4
