@@ -9,8 +9,10 @@ from gen_jax.losses.contrastive import symmetric
 
 
 def test_equal_logits_cost_log_b_and_sure_ones_nothing():
-  np.testing.assert_allclose(symmetric(jnp.zeros((5, 5))), np.log(5), rtol=1e-6)
-  assert np.abs(symmetric(1e4 * jnp.eye(5))).max() == 0
+  cost = jax.jit(symmetric)
+  equal, sure = np.zeros((5, 5), np.float32), 1e4 * np.eye(5, dtype=np.float32)
+  np.testing.assert_allclose(cost(equal), np.log(5), rtol=1e-6)
+  assert np.abs(cost(sure)).max() == 0
 
 
 def test_it_is_both_cross_entropies_of_pytorch():
@@ -21,14 +23,22 @@ def test_it_is_both_cross_entropies_of_pytorch():
     torch.nn.functional.cross_entropy(y, target, reduction='none')
     for y in (x, x.T)
   )
-  np.testing.assert_allclose(symmetric(logits), expected / 2, rtol=1e-5)
+  np.testing.assert_allclose(
+    jax.jit(symmetric)(logits), expected / 2, rtol=1e-5
+  )
 
 
 def test_another_right_pair_is_no_negative():
-  logits = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)))
-  same = jnp.eye(3, dtype=bool).at[0, 2].set(True).at[2, 0].set(True)
-  out = symmetric(logits, same)
-  rest = logits[:2, :2]  # of the first only the second is another
-  assert float(out[0]) == pytest.approx(float(symmetric(rest)[0]), rel=1e-5)
-  grads = jax.grad(lambda x: jnp.sum(symmetric(x, same)))(logits)
+  logits = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+  same = np.eye(3, dtype=bool)
+  same[0, 2] = same[2, 0] = True
+
+  @jax.jit
+  def compute(logits):
+    grads = jax.grad(lambda x: jnp.sum(symmetric(x, same)))(logits)
+    rest = logits[:2, :2]  # of the first only the second is another
+    return symmetric(logits, same)[0], symmetric(rest)[0], grads
+
+  out, rest, grads = compute(logits)
+  assert float(out) == pytest.approx(float(rest), rel=1e-5)
   assert np.all(np.isfinite(grads)) and float(grads[0, 2]) == 0

@@ -71,7 +71,7 @@ def test_without_strength_the_draw_is_even_and_the_loss_the_vaes():
 
   losses, shares = compute(drawn(objective.init, KEY, batch))
   np.testing.assert_allclose(shares, 1 / 100, rtol=1e-5)
-  assert float(losses[0]) == pytest.approx(float(losses[1]), rel=2e-3)
+  assert float(losses[0]) == pytest.approx(float(losses[1]), rel=5e-3)
 
 
 def test_an_unknown_density_is_named():
