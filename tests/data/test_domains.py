@@ -1,11 +1,13 @@
 """Two domains: drawn apart in training, together where they are pairs."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gen_jax import config as config_lib
-from gen_jax.data import domains
+from gen_jax.data import domains, emoji
 from gen_jax.data.pipeline import Batches
 from gen_jax.data.sources import Apart, ArraySource, open_split
 from gen_jax.errors import InputError
@@ -16,6 +18,13 @@ EMOJI = dict(
   b=dict(style='twemoji'),
   pairs=('test',),
 )
+
+
+@pytest.fixture(scope='module', autouse=True)
+def sheets_are_read_once():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(emoji, '_read_sheet', functools.cache(emoji._read_sheet))
+    yield
 
 
 def numbered(name, size):
@@ -77,8 +86,8 @@ def test_processes_read_disjoint_slices():
 def test_pairs_are_of_one_emoji_and_others_are_apart():
   test = open_split('domains', 'test', **EMOJI)
   for name, style in (('a', 'noto'), ('b', 'twemoji')):
-    emoji = open_split('emoji', 'test', style=style, shape=(8, 8, 3))
-    np.testing.assert_array_equal(test.arrays[name], emoji.arrays['image'])
+    alone = open_split('emoji', 'test', style=style, shape=(8, 8, 3))
+    np.testing.assert_array_equal(test.arrays[name], alone.arrays['image'])
   train = open_split('domains', 'train', **EMOJI)
   assert isinstance(train, Apart)
   assert train.fields['a'] == ((8, 8, 3), np.uint8)
