@@ -49,6 +49,18 @@ def command():
 
 
 @pytest.fixture
+def one_device(monkeypatch):
+  """Trains on one device, where many of them are not the point."""
+  import jax
+  import numpy as np
+
+  from gen_jax import parallel
+
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ('data',))
+  monkeypatch.setattr(parallel, 'make', lambda *_: parallel.Jit(mesh))
+
+
+@pytest.fixture
 def refused(capsys, monkeypatch):
   """Runs a command in-process; returns its one line of complaint."""
   monkeypatch.chdir(ROOT)

@@ -253,7 +253,6 @@ def test_statistics_and_averages_resume_too(tmp_path):
   config = config_lib.load(f'{ROOT}/configs/gan.py:test')
   config.objective.gen.update(hidden=(4,), normalise='batch')
   config.objective.disc.update(hidden=(4,), normalise='spectral', dropout=0.0)
-  config.objective.disc_steps = 1
   config.ema.gen = 0.9
   config.checkpoint.every, config.evals = 3, {}
   train(config, tmp_path)

@@ -27,7 +27,7 @@ def small(variant='', **fields):
 
 
 @pytest.fixture(autouse=True)
-def root(monkeypatch, request):
+def root(monkeypatch, request, one_device):
   monkeypatch.chdir(request.config.rootpath)
 
 
@@ -41,7 +41,6 @@ SLOW = dict(data__train='train[:500]', optim__gen__learning_rate=1e-7)
 SLOW |= dict(optim__disc__learning_rate=0.01, batch_size=16)
 
 
-@pytest.mark.slow('trains 300 steps on eight devices')
 def test_a_minimax_generator_without_a_gradient_is_told(tmp_path, capsys):
   train(small(objective__loss='minimax', **SLOW), tmp_path)
   found = told(tmp_path, 'warning/vanishing_gradient')
@@ -50,7 +49,6 @@ def test_a_minimax_generator_without_a_gradient_is_told(tmp_path, capsys):
   assert f'warning: {text}' in capsys.readouterr().out
 
 
-@pytest.mark.slow('trains 300 steps on eight devices')
 def test_a_judge_that_always_wins_is_told_and_seldom(tmp_path):
   _, metrics = train(small(**SLOW), tmp_path)
   steps = list(told(tmp_path, 'warning/no_convergence'))

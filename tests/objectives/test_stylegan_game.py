@@ -40,6 +40,12 @@ PLAYERS = jax.jit(GAME.init)(KEY, BATCH)
 PLAYERS['gen']['average'] = {'w': jnp.asarray([0.1, -0.2, 0.3, 0.4])}
 
 
+@jax.jit
+def three(players, key, psi):
+  """Three samples, of any truncation."""
+  return game(psi=psi).sample(players, key=key, num=3)
+
+
 # Growth.
 
 
@@ -96,7 +102,12 @@ def test_the_losses_see_the_share_of_their_step_and_keep_that_after_it():
 def test_a_larger_stage_takes_over_all_but_the_share():
   small, large = game(8), game(16, fade=5)
   old = {**PLAYERS, 'growth': small._growth(1.0)}
-  new = stages.carry_over(old, jax.jit(large.init)(KEY, BATCH))
+  fresh = jax.tree.map(
+    lambda x: np.full(x.shape, 7, x.dtype),
+    jax.eval_shape(large.init, KEY, BATCH),
+  )
+  fresh['growth'] = jax.jit(lambda: large.init(KEY, BATCH)['growth'])()
+  new = stages.carry_over(old, fresh)
   for name in ('gen', 'disc'):
     for path, leaf in jax.tree_util.tree_leaves_with_path(old[name]):
       at = new[name]
@@ -124,15 +135,19 @@ def test_mixing_takes_the_second_style_from_a_layer_on():
 
 
 def test_the_mean_of_w_runs():
-  _, codes, state = GAME.generate(PLAYERS, BATCH, KEY)
-  w = np.asarray(GAME.map(PLAYERS, codes))[:, 0]
+  @jax.jit
+  def generated(players):
+    _, codes, state = GAME.generate(players, BATCH, KEY)
+    return GAME.map(players, codes)[:, 0], state
+
+  w, state = generated(PLAYERS)
   old = np.asarray(PLAYERS['gen']['average']['w'])
-  expected = 0.995 * old + 0.005 * w.mean(axis=0)
+  expected = 0.995 * old + 0.005 * np.mean(w, axis=0)
   np.testing.assert_allclose(state['average']['w'], expected, rtol=1e-4)
 
 
 def test_truncation_draws_styles_to_the_mean_in_the_first_layers():
-  styles = GAME.map(PLAYERS, jnp.ones((2, 3)))
+  styles = jax.jit(GAME.map)(PLAYERS, jnp.ones((2, 3)))
   mean = PLAYERS['gen']['average']['w']
   half = GAME.truncated(PLAYERS, styles, 0.5, 3)
   np.testing.assert_allclose(
@@ -142,7 +157,7 @@ def test_truncation_draws_styles_to_the_mean_in_the_first_layers():
   centre = GAME.truncated(PLAYERS, styles, 0.0)
   np.testing.assert_allclose(centre, np.broadcast_to(mean, styles.shape))
   # The weights of the noise start at 0, so the image of the mean is one.
-  images = game(psi=0.0).sample(PLAYERS, key=KEY, num=3)
+  images = np.asarray(three(PLAYERS, KEY, 0.0))
   np.testing.assert_allclose(images[1:], images[:-1], atol=1e-5)
 
 
@@ -152,21 +167,23 @@ def test_synthesis_shares_one_noise_and_samples_do_not():
     if isinstance(layer, dict) and 'noise' in layer:
       layer['noise'] = layer['noise'] + 1
   styles = jnp.zeros((2, 4, 4))
+  synthesise = jax.jit(GAME.synthesise)
   a, b = (
-    GAME.synthesise(players, styles, key=jax.random.key(i)) for i in (1, 2)
+    np.asarray(synthesise(players, styles, key=jax.random.key(i)))
+    for i in (1, 2)
   )
   np.testing.assert_allclose(a[0], a[1], atol=1e-5)
   assert np.abs(a - b).max() > 0.01
-  images = game(psi=0.0).sample(players, key=KEY, num=2)
+  images = np.asarray(three(players, KEY, 0.0))
   assert np.abs(images[0] - images[1]).max() > 0.01
 
 
 def test_many_samples_are_drawn_in_parts(monkeypatch):
   monkeypatch.setattr('gen_jax.objectives.style._PART', 2)
   # Without noise, whose weights start at 0, they are those of one part.
-  parts = GAME.sample(PLAYERS, key=KEY, num=5)
-  monkeypatch.setattr('gen_jax.objectives.style._PART', 5)
-  whole = GAME.sample(PLAYERS, key=KEY, num=5)
+  parts = jax.jit(lambda x: GAME.sample(x, key=KEY, num=3))(PLAYERS)
+  monkeypatch.undo()
+  whole = three(PLAYERS, KEY, 1.0)
   np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -181,28 +198,34 @@ def test_r1_is_lazy_and_of_the_data():
     (('gen',), 1),
   ]
 
-  def score(x):
-    return lazy.score(PLAYERS, x, BATCH, KEY)[0]
+  @jax.jit
+  def both(players, batch):
+    def score(x):
+      return jnp.sum(lazy.score(players, x, batch, KEY)[0])
 
-  small = shrink(BATCH['image'])
-  slope = jax.grad(lambda x: jnp.sum(score(x)))(small)
+    slope = jax.grad(score)(shrink(batch['image']))
+    total, _ = lazy.updates()[1].loss(players, batch, key=KEY, step=15)
+    return slope, total
+
+  slope, total = both(PLAYERS, BATCH)
   expected = 16 * 10 / 2 * np.square(slope).sum((1, 2, 3)).mean()
-  total, _ = lazy.updates()[1].loss(PLAYERS, BATCH, key=KEY, step=15)
   assert float(total) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_what_the_judge_sees_can_be_augmented():
   images = shrink(BATCH['image'])
   moved = game(augment=('cutout',))
-  _, key = jax.random.split(KEY)
-  seen = augment(images, ('cutout',), key)
+
+  @jax.jit
+  def both(players, images):
+    _, key = jax.random.split(KEY)
+    seen = augment(images, ('cutout',), key)
+    score, _ = moved.score(players, images, BATCH, KEY)
+    return seen, score, moved.rate(players, seen, BATCH, KEY)[0]
+
+  seen, score, expected = both(PLAYERS, images)
   assert np.any(seen != images)
-  score, rate = jax.jit(moved.score), jax.jit(moved.rate)
-  np.testing.assert_allclose(
-    score(PLAYERS, images, BATCH, KEY)[0],
-    rate(PLAYERS, seen, BATCH, KEY)[0],
-    rtol=1e-5,
-  )
+  np.testing.assert_allclose(score, expected, rtol=1e-5)
 
 
 def test_wgan_gp_has_a_penalty_between_and_a_drift():
@@ -211,16 +234,21 @@ def test_wgan_gp_has_a_penalty_between_and_a_drift():
   batch = {'image': shrink(BATCH['image'])}
   fake = jnp.zeros_like(batch['image'])
 
-  def score(x):
-    return wgan.score(players, x, batch, KEY)[0]
+  @jax.jit
+  def both(players, batch):
+    def score(x):
+      return wgan.score(players, x, batch, KEY)[0]
 
-  cost, _ = wgan.penalty(players, batch, fake, KEY)
-  key, _ = jax.random.split(KEY)
-  between = penalties.interpolates(key, batch['image'], fake)
-  slope = jax.grad(lambda x: jnp.sum(score(x)))(between)
+    cost, _ = wgan.penalty(players, batch, fake, KEY)
+    key, _ = jax.random.split(KEY)
+    between = penalties.interpolates(key, batch['image'], fake)
+    slope = jax.grad(lambda x: jnp.sum(score(x)))(between)
+    return cost, slope, score(batch['image'])
+
+  cost, slope, score = both(players, batch)
   norm = np.sqrt(np.square(slope).sum((1, 2, 3)))
   expected = 7 * np.square(norm - 1).mean()
-  expected += 0.5 * np.square(score(batch['image'])).mean()
+  expected += 0.5 * np.square(score).mean()
   assert float(cost) == pytest.approx(float(expected), rel=1e-4)
   assert [u.wrt for u in wgan.updates()] == [('critic',), ('gen',)]
 
@@ -233,13 +261,15 @@ def fading_config():
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:test')
   first = {**config.stages[0], 'objective.fade': 5, 'steps': 6}
   config.stages, config.evals = (first,), {}
+  config.objective.update(penalty='')
+  config.objective.gen.depth = 1
   config.checkpoint.update(every=3, keep=10)
   return config
 
 
 @pytest.mark.slow('compiles a step of StyleGAN')
 def test_a_resume_within_a_fade_is_exact_and_the_average_has_its_share(
-  tmp_path,
+  tmp_path, one_device
 ):
   config = fading_config()
   whole, _ = train(config, tmp_path)
