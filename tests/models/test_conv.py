@@ -139,7 +139,7 @@ def lax_conv(x, w, strides, pads):
 def test_gradients_of_gradients(case):
   _, _, strides, pads = CASES[case]
 
-  def losses(fn):
+  def losses(fn, x, w):
     def score(x, w):
       return jnp.sin(fn(x, w)).sum(axis=(1, 2, 3))  # [B]
 
@@ -151,12 +151,10 @@ def test_gradients_of_gradients(case):
       return (gx**2).sum() + (gw**3).sum()
 
     grad = functools.partial(jax.value_and_grad, argnums=(0, 1))
-    return jit(
-      lambda x, w: (
-        grad(lambda x, w: score(x, w).sum())(x, w),
-        grad(penalty)(x, w),
-        grad(sharpness)(x, w),
-      )
+    return (
+      grad(lambda x, w: score(x, w).sum())(x, w),
+      grad(penalty)(x, w),
+      grad(sharpness)(x, w),
     )
 
   x, w, _, _ = make(case)
@@ -164,7 +162,9 @@ def test_gradients_of_gradients(case):
   plain = functools.partial(lax_conv, strides=strides, pads=pads)
   with jax.enable_x64(True):
     x, w = x.astype(np.float64), w.astype(np.float64) / 4
-    actual, expected = losses(ours)(x, w), losses(plain)(x, w)
+    actual, expected = jit(
+      lambda *args: [losses(fn, *args) for fn in (ours, plain)]
+    )(x, w)
     assert jax.tree.leaves(actual)[0].dtype == jnp.float64
     assert_trees_near(actual, expected, 1e-12)
 
@@ -204,11 +204,16 @@ def step(net, params, x, axis=None):
   return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), value
 
 
+@functools.cache
+def once():
+  return jit(functools.partial(step, OURS))
+
+
 def test_a_network_has_the_parameters_and_the_training_of_flax():
   params, x = params_and_input()
   expected = jit(FLAX.init)(jax.random.key(0), x)
   jax.tree.map(np.testing.assert_array_equal, params, expected)
-  steps = [jit(functools.partial(step, net)) for net in (OURS, FLAX)]
+  steps = once(), jit(functools.partial(step, FLAX))
   for _ in range(3):
     params, value = steps[0](params, x)
     expected, expected_value = steps[1](expected, x)
@@ -230,9 +235,9 @@ def test_in_a_loop_as_outside(loop):
       lambda c: c[0] < 3, lambda c: (c[0] + 1, update(c[1], x)[0]), (0, params)
     )[1]
 
-  actual, once = run(params), jit(update)
+  actual = run(params)
   for _ in range(3):
-    params, _ = once(params, x)
+    params, _ = once()(params, x)
   assert_trees_near(actual, params, 1e-5)
 
 
@@ -243,12 +248,13 @@ def test_under_vmap():
     def one(x, w):
       return jax.grad(lambda *a: jnp.sin(fn(*a)).sum(), argnums=(0, 1))(x, w)
 
-    return jit(jax.vmap(one))(xs, ws)
+    return jax.vmap(one)
 
   pads = ((1, 1), (1, 1))
   ours = functools.partial(conv, strides=2, padding=pads)
   plain = functools.partial(lax_conv, strides=(2, 2), pads=pads)
-  assert_trees_near(grads(ours), grads(plain), 1e-5)
+  both = jit(lambda *args: (grads(ours)(*args), grads(plain)(*args)))
+  assert_trees_near(*both(xs, ws), 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -272,16 +278,15 @@ def test_layers_are_drop_in(ours, theirs, kernel, strides, padding):
   kwargs = dict(strides=strides, padding=padding)
   ours, theirs = ours(10, kernel, **kwargs), theirs(10, kernel, **kwargs)
 
-  def values(layer):
+  def values(layer, *args):
     def loss(params, x):
       out = layer.apply(params, x)
       return jnp.sin(out).sum(), out
 
-    return jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(
-      params, x
-    )
+    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(*args)
 
-  assert_trees_near(values(ours), values(theirs), 1e-5)
+  both = jit(lambda *args: (values(ours, *args), values(theirs, *args)))
+  assert_trees_near(*both(params, x), 1e-5)
 
 
 @pytest.mark.parametrize('layer', [Conv, ConvTranspose])
@@ -300,17 +305,20 @@ def test_bfloat16(layer, channels):
   x, w, b = arrays((4, 6, 6, c), (3, 3, c, k), (k,))
   params = {'params': {'kernel': w, 'bias': b}}
 
-  def values(layer):
+  def values(layer, *args):
     def loss(params, x):
       out = layer.apply(params, x)
       return (out.astype(jnp.float32) ** 2).sum(), out
 
-    return jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(params, x)
+    return jax.grad(loss, argnums=(0, 1), has_aux=True)(*args)
 
-  grads, out = values(layer(k, (3, 3), dtype=jnp.bfloat16))
+  layers = layer(k, (3, 3), dtype=jnp.bfloat16), layer(k, (3, 3))
+  (grads, out), expected = jit(
+    lambda *args: [values(layer, *args) for layer in layers]
+  )(params, x)
   assert out.dtype == jnp.bfloat16
   assert jax.tree.leaves(grads)[0].dtype == jnp.float32
-  assert_trees_near((grads, out), values(layer(k, (3, 3))), 0.03)
+  assert_trees_near((grads, out), expected, 0.03)
 
 
 @pytest.mark.skipif(jax.device_count() < 2, reason='needs two devices')
@@ -318,7 +326,7 @@ def test_bfloat16(layer, channels):
 def test_on_two_devices_as_on_one(parallel):
   params, x = params_and_input()
   update = functools.partial(step, OURS)
-  expected = jit(update)(params, x)
+  expected = once()(params, x)
   devices = jax.devices()[:2]
   if parallel == 'pmap':
     update = jax.pmap(
