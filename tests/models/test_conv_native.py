@@ -37,9 +37,15 @@ def close(a, b):
 def test_the_maps_are_those_of_the_triple(case):
   x, w, y, geo = test_conv.make(case)
   assert conv_native._fits(geo)
-  for name, a, b in (('F', x, w), ('D', y, w), ('W', x, y)):
-    ours = jax.jit(getattr(conv_native, name), static_argnums=2)
-    close(ours(a, b, geo), getattr(conv_triple, name)(a, b, geo))
+
+  @jax.jit
+  def maps(x, w, y):
+    return [
+      (lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo))
+      for lib in (conv_native, conv_triple)
+    ]
+
+  close(*maps(x, w, y))
 
 
 @needs_library
@@ -69,9 +75,14 @@ def test_inside_a_loop_and_mapped(alone):
   def one(x):
     return conv_lib.conv(x, w)
 
-  together = jnp.stack([one(a) for a in x])
-  close(jax.jit(jax.vmap(one))(x), together)
-  close(jax.jit(lambda x: jax.lax.map(one, x))(x), together)
+  @jax.jit
+  def forms(x):
+    each = jnp.stack([one(a) for a in x])
+    return each, jax.vmap(one)(x), jax.lax.map(one, x)
+
+  each, mapped, looped = forms(x)
+  close(mapped, each)
+  close(looped, each)
 
 
 @needs_library
