@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from gen_jax import config as config_lib
-from gen_jax import stages
+from gen_jax import parallel, stages
+from gen_jax.experiment import Experiment
+from gen_jax.step import make_train_chunk
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,20 +38,53 @@ def test_the_test_form_trains_and_draws(path, form, tmp_path):
     assert np.asarray(Image.open(file)).std() > 0, file
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+# One that goes from stage to stage, and one of two players.
+@pytest.mark.parametrize('name', ['stacked_autoencoder', 'gan'])
 @pytest.mark.slow('compiles a run')
-def test_the_test_form_trains_one_program_per_device(path, tmp_path):
-  config = config_lib.load(f'{path}:test')
+def test_the_test_form_trains_one_program_per_device(name, tmp_path):
+  config = config_lib.load(f'{ROOT}/configs/{name}.py:test')
   config.parallel, config.evals = 'pmap', {}
-  # One config that goes from stage to stage is enough.
-  if path.stem != 'stacked_autoencoder':
-    config.stages = config.stages[-1:]
+  # Two stages are enough: the one that is unrolled, and the classifier's.
+  config.stages = config.stages[-2:]
   for stage in config.stages:
     stage['evals'] = {}
   state, metrics = train(config, tmp_path)
   assert int(state.step) == stages.plan(config)[-1].end
   assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
   assert metrics
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_one_program_per_device_keeps_the_form_of_the_state(path):
+  # Nothing is compiled; what the steps compute is the objectives' test.
+  config = config_lib.load(f'{path}:test')
+  experiment = Experiment(stages.plan(config)[-1])
+  size = experiment.config.batch_size
+  form = parallel.make('pmap', size)
+  experiment.check_batch(size, form.seen(size))
+  devices, length = jax.device_count(), 2
+
+  def on_each(tree):
+    return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((devices, *x.shape), x.dtype), tree
+    )
+
+  state = on_each(experiment.abstract_state())
+  inputs = {
+    k: jax.ShapeDtypeStruct(
+      (devices, length, size // devices, *x.shape[1:]), x.dtype
+    )
+    for k, x in experiment.abstract_batch().items()
+  }
+  program = form.compile(make_train_chunk(experiment.train_step(), length))
+  new, metrics = jax.eval_shape(
+    program._jitted, state, None, inputs, np.int32(length)
+  )
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), state
+  )
+  assert metrics
+  assert {x.shape for x in metrics.values()} == {(devices, length)}
 
 
 def test_bfloat16_computes_and_keeps_float32_parameters(tmp_path):
