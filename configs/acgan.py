@@ -67,8 +67,8 @@ def get_config(arg=None):
   def test():
     tiny(config)
     config.objective.augment = ('color',)
-    config.objective.gen.channels = (8, 4)
-    config.objective.disc.channels = (4, 8)
+    config.objective.gen.channels = (4,)
+    config.objective.disc.channels = (4,)
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]
 

@@ -94,8 +94,8 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.objective.gen.channels = (8, 4)
-    config.objective.disc.channels = (4, 8)
+    config.objective.gen.channels = (4,)
+    config.objective.disc.channels = (4,)
     config.objective.update(mismatch=1.0, penalty='r1', penalty_every=2)
     for name in ('accuracy', 'learned', 'fidelity'):
       del config.evals[name]

@@ -130,8 +130,8 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.objective.gen.channels = (8, 4)
-    config.objective.disc.channels = (4, 8)
+    config.objective.gen.channels = (4,)
+    config.objective.disc.channels = (4,)
     config.objective.penalty_every = 2
     del config.evals['fidelity']
 

@@ -86,8 +86,8 @@ def get_config(arg=None):
 
   def test():
     tiny(config)
-    config.objective.gen.channels = (8, 4)
-    config.objective.disc.channels = (4, 8)
+    config.objective.gen.channels = (4,)
+    config.objective.disc.channels = (4,)
     del config.evals['fidelity']
 
   choose(arg, dict(paper=paper, folder=folder, test=test))

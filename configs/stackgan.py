@@ -224,17 +224,17 @@ def get_config(arg=None):
     tiny(config)
     config.data.update(words=6, shape=(16, 16, 3))
     text.update(features=16, buckets=64, width=8, hidden=8)
-    gen1.update(shape=(8, 8, None), channels=(8, 4), condition=4)
+    gen1.update(shape=(8, 8, None), channels=(4,), condition=4)
     reader, stage_1, stage_2 = (s['objective'] for s in config.stages)
-    reader['image'].update(classes=16, channels=(4, 8), features=8)
+    reader['image'].update(classes=16, channels=(4,), features=8)
     reader['size'] = 8
     stage_1['augment'] = ('cutout',)
     stage_2.update(augment=(), penalty='')
-    stage_1['disc1'].update(channels=(4, 8), text=4)
+    stage_1['disc1'].update(channels=(4,), text=4)
     stage_2['gen2'].update(
-      shape=(16, 16, None), down=(4, 8), blocks=1, up=(8, 4), condition=4
+      shape=(16, 16, None), down=(4,), blocks=1, up=(4,), condition=4
     )
-    stage_2['disc2'].update(channels=(4, 8), text=4)
+    stage_2['disc2'].update(channels=(4,), text=4)
     for stage in config.stages:
       stage.update(steps=3, batch_size=8)
       for name in ('retrieval', 'combinations', 'diversity'):

@@ -209,7 +209,7 @@ def get_config(arg=None):
     grow((8, 8, 1e-3, 0, 1), (16, 8, 1e-3, 1, 0))
     for stage in config.stages:
       stage['steps'] = 4
-    stage['objective.fade'] = 4
+    stage.update({'objective.fade': 4, 'objective.penalty': ''})
     del stage['evals']
 
   variants = (

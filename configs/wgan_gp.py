@@ -112,8 +112,8 @@ def get_config(arg=None):
   def test():
     tiny(config)
     config.objective.augment = ('translation',)
-    config.objective.gen.channels = (8, 4)
-    config.objective.critic.channels = (4, 8)
+    config.objective.gen.channels = (4,)
+    config.objective.critic.channels = (4,)
     config.objective.n_critic = 2
     del config.evals['fidelity']
 
