@@ -195,7 +195,7 @@ ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 @pytest.mark.slow('starts two processes')
 @pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
-  args, _ = fields('vae', **ENDLESS)
+  args, _ = fields('autoencoder', **ENDLESS)
   running = cluster.start(2, 1, f'--workdir={tmp_path}', *args)
   wait_for_checkpoint(tmp_path, running)
   running[victim].send_signal(signal.SIGKILL)
