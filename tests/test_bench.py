@@ -52,7 +52,7 @@ def dcgan():
 def wgan_gp():
   config = small('wgan_gp.py:test')
   config.objective.gen.update(channels=(8, 12), kernel=5)
-  config.objective.critic.kernel = 5
+  config.objective.critic.update(channels=(4, 8), kernel=5)
   config.objective.update(n_critic=4, augment=())
   return config
 

@@ -42,6 +42,21 @@ def fields(name, **overrides):
   return args, config
 
 
+# Players of dense layers, which compile at once.
+DENSE = {
+  'objective.encoder': {
+    'name': 'autoencoder.DenseEncoder',
+    'features': 2 * 2,
+    'hidden': (16,),
+  },
+  'objective.decoder': {
+    'name': 'autoencoder.DenseDecoder',
+    'shape': None,
+    'hidden': (16,),
+  },
+}
+
+
 def train_in(num, devices, path, args, **kwargs):
   """Trains in `num` processes; returns the newest state and their outputs."""
   running = cluster.start(num, devices, f'--workdir={path}', *args, **kwargs)
@@ -100,7 +115,7 @@ def two(tmp_path_factory):
   evaluators measure with after the training.
   """
   path = tmp_path_factory.mktemp('two')
-  args, config = fields('vae')
+  args, config = fields('vae', **DENSE)
   caches = [path / name for name in ('a', 'b')]
   state, outputs = train_in(
     2, 1, path / 'run', args, program=('-c', SMALL + TRAIN_AND_LOAD),
