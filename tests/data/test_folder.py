@@ -339,6 +339,10 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_photographs_of_many_sizes():
   if not (SHARED / 'natural').is_dir():
     pytest.skip(f'{SHARED}/natural is not here')
-  source = folder.load('train', SHARED / 'natural', (64, 64, 3))
-  assert source.arrays['image'].shape == (14, 64, 64, 3)
-  assert 'modes RGB 9, L 5' in source.summary()
+  train, test = (
+    folder.load(split, SHARED / 'natural', (64, 64, 3))
+    for split in ('train', 'test')
+  )
+  assert train.arrays['image'].shape == (13, 64, 64, 3)
+  assert 'modes RGB 8, L 5' in train.summary()
+  assert test.arrays['image'].shape == (1, 64, 64, 3)
