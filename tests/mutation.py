@@ -219,7 +219,9 @@ class Tests:
     }
 
   def of(self, file: str, lines: tuple[int, int], limit: float) -> list[str]:
-    """Returns the tests that execute lines of a file, the quickest first.
+    """Returns the tests that may notice a change, the quickest first.
+
+    These are the tests that execute the changed lines, and those beside them.
 
     Args:
       file: its path, from the root.
@@ -231,13 +233,16 @@ class Tests:
     names = set().union(*(by_line.get(line, set()) for line in wanted))
     if not names:  # executed by the import alone, such as a default value
       names = set().union(*by_line.values())
-    names = sorted(names, key=lambda name: self._seconds.get(name, 1e9))
+    # What a file computes once may be attributed to one test and checked by
+    # another, so the other tests of the same files follow.
+    files = {name.partition('::')[0] for name in names}
+    others = {n for n in self._seconds if n.partition('::')[0] in files} - names
     chosen, total = [], 0.0
-    for name in names:
-      total += self._seconds.get(name, 1e9)
-      if total > limit and chosen:
-        break
-      chosen.append(name)
+    for group in (names, others):
+      for name in sorted(group, key=lambda n: self._seconds.get(n, 1e9)):
+        total += self._seconds.get(name, 1e9)
+        if total <= limit or not chosen:
+          chosen.append(name)
     return chosen
 
 
@@ -271,6 +276,8 @@ def run_tests(copy: pathlib.Path, names: list[str], limit: float) -> str:
     text = output.read()
   if code == 0:
     return ''
+  if 'ERROR: not found' in text:
+    sys.exit('the tests were renamed: delete runs/mutation and start again')
   failed = re.search(r'^(?:FAILED|ERROR) (\S+)', text, re.MULTILINE)
   return failed[1] if failed else f'exit code {code}: {text[-300:]}'
 
@@ -285,7 +292,7 @@ def work(mutants: list[Mutant], tests: Tests, results: pathlib.Path) -> None:
     for mutant in mutants:
       target = copy / mutant.file
       original = target.read_text()
-      names = tests.of(mutant.file, mutant.lines, limit=40)
+      names = tests.of(mutant.file, mutant.lines, limit=60)
       while True:
         names = [name for name in names if name not in unsound]
         target.write_text(mutant.source)
