@@ -249,9 +249,7 @@ class WGANGP(_Game):
     # As `objectives/wgan.py` and `wgan_gp.py` split it.
     _, key_penalty = jax.random.split(key)
     key_mix, _ = jax.random.split(key_penalty)
-    return peer.tensor(
-      jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1))
-    )
+    return peer.tensor(jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1)))
 
   def gen_loss(self, scores):
     return -scores.mean()

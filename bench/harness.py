@@ -278,9 +278,7 @@ def summary(times: Sequence[float], batch: int) -> dict[str, Any]:
   }
 
 
-def ratio(
-  ours: Sequence[float], theirs: Sequence[float]
-) -> dict[str, float]:
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
   """Our images/s to theirs: of the medians, and the extremes over rounds."""
   rounds = [b / a for a, b in zip(ours, theirs, strict=True)]
   return {

@@ -20,7 +20,7 @@ except ImportError:  # an extra
   torch = None
 
 HOW_TO_INSTALL = (
-  "PyTorch is not installed, so only our own numbers are shown: pip install -e "
+  'PyTorch is not installed, so only our own numbers are shown: pip install -e '
   "'.[bench]' brings it (with CUDA; a CPU build of it serves as well)."
 )
 

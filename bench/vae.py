@@ -94,9 +94,7 @@ class Conv(_VAE):
     self._map = (height // scale, width // scale, decoder.base)
     model = nn.ModuleDict(
       {
-        'convs': convs(
-          nn.Conv2d, (depth, *encoder.channels), encoder.kernel
-        ),
+        'convs': convs(nn.Conv2d, (depth, *encoder.channels), encoder.kernel),
         'code': nn.Linear(features, encoder.features),
         'map': nn.Linear(encoder.features // 2, int(np.prod(self._map))),
         'transposed': convs(
