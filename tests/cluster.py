@@ -36,6 +36,8 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
     }
     if caches:
       variables['XDG_CACHE_HOME'] = str(caches[index])
+      # Compiled programs are the same on every host.
+      variables |= environment.compiled()
     flags = [
       f'--coordinator=localhost:{port}',
       f'--num_processes={num}',

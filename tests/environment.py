@@ -2,6 +2,8 @@
 
 import jaxlib.version
 
+from gen_jax import runtime
+
 # Seconds after which a process is taken to hang: far more than any needs, also
 # beside other work. Tests wait for events, and never for less than this.
 HANG = 600
@@ -30,3 +32,12 @@ def xla_flags(devices: int, cheap: bool = True) -> str:
     if jaxlib.version.__version__.startswith('0.10.'):
       flags += _CHEAP_IN_0_10
   return ' '.join(flags)
+
+
+def compiled() -> dict[str, str]:
+  """Returns the variables by which a process shares the compiled programs."""
+  return {
+    'JAX_COMPILATION_CACHE_DIR': str(runtime.cache_folder() / 'compiled'),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+    'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '0',
+  }

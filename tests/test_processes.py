@@ -76,7 +76,8 @@ whole = yardstick.make_config
 def small(*args):
   made = whole(*args)
   config.tiny(made)
-  made.objective.network.update(channels=(4,), features=8)
+  made.objective.network.update(channels=(), features=8)
+  made.objective.update(noise='gaussian', amount=0.1)
   return made
 
 yardstick.make_config = small
@@ -124,7 +125,7 @@ def two(tmp_path_factory):
   return config, path / 'run', state, outputs
 
 
-@pytest.mark.slow('starts three processes, each with an empty cache')
+@pytest.mark.slow('starts three processes')
 def test_two_processes_give_what_one_gives_and_one_goes_on(two, tmp_path):
   config, path, state, _ = two
   one, _ = train(config, tmp_path / 'one')  # on eight devices
@@ -207,11 +208,21 @@ def test_a_process_waits_for_one_that_compiles_for_longer(tmp_path, form):
 ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 
 
+# Signs of life that follow each other quickly, so that the end does too.
+LIVELY = f"""
+from gen_jax import cli, main, together
+together._BEAT = 0.25
+{TRAIN}
+"""
+
+
 @pytest.mark.slow('starts two processes')
 @pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
-  args, _ = fields('autoencoder', **ENDLESS)
-  running = cluster.start(2, 1, f'--workdir={tmp_path}', *args)
+  args, _ = fields('vae', **DENSE, **ENDLESS)
+  running = cluster.start(
+    2, 1, f'--workdir={tmp_path}', *args, program=('-c', LIVELY)
+  )
   wait_for_checkpoint(tmp_path, running)
   running[victim].send_signal(signal.SIGKILL)
   codes, outputs = cluster.finish(running)
