@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 
+from gen_jax import runtime
 from gen_jax.errors import InputError
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
@@ -53,6 +54,7 @@ def connect(
     raise InputError(
       f'--process_id={process_id}: expected 0 to {num_processes - 1}.'
     )
+  runtime.order_collectives()
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   try:
     jax.distributed.initialize(*flags)

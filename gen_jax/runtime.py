@@ -7,13 +7,23 @@ import ctypes
 import os
 import pathlib
 import platform
+import re
 import sys
 
 # XLA's newer CPU backend fuses single convolutions into a slow form; without
-# that it calls the vendor's, 1.1 to 1.5 times faster. The flag is experimental
-# and XLA aborts on one that it does not know, hence the list of versions.
+# that it calls the vendor's, 1.1 to 1.5 times faster.
 _CPU_FLAG = '--xla_cpu_experimental_ynn_fusion_type=-individual_convolution'
-_CPU_FLAG_VERSIONS = ((0, 10), (0, 12))
+# By default each CPU device starts operations that do not depend on each other
+# in an order of its own, at least in a program from the compilation cache.
+# Devices whose threads have all started another collective first wait for each
+# other, until XLA aborts the process after 40 s.
+_ORDER_FLAG = '--xla_cpu_enable_concurrency_optimized_scheduler=false'
+_FORCED = re.compile(
+  r'--xla_force_host_platform_device_count=0*([2-9]|[1-9]\d)'
+)
+
+# The flags are experimental, and XLA aborts on one that it does not know.
+_FLAG_VERSIONS = ((0, 10), (0, 12))  # of jaxlib, the lowest and the highest
 
 
 def configure() -> None:
@@ -51,15 +61,29 @@ def _keep_memory() -> None:
   libc.mallopt(arena_max, 1)
 
 
+def order_collectives() -> None:
+  """Has CPU devices start collectives in one order, so that none waits forever.
+
+  To be called before the backend starts where several CPU devices compute
+  together. Devices that XLA_FLAGS forces are found by `configure`.
+  """
+  _add_xla_flag(_ORDER_FLAG)
+
+
 def _set_xla_flags() -> None:
+  _add_xla_flag(_CPU_FLAG)
+  if _FORCED.search(os.environ.get('XLA_FLAGS', '')):
+    order_collectives()
+
+
+def _add_xla_flag(flag: str) -> None:
   import jaxlib.version
 
   version = tuple(int(n) for n in jaxlib.version.__version__.split('.')[:2])
   flags = os.environ.get('XLA_FLAGS', '')
-  name = _CPU_FLAG.partition('=')[0]
-  lowest, highest = _CPU_FLAG_VERSIONS
-  if lowest <= version <= highest and name not in flags:
-    os.environ['XLA_FLAGS'] = f'{flags} {_CPU_FLAG}'.strip()
+  lowest, highest = _FLAG_VERSIONS
+  if lowest <= version <= highest and flag.partition('=')[0] not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {flag}'.strip()
 
 
 def _cache_compilations() -> None:

@@ -25,7 +25,7 @@ ALLOWED = {
   'locks.py': set(),
   'native.py': {'runtime'},
   'parallel.py': {'errors', 'processes', 'program'},
-  'processes.py': {'errors'},
+  'processes.py': {'errors', 'runtime'},
   'program.py': set(),
   'runtime.py': set(),
   'step.py': {'core', 'errors', 'parallel'},
