@@ -98,5 +98,5 @@ def _cache_compilations() -> None:
   except OSError:
     return  # a home that cannot be written costs time, not results
   jax.config.update('jax_compilation_cache_dir', str(path))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.01)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)

@@ -38,6 +38,6 @@ def compiled() -> dict[str, str]:
   """Returns the variables by which a process shares the compiled programs."""
   return {
     'JAX_COMPILATION_CACHE_DIR': str(runtime.cache_folder() / 'compiled'),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.01',
     'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '0',
   }
