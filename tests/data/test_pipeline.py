@@ -64,6 +64,19 @@ def test_streamed_batches_equal_resident_ones(length):
   streamed.close()
 
 
+def test_consecutive_batches_are_read_once(monkeypatch):
+  streamed, steps = batches(resident='no'), []
+  read = streamed.read
+  monkeypatch.setattr(
+    streamed, 'read', lambda step: [steps.append(step), read(step)][1]
+  )
+  for step in (3, 5, 7):
+    streamed.inputs(step, 2, 2)
+  streamed.close()
+  assert steps[:6] == [3, 4, 5, 6, 7, 8]
+  assert len(steps) == len(set(steps))
+
+
 def test_processes_read_disjoint_slices_of_one_batch():
   whole = seen(batches(), 4, 3)
   parts = [seen(batches(process=(p, 4)), 4, 3) for p in range(4)]

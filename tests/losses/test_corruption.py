@@ -67,6 +67,12 @@ def test_a_deformation_is_smooth_and_as_large_as_it_says():
   assert slant < slope.std() < 1.3 * slant
   bend = np.abs(np.diff(moved, 2, axis=1))
   assert 0 < bend.max() < 0.2 * amount
+  # Along a row nothing but the field changes how far pixels move up. It is a
+  # sum of Gaussians of width 1/6, so that its correlation has root(2) of that.
+  apart = (moved[:, :, -1, 0] - moved[:, :, 0, 0]) / (0.6 * amount)
+  correlation = np.exp(-((14 / 40) ** 2) / 4 * 6**2)
+  variance = np.square(apart).mean()
+  assert variance == pytest.approx(2 * (1 - correlation), rel=0.08)
 
 
 def test_a_deformation_of_nothing_is_the_image():

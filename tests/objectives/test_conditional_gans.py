@@ -1,5 +1,7 @@
 """cGAN, AC-GAN, InfoGAN: who sees the class or the code, and who tells it."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,33 @@ def infogan(**fields):
   return InfoGAN(
     gen=GEN, disc=Heads(5), latent=4, categories=3, continuous=2, **fields
   )
+
+
+class Guess(nn.Module):
+  """A judge that says the same of all images: scores and what it reads."""
+
+  read: tuple[float, ...]
+
+  @nn.compact
+  def __call__(self, images, train=False):
+    read = jnp.tile(jnp.array(self.read), (len(images), 1))
+    return jnp.zeros(len(images)), read
+
+
+def test_metrics_of_infogan_are_those_of_its_guesses():
+  disc = Guess((0.0, 0.0, 0.0, 2.0, 2.0))
+  objective = dataclasses.replace(infogan(), disc=disc)
+  batch = {k: np.tile(x, (100, *x.shape[1:])) for k, x in BATCH.items()}
+  players = {**drawn(objective.init, KEY, BATCH), 'disc': {'params': {}}}
+  for loss in (objective.gen_loss, objective.disc_loss):
+    _, aux = jax.jit(loss)(players, batch, key=KEY, step=0)
+    # Even guesses tell nothing of the category.
+    assert float(aux.metrics['category_information']) == pytest.approx(
+      0, abs=1e-6
+    )
+    # E (c - 2)^2 for c ~ U(-1, 1)
+    error = float(aux.metrics['continuous_error'])
+    assert error == pytest.approx(1 / 3 + 4, rel=0.05)
 
 
 def test_generator_and_judge_of_a_cgan_see_the_class():

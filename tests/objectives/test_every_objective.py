@@ -1,6 +1,7 @@
 """What holds for each objective: many devices, and keys used once."""
 
 import functools
+import itertools
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ from cases import (
   APART,
   KEY,
   OBJECTIVES,
+  Heads,
   implemented,
   make_batch,
   players,
@@ -102,6 +104,52 @@ def test_no_two_draws_of_a_step_share_a_key(name):
   _, keys = on_one_device(name)
   assert keys
   assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize('name', ['cyclegan', 'translation'])
+def test_networks_of_one_form_start_apart(name):
+  objective = OBJECTIVES[name]
+  made = jax.jit(objective.init)(KEY, make_batch(name))
+  for a, b in itertools.combinations(made, 2):
+    first, second = (jax.tree.leaves(made[k]['params']) for k in (a, b))
+    for x, y in zip(first, second, strict=True):
+      if x.shape == y.shape and x.std() > 0:  # no biases of zero
+        assert np.abs(x - y).max() > 0.01, (a, b)
+
+
+def test_contrastive_networks_know_whether_they_train():
+  known = []
+
+  class Tells(Heads):
+    field = 'embedding'
+
+    def __call__(self, x, train=False):
+      known.append(train)
+      return super().__call__(x, train)
+
+  objective = Contrastive(text=Tells((3,)), image=Tells((3, 2)))
+  batch = make_batch('contrastive')
+  made = jax.eval_shape(objective.init, KEY, batch)
+  for fn in (objective.read, objective.look, objective.features):
+    jax.eval_shape(fn, made, batch)
+  assert not any(known)
+  known.clear()
+  jax.eval_shape(
+    functools.partial(objective.loss, key=KEY, step=0), made, batch
+  )
+  assert known and all(known)
+
+
+def test_a_contrastive_model_gives_vectors_and_what_they_are_linear_in():
+  objective, made = OBJECTIVES['contrastive'], players('contrastive')
+  batch = make_batch('contrastive')
+  vectors, features = objective.image.apply(made['image'], batch['image'])
+  looked = objective.look(made, batch)
+  np.testing.assert_allclose(jnp.mean(looked**2, axis=-1), 1, rtol=1e-5)
+  direction = vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+  np.testing.assert_allclose(looked, direction * 3**0.5, rtol=1e-4)
+  np.testing.assert_array_equal(objective.features(made, batch), features)
+  assert objective.read(made, batch).shape == looked.shape
 
 
 def test_the_negatives_of_a_pair_are_on_all_devices():

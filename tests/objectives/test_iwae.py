@@ -53,6 +53,14 @@ def test_with_the_exact_posterior_the_bound_is_the_likelihood(pca, cls):
     np.testing.assert_allclose(losses, -exact.mean(), rtol=1e-5)
 
 
+def test_with_the_exact_posterior_all_codes_share_the_weight(pca):
+  players, images, _ = pca
+  batch = {'image': jnp.asarray(images / 255, jnp.float32)}
+  loss = jax.jit(linear(IWAE, samples=5).loss)
+  _, aux = loss(players, batch, key=KEY, step=0)
+  assert float(aux.metrics['effective_samples']) == pytest.approx(5, rel=1e-4)
+
+
 def test_the_bound_grows_with_the_codes_towards_the_likelihood(inexact):
   players, images, exact = inexact
   keys = jax.random.split(KEY, 500)

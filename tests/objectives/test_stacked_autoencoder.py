@@ -210,11 +210,16 @@ def test_a_resume_is_exact_within_a_stage_and_at_its_end(run, cut, tmp_path):
   equal(again, jax.device_get(states[-1]))
 
 
+def test_a_layer_may_have_one_unit():
+  assert GreedyLayer(shape=(4, 3, 1), widths=(1,)).depth == 1
+
+
 @pytest.mark.parametrize(
   'make,match',
   [
     (lambda: GreedyLayer(**STACK, index=3), 'layers 0 to 2'),
     (lambda: GreedyLayer(shape=(4, 3, 1), widths=()), 'objective.widths'),
+    (lambda: GreedyLayer(shape=(4, 3, 1), widths=(1, 0)), 'objective.widths'),
     (lambda: Unrolled(**STACK, noise='mask'), '"masking"'),
     (lambda: GreedyLayer(**STACK, index=1, noise='deformation'), 'a code'),
     (lambda: Classifier(**STACK, hidden='rellu'), '"relu"'),

@@ -323,6 +323,10 @@ def test_the_paper_has_the_batches_and_rates_of_the_official_program():
   }
 
 
+def test_a_batch_of_one_group_is_accepted():
+  game().check_batch(4, 4)
+
+
 @pytest.mark.parametrize(
   'make,match',
   [
