@@ -125,8 +125,9 @@ def find_mutants(file: str, source: str) -> Iterator[Mutant]:
 
 def _expressions(node, statement=None):
   """Yields (parent, field, index, expression, statement) of what may change."""
-  # Annotations and error messages have no effect that a test should check.
-  skipped = ('annotation', 'returns', 'decorator_list')
+  # Annotations and error messages have no effect that a test should check, and
+  # a test of a default value would only repeat it.
+  skipped = 'annotation returns decorator_list defaults kw_defaults'.split()
   for field, value in ast.iter_fields(node):
     if field in skipped:
       continue
@@ -136,6 +137,8 @@ def _expressions(node, statement=None):
         continue
       if isinstance(child, ast.Raise | ast.JoinedStr):
         continue
+      if isinstance(node, ast.ClassDef) and isinstance(child, ast.AnnAssign):
+        continue  # the default value of a field
       own = child if isinstance(child, ast.stmt) else statement
       if isinstance(child, ast.expr | ast.AugAssign):
         at = index if isinstance(value, list) else None

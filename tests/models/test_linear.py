@@ -43,7 +43,7 @@ class Styled(nn.Module):
   def __call__(self, x):
     noise = jnp.sin(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape)
     style = jnp.ones((len(x), 1))
-    x = x.astype(self.dtype)
+    x = x.astype(self.dtype or x.dtype)
     return stylegan.Layer(self.dtype, name='layer')(x, noise, style)
 
 
