@@ -52,6 +52,28 @@ def test_rmsprop_takes_the_steps_of_pytorch():
   )
 
 
+@pytest.mark.parametrize(
+  ('name', 'expected'),  # of 8 updates, before each and after the last
+  [
+    ('constant', [1] * 9),
+    ('linear', [1 - n / 8 for n in range(9)]),
+    ('constant_then_linear', [1] * 5 + [0.75, 0.5, 0.25, 0]),
+    ('cosine', [(1 + np.cos(np.pi * n / 8)) / 2 for n in range(9)]),
+  ],
+)
+def test_schedules_begin_at_the_rate_and_end_at_0(name, expected):
+  rates = optim.schedule(name, 0.1, 8)(np.arange(9))
+  np.testing.assert_allclose(
+    np.broadcast_to(rates, 9), 0.1 * np.array(expected), atol=1e-7
+  )
+
+
+def test_a_schedule_begins_after_its_warm_up():
+  rates = optim.schedule('linear', 0.1, 12, warmup=4)(np.arange(13))
+  expected = [*(0.25, 0.5, 0.75, 1), *(1 - n / 8 for n in range(9))]
+  np.testing.assert_allclose(rates, 0.1 * np.array(expected), atol=1e-7)
+
+
 def test_lazy_regularization_rescales_the_rate_and_the_decays():
   rate, b1, b2, c = 0.002, 0.5, 0.99, 16 / 17
   spec = dict(name='adam', learning_rate=rate, b1=b1, b2=b2)

@@ -64,6 +64,20 @@ def test_streamed_batches_equal_resident_ones(length):
   streamed.close()
 
 
+def test_streamed_dispatches_are_of_64_mib():
+  large = np.broadcast_to(np.uint8(0), (50, 512, 1024, 4))  # 2 MiB each
+  stream = Batches(
+    ArraySource('toy', 'train', {'image': large}),
+    batch_size=8,
+    seed=0,
+    resident='no',
+  )
+  assert stream.length(2) == 2
+  assert stream.length(50) == 4  # batches of 16 MiB
+  # What is resident goes as asked for.
+  assert batches(resident='auto').length(50) == 50
+
+
 def test_consecutive_batches_are_read_once(monkeypatch):
   streamed, steps = batches(resident='no'), []
   read = streamed.read

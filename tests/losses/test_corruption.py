@@ -75,6 +75,29 @@ def test_a_deformation_is_smooth_and_as_large_as_it_says():
   assert variance == pytest.approx(2 * (1 - correlation), rel=0.08)
 
 
+def test_a_deformation_without_its_field_is_affine(monkeypatch):
+  draws = np.random.default_rng(0).uniform(-1, 1, (5, 3, 1, 1))
+  monkeypatch.setattr(jax.random, 'uniform', lambda *_, **__: draws)
+  monkeypatch.setattr(jax.random, 'normal', lambda _, shape: np.zeros(shape))
+  half, amount = 10, 1.5
+  y, x = np.meshgrid(*2 * [np.arange(-half, half + 1)], indexing='ij')
+  grid = np.stack([y, x], axis=-1) + 100.0
+  images = np.broadcast_to(np.float32(grid), (3, 21, 21, 2))
+  out = corruption.deformation(images, amount, KEY)
+  shift_y, shift_x, stretch_y, stretch_x, slant = amount * draws
+  moved = np.stack(
+    [
+      shift_y + 2 / 3 * stretch_y * y / half,
+      shift_x + 2 / 3 * stretch_x * x / half + 2 * slant * y / half,
+    ],
+    axis=-1,
+  )
+  inner = np.s_[:, 6:-6, 6:-6]  # whose pixels come from inside
+  np.testing.assert_allclose(
+    (out - grid)[inner], moved[inner], rtol=1e-3, atol=1e-4
+  )
+
+
 def test_a_deformation_of_nothing_is_the_image():
   out = corrupt('deformation', IMAGES, 0.0)
   np.testing.assert_allclose(out, IMAGES, atol=1e-6)

@@ -82,6 +82,13 @@ def test_continuous_bernoulli_is_a_density_with_its_mean(logit):
   assert float(out) == pytest.approx(mean, abs=1e-5)
 
 
+def test_the_mean_is_that_of_float64_where_its_series_ends():
+  logit = 0.0999
+  expected = -1 / np.expm1(-logit) - 1 / logit
+  out = jax.jit(likelihoods.continuous_bernoulli_mean)(np.float32(logit))
+  assert float(out) == pytest.approx(expected, abs=2e-7)
+
+
 def test_normaliser_is_smooth_where_its_series_takes_over():
   exact = np.linspace(-0.2, 0.2, 401)
   logits = exact.astype(np.float32)

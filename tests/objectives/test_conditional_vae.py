@@ -72,7 +72,12 @@ def test_samples_are_of_the_classes_asked_for(conditional):
   np.testing.assert_allclose(
     difference, np.tile(shift[2] - shift[0], (4, 1)), atol=1e-5
   )
-  assert objective.sample(players, key=KEY, num=5).shape == (5, 2, 3, 1)
+  in_turn = objective.sample(
+    players, key=KEY, num=5, labels=jnp.array([0, 1, 2, 0, 1])
+  )
+  np.testing.assert_array_equal(
+    objective.sample(players, key=KEY, num=5), in_turn
+  )
 
 
 def test_convolutions_see_the_class_as_well():

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gen_jax.models import progressive, stylegan
 from gen_jax.objectives.projection import Projection
@@ -52,5 +53,9 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
     jnp.var(wanted)
   )
   assert objective.styles(players).shape == (2, 4, 4)
+  # Losses are sums over the two images, of weights 1, and metrics are means.
+  _, aux = objective.loss(start, batch, key=KEY, step=0)
+  pixel, feature = aux.metrics['pixel'], aux.metrics['feature']
+  assert float(2 * (pixel + feature)) == pytest.approx(float(before), rel=1e-4)
   for name in ('gen', 'disc'):
     jax.tree.map(np.testing.assert_array_equal, players[name], trained[name])

@@ -125,6 +125,18 @@ def test_a_layer_reconstructs_the_code_of_the_frozen_one_below():
   np.testing.assert_allclose(encoded, code, rtol=1e-5, atol=1e-6)
 
 
+def test_scores_are_the_errors_of_the_reconstructed_images():
+  objective = Unrolled(**STACK)
+  images = objective.reconstruct(PLAYERS, BATCH)
+  expected = -np.sum(
+    BATCH['image'] * np.log(images) + (1 - BATCH['image']) * np.log1p(-images),
+    axis=(1, 2, 3),
+  )
+  np.testing.assert_allclose(
+    objective.scores(PLAYERS, BATCH)['error'], expected, rtol=1e-4
+  )
+
+
 def test_noise_hides_units_of_the_code_and_not_the_target():
   quiet, noisy, half = (
     GreedyLayer(**STACK, index=1, amount=amount) for amount in (0.0, 1.0, 0.5)

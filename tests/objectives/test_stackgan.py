@@ -75,11 +75,14 @@ def test_players_of_each_stage():
 
 def test_wrong_captions_are_of_others():
   captions_ = jnp.asarray([[0], [1], [2], [2]])
+  first = set()
   for seed in range(20):
     order, wrong = mismatched(captions_, jax.random.key(seed))
     assert sorted(order.tolist()) == [0, 1, 2, 3]
     assert not np.any(order == np.arange(4))
     np.testing.assert_array_equal(wrong, captions_[order, 0] != captions_[:, 0])
+    first.add(int(order[0]))
+  assert first == {1, 2, 3}  # each other caption in its turn
 
 
 def test_real_pairs_are_scored_as_if_there_were_no_mismatched_ones():

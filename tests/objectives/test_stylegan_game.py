@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import drawn
 
 from gen_jax import config as config_lib
 from gen_jax import stages, workdir
@@ -176,6 +177,22 @@ def test_synthesis_shares_one_noise_and_samples_do_not():
   assert np.abs(a - b).max() > 0.01
   images = np.asarray(three(players, KEY, 0.0))
   assert np.abs(images[0] - images[1]).max() > 0.01
+
+
+def test_styles_are_of_the_classes_asked_for_or_of_all_in_turn():
+  objective = game(
+    gen=stylegan.Generator((8, 8, 3), width=4, depth=1, classes=3, **SMALL),
+    disc=progressive.Discriminator(classes=3, **SMALL),
+  )
+  batch = {**BATCH, 'label': jnp.zeros(4, jnp.int32)}
+  players = drawn(objective.init, KEY, batch)
+  codes = jax.random.normal(KEY, (5, 3))
+  in_turn = objective.map(players, codes)
+  asked = objective.map(players, codes, jnp.array([0, 1, 2, 0, 1]))
+  np.testing.assert_array_equal(in_turn, asked)
+  other = objective.map(players, codes, jnp.array([1, 1, 2, 0, 1]))
+  changed = np.any(other != asked, axis=(1, 2))
+  assert changed.tolist() == [True] + [False] * 4
 
 
 def test_many_samples_are_drawn_in_parts(monkeypatch):
