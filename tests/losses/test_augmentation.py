@@ -82,6 +82,11 @@ def test_a_window_is_cut_out_where_it_fits_or_in_part(size, window):
     height.min(),
     height.max(),
   ) == (window // 2 + 1, window)
+  # It is as often cut off at one border as at the other.
+  rows = cut[..., 0].any(2)
+  places = {(int(r.argmax()), int(size - r[::-1].argmax())) for r in rows}
+  assert places == {(size - end, size - start) for start, end in places}
+  assert len(places) == size + 1 - window % 2
   middle = cut[:, size // 2, size // 2, 0].mean()
   assert middle > cut[:, 0, 0, 0].mean() > 0
 

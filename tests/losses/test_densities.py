@@ -19,6 +19,13 @@ def test_neighbours_are_those_of_a_tree():
     )
 
 
+def test_equal_codes_are_as_dense_as_those_a_thousandth_of_their_size_apart():
+  codes = jnp.asarray(CODES).at[8].set(CODES[9])
+  size = np.mean(np.sum(np.square(codes - codes.mean(0)), axis=-1)) ** 0.5
+  out = neighbours(codes)
+  np.testing.assert_allclose(out[8:10], -3 * np.log(1e-3 * size), rtol=1e-4)
+
+
 def test_neighbours_do_not_depend_on_the_mean_of_the_codes():
   codes = jnp.asarray(CODES, jnp.float32)
   np.testing.assert_allclose(

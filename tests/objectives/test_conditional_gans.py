@@ -84,6 +84,14 @@ def test_metrics_of_infogan_are_those_of_its_guesses():
     assert error == pytest.approx(1 / 3 + 4, rel=0.05)
 
 
+def test_the_accuracy_of_an_acgan_is_that_of_its_guesses():
+  objective = dataclasses.replace(acgan(), disc=Guess((0.0, 0.0, 1.0)))
+  players = {**drawn(objective.init, KEY, BATCH), 'disc': {'params': {}}}
+  batch = {**BATCH, 'label': np.int32([2] * 9 + [0] * 2 + [1])}
+  _, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
+  assert float(aux.metrics['class_accuracy']) == pytest.approx(9 / 12)
+
+
 def test_generator_and_judge_of_a_cgan_see_the_class():
   objective = cgan()
 

@@ -80,6 +80,17 @@ def test_samples_are_of_the_classes_asked_for(conditional):
   )
 
 
+def test_codes_of_samples_are_of_the_prior(conditional):
+  players, _, _, shift = conditional
+  labels = jnp.full(4000, 2)
+  drawn = linear().sample(players, key=KEY, num=4000, labels=labels)
+  drawn = np.asarray(drawn).reshape(4000, 6)
+  decode = linear().decode(players, jnp.zeros((1, 2)), {'label': labels[:1]})
+  w = players['model']['params']['decoder']['Dense_0']['kernel'][:2]
+  np.testing.assert_allclose(drawn.mean(0), decode.reshape(6), atol=0.1)
+  np.testing.assert_allclose(np.cov(drawn.T), w.T @ w, atol=0.15)
+
+
 def test_convolutions_see_the_class_as_well():
   objective = ConditionalVAE(
     encoder=ConvEncoder(features=4, channels=(4,)),

@@ -67,10 +67,13 @@ def test_without_strength_the_draw_is_even_and_the_loss_the_vaes():
       ).mean()
       for o in (objective, VAE(**fields))
     ]
-    return losses, objective.sampling_probabilities(players, batch)
+    _, aux = objective.loss(players, batch, key=KEY, step=0)
+    shares = objective.sampling_probabilities(players, batch)
+    return losses, shares, aux.metrics['evenness']
 
-  losses, shares = compute(drawn(objective.init, KEY, batch))
+  losses, shares, evenness = compute(drawn(objective.init, KEY, batch))
   np.testing.assert_allclose(shares, 1 / 100, rtol=1e-5)
+  assert float(evenness) == pytest.approx(1, rel=1e-5)
   assert float(losses[0]) == pytest.approx(float(losses[1]), rel=5e-3)
 
 

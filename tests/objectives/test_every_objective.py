@@ -24,6 +24,7 @@ from jax.sharding import Mesh
 from gen_jax import parallel
 from gen_jax.core import TrainState
 from gen_jax.errors import InputError
+from gen_jax.losses.contrastive import symmetric
 from gen_jax.objectives.contrastive import Contrastive
 from gen_jax.step import make_train_step
 
@@ -138,6 +139,25 @@ def test_contrastive_networks_know_whether_they_train():
     functools.partial(objective.loss, key=KEY, step=0), made, batch
   )
   assert known and all(known)
+
+
+def test_the_temperature_divides_the_products_of_vectors():
+  class Linear(nn.Module):
+    outputs: int
+    field = 'embedding'
+
+    @nn.compact
+    def __call__(self, x, train=False):
+      vectors = nn.Dense(3)(x.reshape(len(x), -1))
+      return vectors if self.outputs == 1 else (vectors, vectors)
+
+  objective = Contrastive(text=Linear(1), image=Linear(2), temperature=0.5)
+  batch = make_batch('contrastive')
+  batch['embedding'] = batch['embedding'][:, :1]  # one caption of each image
+  made = objective.init(KEY, batch)
+  logits = objective.look(made, batch) @ objective.read(made, batch).T / 3 / 0.5
+  loss, _ = objective.loss(made, batch, key=KEY, step=0)
+  assert float(loss) == pytest.approx(float(symmetric(logits).mean()), rel=1e-5)
 
 
 def test_a_contrastive_model_gives_vectors_and_what_they_are_linear_in():

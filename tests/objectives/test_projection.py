@@ -57,5 +57,11 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
   _, aux = objective.loss(start, batch, key=KEY, step=0)
   pixel, feature = aux.metrics['pixel'], aux.metrics['feature']
   assert float(2 * (pixel + feature)) == pytest.approx(float(before), rel=1e-4)
+  f, g = (
+    np.asarray(objective.features((x + 1) / 2))
+    for x in (wanted, objective.reconstruct(start, batch, key=KEY))
+  )
+  relative = np.sum((f - g) ** 2, axis=1) / np.sum(f**2, axis=1)
+  assert float(feature) == pytest.approx(float(relative.mean()), rel=1e-4)
   for name in ('gen', 'disc'):
     jax.tree.map(np.testing.assert_array_equal, players[name], trained[name])
