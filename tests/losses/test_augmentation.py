@@ -87,6 +87,8 @@ def test_a_window_is_cut_out_where_it_fits_or_in_part(size, window):
   places = {(int(r.argmax()), int(size - r[::-1].argmax())) for r in rows}
   assert places == {(size - end, size - start) for start, end in places}
   assert len(places) == size + 1 - window % 2
+  columns = cut[..., 0].any(1)
+  assert len(set(zip(rows.argmax(1), columns.argmax(1), strict=True))) > size
   middle = cut[:, size // 2, size // 2, 0].mean()
   assert middle > cut[:, 0, 0, 0].mean() > 0
 

@@ -55,5 +55,6 @@ def test_both_players_may_have_one_and_packs_have_none():
   assert np.isfinite(loss)
   with pytest.raises(InputError, match='objective.pack=2'):
     CGAN(**fields, pack=2)
+  CGAN(**{**fields, 'disc': dense.Discriminator((8,))}, pack=2)
   with pytest.raises(InputError, match='classes=3.*4'):
     CGAN(**{**fields, 'classes': 4})

@@ -137,6 +137,15 @@ def test_scores_are_the_errors_of_the_reconstructed_images():
   )
 
 
+def test_the_error_of_the_classifier_is_that_of_its_guesses():
+  objective = Classifier(**STACK)
+  players = drawn(objective.init, KEY, BATCH)
+  guesses = np.argmax(objective.classify(players, BATCH), axis=-1)
+  batch = {**BATCH, 'label': np.where(np.arange(8) < 6, guesses, guesses + 1)}
+  _, aux = objective.loss(players, batch, key=KEY, step=0)
+  assert float(aux.metrics['error']) == pytest.approx(2 / 8)
+
+
 def test_noise_hides_units_of_the_code_and_not_the_target():
   quiet, noisy, half = (
     GreedyLayer(**STACK, index=1, amount=amount) for amount in (0.0, 1.0, 0.5)

@@ -204,6 +204,17 @@ def test_many_samples_are_drawn_in_parts(monkeypatch):
   np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
 
 
+def test_each_part_of_many_samples_has_noise_of_its_own(monkeypatch):
+  monkeypatch.setattr('gen_jax.objectives.style._PART', 1)
+  players = jax.tree.map(lambda x: x, PLAYERS)
+  for layer in players['gen']['params']['synthesis'].values():
+    if isinstance(layer, dict) and 'noise' in layer:
+      layer['noise'] = layer['noise'] + 1
+  draw = jax.jit(lambda x: game(psi=0.0).sample(x, key=KEY, num=2))
+  first, second = draw(players)  # of equal styles
+  assert np.abs(first - second).max() > 0.01
+
+
 # Losses.
 
 
