@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Batches, Preprocess, indices
 from gen_jax.data.sources import ArraySource
 
@@ -75,7 +76,18 @@ def test_streamed_dispatches_are_of_64_mib():
   assert stream.length(2) == 2
   assert stream.length(50) == 4  # batches of 16 MiB
   # What is resident goes as asked for.
-  assert batches(resident='auto').length(50) == 50
+  assert batches(resident='yes').length(50) == 50
+
+
+def test_up_to_a_gibibyte_is_resident():
+  def pick(limit, monkeypatch):
+    monkeypatch.setattr(pipeline, '_RESIDENT_BYTES', limit)
+    return batches(resident='auto').data is not None
+
+  assert pipeline._RESIDENT_BYTES == 2**30
+  whole = 50 * (4 * 4 + 4)  # images, and labels of 4 bytes
+  with pytest.MonkeyPatch.context() as patch:
+    assert pick(whole, patch) and not pick(whole - 1, patch)
 
 
 def test_consecutive_batches_are_read_once(monkeypatch):

@@ -77,6 +77,19 @@ def test_without_strength_the_draw_is_even_and_the_loss_the_vaes():
   assert float(losses[0]) == pytest.approx(float(losses[1]), rel=5e-3)
 
 
+def test_a_density_needs_two_images():
+  objective = DebiasingVAE(**NETWORKS, candidates=1)
+  batch = {'image': np.float32(unbalanced()['image'][:2] / 255)}
+  players = drawn(objective.init, KEY, batch)
+
+  def loss(batch):
+    return objective.loss(players, batch, key=KEY, step=0)[0]
+
+  assert jax.eval_shape(loss, batch).shape == ()
+  with pytest.raises(InputError, match='2 images or more'):
+    jax.eval_shape(loss, {'image': batch['image'][:1]})
+
+
 def test_an_unknown_density_is_named():
   with pytest.raises(InputError, match='"neighbours"'):
     DebiasingVAE(**NETWORKS, density='neighbors')

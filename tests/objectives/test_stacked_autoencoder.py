@@ -137,6 +137,15 @@ def test_scores_are_the_errors_of_the_reconstructed_images():
   )
 
 
+def test_noise_hides_pixels_in_all_channels():
+  objective = Unrolled(shape=(4, 3, 2), widths=(6,), amount=0.5)
+  out = objective._corrupt(jnp.ones((8, 4, 3, 2)), KEY)
+  np.testing.assert_array_equal(out[..., 0], out[..., 1])
+  hidden = np.asarray(out[..., 0] == 0)
+  assert np.any(hidden[:, 1:] != hidden[:, :1])
+  assert np.any(hidden[:, :, 1:] != hidden[:, :, :1])
+
+
 def test_the_error_of_the_classifier_is_that_of_its_guesses():
   objective = Classifier(**STACK)
   players = drawn(objective.init, KEY, BATCH)

@@ -85,6 +85,12 @@ def test_wrong_captions_are_of_others():
   assert first == {1, 2, 3}  # each other caption in its turn
 
 
+def test_of_two_captions_the_other_is_wrong():
+  for seed in range(8):
+    order, _ = mismatched(jnp.asarray([[0], [1]]), jax.random.key(seed))
+    assert order.tolist() == [1, 0]
+
+
 def test_real_pairs_are_scored_as_if_there_were_no_mismatched_ones():
   objective = stage_1('batch')
   players = init(objective)

@@ -160,6 +160,8 @@ def test_a_learned_variance_finds_that_of_the_noise():
   noise = np.random.default_rng(0).normal(0, 0.1, (4000, *SHAPE))
   batch = {'image': np.float32(0.5 + noise)}
   players = drawn(objective.init, KEY, batch)
+  start = jax.jit(objective.init)(KEY, batch)['model']['params']
+  assert float(start['log_variance']) == 0
   players = jax.tree.map(np.zeros_like, players)
   params = players['model']['params']
   params['decoder']['Dense_0']['bias'] += 0.5
