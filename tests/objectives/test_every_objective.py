@@ -19,6 +19,7 @@ from cases import (
   players,
   without_noise,
 )
+from drawn import drawn
 from jax.sharding import Mesh
 
 from gen_jax import parallel
@@ -154,9 +155,15 @@ def test_the_temperature_divides_the_products_of_vectors():
   objective = Contrastive(text=Linear(1), image=Linear(2), temperature=0.5)
   batch = make_batch('contrastive')
   batch['embedding'] = batch['embedding'][:, :1]  # one caption of each image
-  made = objective.init(KEY, batch)
-  logits = objective.look(made, batch) @ objective.read(made, batch).T / 3 / 0.5
-  loss, _ = objective.loss(made, batch, key=KEY, step=0)
+  made = drawn(objective.init, KEY, batch)
+
+  @jax.jit
+  def compute(made, batch):
+    loss, _ = objective.loss(made, batch, key=KEY, step=0)
+    return loss, objective.look(made, batch), objective.read(made, batch)
+
+  loss, images, texts = compute(made, batch)
+  logits = images @ texts.T / 3 / 0.5
   assert float(loss) == pytest.approx(float(symmetric(logits).mean()), rel=1e-5)
 
 
