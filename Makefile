@@ -18,6 +18,9 @@ run: $(VENV)/run.stamp
 # A file stays with one worker, which trains once what several of its tests use.
 WORKERS := -n 2 --dist loadfile
 
+# Else each process that a test starts compiles the project's files anew.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
