@@ -27,6 +27,49 @@ def folder(path: str | os.PathLike) -> Any:
   return epath.Path(path)
 
 
+def check_inside(workdir: Any) -> None:
+  """Checks that reading and writing in a workdir stays inside of it.
+
+  A workdir may come from somebody else. Through a link in it, files elsewhere
+  would be overwritten or shown, and a pipe would block whoever opens it. The
+  workdir itself may be a link. A workdir in a cloud has none of these.
+
+  Raises:
+    InputError: when it holds a link or a special file, or a folder that cannot
+      be listed.
+  """
+  folders = [workdir] if isinstance(workdir, pathlib.Path) else []
+  while folders:
+    try:
+      with os.scandir(folders.pop()) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+          if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.path)
+          elif not entry.is_file(follow_symlinks=False):
+            if os.path.lexists(entry.path):
+              raise InputError(_outside(workdir, entry))
+    except (FileNotFoundError, NotADirectoryError):
+      continue  # not made yet, or removed by a run at work
+    except OSError as error:
+      raise InputError(
+        f'workdir {workdir} cannot be listed: {error.filename}: '
+        f'{error.strerror}.'
+      ) from error
+
+
+def _outside(workdir, entry):
+  name = os.path.relpath(entry.path, workdir)
+  if entry.is_symlink():
+    return (
+      f'workdir {workdir} holds a link, {name}: links inside a workdir are not '
+      'followed. Remove it, or replace it by the file.'
+    )
+  return (
+    f'workdir {workdir} holds {name}, which is neither a file nor a folder. '
+    'Remove it.'
+  )
+
+
 @contextlib.contextmanager
 def held(
   path: str | os.PathLike,
@@ -48,6 +91,7 @@ def held(
   workdir, lock = folder(path), contextlib.ExitStack()
 
   def make():
+    check_inside(workdir)
     check(workdir, config, data)
     try:
       workdir.mkdir(parents=True, exist_ok=True)
@@ -157,6 +201,7 @@ def _lock(workdir):
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:
   """Returns the config that a workdir was made with."""
+  check_inside(workdir)
   file = workdir / 'config.json'
   if not file.exists():
     raise InputError(
