@@ -14,6 +14,7 @@ from gen_jax import cli, construction, runtime, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
 from gen_jax.errors import EvaluationError, InputError, nearest
+from gen_jax.evals import features
 from gen_jax.evals.suite import Suite
 from gen_jax.writer import Writer
 
@@ -35,6 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     metavar='MODULE.CLASS',
     help='one of gen_jax.evals, named by its class; may be given again',
   )
+  parser.add_argument(
+    '--allow_code',
+    action='append',
+    default=[],
+    metavar='MODULE.FUNCTION',
+    help="features of the workdir's config whose code may be imported; may be "
+    'given again',
+  )
   args, rest = parser.parse_known_args(argv)
   return cli.run(lambda: evaluate(args, cli.overrides(rest)))
 
@@ -49,26 +58,16 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   config = experiment.config
-  for field, text in overrides:
-    if field != 'evals' and not field.startswith('evals.'):
-      raise InputError(f'--config.{field}: only --config.evals may change.')
-    if field == 'evals':
-      config_lib.override(config, field, text)
-  added = [_add(config.evals, name) for name in args.add]
-  for name, spec in config.evals.items():  # so that any field may be set
-    where = f'config.evals.{name}.name'
-    known = construction.defaults('gen_jax.evals', spec.get('name', ''), where)
-    config.evals[name] = {**known, **spec}
-  for field, text in overrides:
-    if field != 'evals':
-      config_lib.override(config, field, text)
-  suite = Suite(experiment)
-  names = args.only.split(',') if args.only else added or suite.names()
+  added = _override(config, overrides, args.add)
+  names = args.only.split(',') if args.only else added or list(config.evals)
   for name in names:
-    if name not in suite.names():
+    if name not in config.evals:
       raise InputError(
-        f'--only={name}: no such evaluator.{nearest(name, suite.names())}'
+        f'--only={name}: no such evaluator.{nearest(name, config.evals)}'
       )
+  given = _given(config, overrides)
+  features.check_code(config, names, {*args.allow_code, *given})
+  suite = Suite(experiment, only=names)
   folder = workdir.folder(args.workdir)
   step = int(state.step)
   writer = Writer(folder / 'evaluate', resume_step=None)
@@ -88,6 +87,34 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   writer.close()
   if failed:
     raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
+
+
+def _override(config, overrides, add) -> list[str]:
+  """Changes `config.evals`; returns the names of those that are added."""
+  for field, text in overrides:
+    if field != 'evals' and not field.startswith('evals.'):
+      raise InputError(f'--config.{field}: only --config.evals may change.')
+    if field == 'evals':
+      config_lib.override(config, field, text)
+  added = [_add(config.evals, name) for name in add]
+  for name, spec in config.evals.items():  # so that any field may be set
+    where = f'config.evals.{name}.name'
+    known = construction.defaults('gen_jax.evals', spec.get('name', ''), where)
+    config.evals[name] = {**known, **spec}
+  for field, text in overrides:
+    if field != 'evals':
+      config_lib.override(config, field, text)
+  return added
+
+
+def _given(config, overrides) -> set[str]:
+  """Returns the features that the command line gives, not the workdir."""
+  fields = {field for field, _ in overrides}
+  return {
+    str(spec.get('features'))
+    for name, spec in config.evals.items()
+    if fields & {'evals', f'evals.{name}', f'evals.{name}.features'}
+  }
 
 
 def _add(evals, name):

@@ -15,12 +15,13 @@ import functools
 import hashlib
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from gen_jax import parallel
 from gen_jax.errors import InputError
@@ -68,6 +69,29 @@ def load(
   if name == 'random':
     return RandomFeatures(shape)
   return Function(name, parallel.full_precision(_find(name)), shape)
+
+
+def check_code(
+  config: ConfigDict, names: Iterable[str], allowed: Collection[str]
+) -> None:
+  """Raises InputError when evaluators would import code that nobody allowed.
+
+  The config of a workdir may come from somebody else, and the code that it
+  names would run with the rights of the user.
+
+  Args:
+    config: of a workdir.
+    names: of the evaluators that are to be made.
+    allowed: features, 'module.function', whose code may be imported.
+  """
+  for name in names:
+    code = str(config.evals[name].get('features', ''))
+    if '.' in code and code not in allowed:
+      raise InputError(
+        f'the workdir names code to import, config.evals.{name}.features='
+        f'{code!r}: add --allow_code={code} if you trust it, or take other '
+        f'features, such as --config.evals.{name}.features=random.'
+      )
 
 
 def check(name: str, classes: int) -> None:

@@ -1,7 +1,7 @@
 """The evaluators of a config, and when they run."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
@@ -49,14 +49,25 @@ class Suite:
       than they need, with the reason, by name.
   """
 
-  def __init__(self, experiment: Experiment):
-    """Makes every evaluator, so that a wrong field is found at the start."""
+  def __init__(
+    self, experiment: Experiment, only: Collection[str] | None = None
+  ):
+    """Makes the evaluators, so that a wrong field is found at the start.
+
+    Args:
+      experiment: whose config names them.
+      only: names of those that are made; all if None.
+    """
     config = experiment.config
     self._seed, self._data = config.seed, config.data
+    # Of all, because the key of an evaluator follows from its place.
+    self._places = list(config.evals)
     task = make_task(experiment)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     self.skipped: dict[str, str] = {}
     for name, spec in config.evals.items():
+      if only is not None and name not in only:
+        continue
       fields = dict(spec)
       self._every[name] = fields.pop('every', 0)
       if fields.pop('at_start', False):
@@ -109,7 +120,7 @@ class Suite:
     """
     evaluator = self._evaluators[name]
     # The same key at every step: grids over time show the same samples.
-    index = self.names().index(name)
+    index = self._places.index(name)
     key = jax.random.fold_in(stream(self._seed, 'eval'), index)
     # All before any is written, so that a failure leaves no part of it.
     results, failure = [], None
