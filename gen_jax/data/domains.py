@@ -5,13 +5,14 @@ photographs of two folders, grey and colour, low and high resolution.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gen_jax.data import pixels
+from gen_jax.data import fingerprints, pixels
 from gen_jax.data.sources import (
   Apart,
   ArraySource,
@@ -30,12 +31,13 @@ class View:
   Attributes:
     source: of the images.
     name: of the field that they become.
-    change: uint8 [N, H, W, C] -> uint8 of the same shape.
+    change: a name in `CHANGES`, of a function uint8 [N, H, W, C] -> uint8 of
+      the same shape.
   """
 
   source: Source
   name: str
-  change: Callable[[np.ndarray], np.ndarray] = lambda images: images
+  change: str = ''
   classes: tuple[str, ...] = ()
 
   @property
@@ -49,7 +51,7 @@ class View:
   @property
   def arrays(self) -> dict[str, np.ndarray] | None:
     arrays = self.source.arrays
-    return arrays and {self.name: self.change(arrays['image'])}
+    return arrays and {self.name: CHANGES[self.change](arrays['image'])}
 
   @property
   def labels(self) -> np.ndarray | None:
@@ -60,10 +62,16 @@ class View:
 
   def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
     images = self.source.__getitems__(indices)['image']
-    return {self.name: self.change(images)}
+    return {self.name: CHANGES[self.change](images)}
 
   def summary(self) -> str:
     return self.source.summary()
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.digest(
+      'view', self.source.fingerprint, self.name, self.change
+    )
 
 
 def load(
@@ -126,7 +134,7 @@ def _open(side: str, split: str, spec: dict[str, Any]) -> View:
     source = open_split(name, split + suffix, **spec)
   except InputError as error:
     raise InputError(f'data.{side}, or data.common: {error}') from error
-  return View(source, side, CHANGES[change])
+  return View(source, side, change)
 
 
 def low_resolution(images: np.ndarray, factor: int = 4) -> np.ndarray:

@@ -23,6 +23,7 @@ import collections
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
-from gen_jax.data import images, listing, pixels, splits
+from gen_jax.data import fingerprints, images, listing, pixels, splits
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
@@ -53,9 +54,9 @@ class FolderSource:
   """A split that is decoded as it is read.
 
   Attributes:
-    name: of the folder.
+    root: the folder.
     split: of the folder.
-    files: of the split.
+    files: of the split, below the root.
     beside: the fields beside the image, [N, ...]: 'label' where there are
       classes.
     shape: (H, W, C) of the images.
@@ -64,7 +65,7 @@ class FolderSource:
     ranges: how pixels of more than 8 bits are mapped to 0..255, by field.
   """
 
-  name: str
+  root: pathlib.Path
   split: str
   files: tuple['File', ...]
   beside: dict[str, np.ndarray]
@@ -98,7 +99,22 @@ class FolderSource:
     return out | {k: x[indices] for k, x in self.beside.items()}
 
   def summary(self) -> str:
-    return f'{describe(self, self.name, self.split)}\n{self.notes}'
+    return f'{describe(self, self.root.name, self.split)}\n{self.notes}'
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    files = [
+      [file.path.relative_to(self.root).as_posix(), size, file.box]
+      for file, size in zip(self.files, self._sizes(), strict=True)
+    ]
+    ranges = {k: dict(x) for k, x in self.ranges.items()}
+    return fingerprints.digest(
+      'folder', self.classes, self.shape, ranges, files, self.beside
+    )
+
+  def _sizes(self) -> list[int]:
+    paths = [file.path for file in self.files]
+    return list(images.map_threads(os.path.getsize, paths))
 
 
 def load(
@@ -194,7 +210,7 @@ def open_files(
     beside['label'] = np.array(labels, np.int32)
   if image is None:
     return FolderSource(
-      root.name,
+      root,
       split,
       tuple(files),
       beside,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gen_jax.data import pixels
+from gen_jax.data import fingerprints, pixels
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError, nearest
 
@@ -57,6 +57,24 @@ class Source(Protocol):
   def summary(self) -> str:
     """Says in a few lines what the split is."""
 
+  @property
+  def fingerprint(self) -> str:
+    """Hexadecimal digits that change with the content, not with the place.
+
+    They are computed when they are first asked for. They cover the names of
+    the classes and, depending on where the examples are:
+
+      in memory      every byte of every field, with its shape and dtype
+      in a folder    the relative name, size and label of each file, the
+                     captions, and the shape of the images; not their pixels
+      in TFDS        the data set's name and version, the split, the number of
+                     its examples and the fields that are read
+      chosen         which examples are chosen, and the source of them
+
+    An image that is decoded into memory may differ in its last bits between
+    versions of the decoder, and so does the fingerprint then.
+    """
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArraySource:
@@ -96,6 +114,10 @@ class ArraySource:
   def summary(self) -> str:
     line = describe(self, self.name, self.split)
     return f'{line}\n{self.notes}' if self.notes else line
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.digest('arrays', self.classes, self.arrays)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,6 +170,13 @@ class Subset:
     return f'{len(self)} examples, {what} of {self.source.summary()}'
 
   @functools.cached_property
+  def fingerprint(self) -> str:
+    rows = self.rows
+    if isinstance(rows, slice):
+      rows = [rows.start, rows.stop]
+    return fingerprints.digest('subset', self.source.fingerprint, rows)
+
+  @functools.cached_property
   def _indices(self):
     if isinstance(self.rows, slice):
       return np.arange(self.rows.start, self.rows.stop)
@@ -188,6 +217,11 @@ class Apart:
 
   def summary(self) -> str:
     return '\n'.join(f'{k}: {x.summary()}' for k, x in self.parts.items())
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    parts = {k: x.fingerprint for k, x in self.parts.items()}
+    return fingerprints.digest('apart', self.classes, parts)
 
 
 def image_shapes(source: Source) -> dict[str, tuple[int, int, int]]:

@@ -6,11 +6,12 @@ a split are of MNIST's split alone.
 """
 
 import dataclasses
+import functools
 from types import MappingProxyType
 
 import numpy as np
 
-from gen_jax.data import mnist
+from gen_jax.data import fingerprints, mnist
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
@@ -66,6 +67,10 @@ class StackedSource:
 
   def summary(self) -> str:
     return describe(self, 'stacked_mnist', self.split)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.digest('stacks', self.digits.fingerprint, self.rows)
 
 
 def load(split: str, draw: int = 0) -> StackedSource:

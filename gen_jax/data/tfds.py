@@ -10,6 +10,7 @@ on a machine with TensorFlow; DIR is then copied and named in `data.data_dir`.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import captions, images
+from gen_jax.data import captions, fingerprints, images
 from gen_jax.data.sources import (
   Fields,
   Indices,
@@ -104,6 +105,14 @@ class TfdsSource:
 
   def summary(self) -> str:
     return describe(self, self.name, self.split)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.digest(
+      'tfds',
+      [self.name, self.split, len(self), self.classes],
+      [self.image, self.label, self.text, self.words, self.shape],
+    )
 
   def check(self) -> None:
     """Raises InputError on labels that are no classes, among 10,000 evenly.

@@ -144,6 +144,17 @@ def test_it_is_prepared_once(fashion, manual_dir, tmp_path):
   np.testing.assert_array_equal(batch['image'], first['image'])
 
 
+def test_a_fingerprint_follows_the_data_and_not_the_directory(
+  fashion, manual_dir, tmp_path
+):
+  first, path = fashion('test'), tmp_path / 'elsewhere'
+  shutil.copytree(tmp_path / 'data', path)
+  moved = tfds.load('test', 'fashion_mnist', data_dir=str(path))
+  assert moved.fingerprint == first.fingerprint
+  others = [fashion('train'), fashion('test', label=None)]
+  assert first.fingerprint not in [x.fingerprint for x in others]
+
+
 def test_a_home_directory_is_expanded(fashion, tmp_path, monkeypatch):
   fashion('test')
   monkeypatch.setenv('HOME', str(tmp_path))
