@@ -1,16 +1,16 @@
 """Where numbers and pictures go: JSON lines, TensorBoard, PNG, GIF."""
 
-import contextlib
 import io
 import json
 import math
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from gen_jax import events
 
 _FRAME_MILLISECONDS = 80  # of an animation
 # Of one of training, which has at most about so many.
@@ -50,7 +50,7 @@ class Writer:
     # A cloud appends to no file: there it is written anew.
     self._local = isinstance(self._path, pathlib.Path)
     self._file = self._path.open('a') if self._local else None
-    self._board = None
+    self._events = events.Events(workdir / 'tensorboard')
 
   def recorded(self, step: int, prefix: str) -> bool:
     """Whether a line of this step has a name that starts with `prefix/`."""
@@ -72,7 +72,7 @@ class Writer:
     self._note(step, values)
     for name, value in values.items():
       if self._local and isinstance(value, int | float):
-        self._tensorboard().add_scalar(name, value, step)
+        self._events.scalar(step, name, value)
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
     """Writes a picture, uint8 [H, W, C], or an animation, uint8 [T, H, W, C].
@@ -84,10 +84,8 @@ class Writer:
     file = f'{file}.{suffix}'
     save_image(self._workdir / file, image)
     if step is not None and self._local:
-      if suffix == 'png':
-        self._tensorboard().add_image(name, image, step, dataformats='HWC')
-      else:
-        self._add_animation(step, name, image.shape, self._workdir / file)
+      content = (self._workdir / file).read_bytes()
+      self._events.image(step, name, image.shape, content)
     return file
 
   def failure(self, step: int, name: str, text: str) -> str:
@@ -123,52 +121,11 @@ class Writer:
     """Flushes and closes everything."""
     if self._local:
       self._file.close()
-    if self._board is not None:
-      self._board.close()
+    self._events.close()
 
   def _note(self, step, values):
     self._recorded |= {(step, k.split('/')[0]) for k in values}
     self.latest |= {k: v for k, v in values.items() if k != 'step'}
-
-  def _add_animation(self, step, name, shape, path):
-    # TensorBoard shows a GIF as it is; the library's own way needs a package
-    # that makes videos.
-    from tensorboardX.proto.summary_pb2 import Summary
-
-    image = Summary.Image(
-      height=shape[1],
-      width=shape[2],
-      colorspace=shape[3],
-      encoded_image_string=path.read_bytes(),
-    )
-    summary = Summary(value=[Summary.Value(tag=name, image=image)])
-    self._tensorboard().file_writer.add_summary(summary, step)
-
-  def _tensorboard(self):
-    if self._board is None:
-      with _without('torch'):
-        import tensorboardX
-
-      self._board = tensorboardX.SummaryWriter(
-        str(self._workdir / 'tensorboard'), flush_secs=30
-      )
-    return self._board
-
-
-@contextlib.contextmanager
-def _without(package):
-  """Imports as if a package were not there, unless it is in use already.
-
-  TensorBoardX takes two seconds to import PyTorch for the name of a type.
-  """
-  if package in sys.modules:
-    yield
-    return
-  sys.modules[package] = None
-  try:
-    yield
-  finally:
-    del sys.modules[package]
 
 
 class Silent:
