@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gen_jax import cli, plot, stages, workdir
+from gen_jax import cli, outputs, plot, stages, workdir
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 from gen_jax.writer import encode_png, read_metrics
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--workdir', action='append', required=True, help='of a run; once for each'
   )
-  parser.add_argument('--out', default='report.html')
+  parser.add_argument('--out', default='report.html', help='a page (.html)')
   args = parser.parse_args(argv)
   return cli.run(lambda: compare(args))
 
@@ -70,14 +70,11 @@ def compare(args: argparse.Namespace) -> None:
   Raises:
     InputError: when a workdir has no run, or the page cannot be written.
   """
-  runs = [read(pathlib.Path(path)) for path in args.workdir]
-  out = pathlib.Path(args.out)
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(runs))
-  except OSError as error:
-    raise InputError(f'--out={out}: {error.strerror}.') from error
-  print(f'{out}: {len(runs)} runs')
+  out = outputs.parse(args.out, (outputs.HTML,))
+  text = page([read(pathlib.Path(path)) for path in args.workdir])
+  with outputs.writing(out), outputs.replaced(out.path) as partial:
+    partial.write_text(text, encoding='utf-8')
+  print(f'{out}: {len(args.workdir)} runs')
 
 
 def read(path: pathlib.Path) -> Run:

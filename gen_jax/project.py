@@ -2,8 +2,9 @@
 
 python -m gen_jax.project --workdir=runs/stylegan --image=me.png --out=near.png
 
-The picture shows each image and, to its right, what was found. With --out in
-.npz: `styles` [N, layers, W], `images` and `wanted`, uint8 [N, H, W, C].
+The picture shows each image and, to its right, what was found. With --out=NAME/
+each pair is a picture in that folder. With --out in .npz: `styles`
+[N, layers, W], `images` and `wanted`, uint8 [N, H, W, C].
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from gen_jax import cli, optim, runtime, step, workdir
+from gen_jax import cli, optim, outputs, runtime, step, workdir
 from gen_jax.core import averaged
 from gen_jax.data import images
 from gen_jax.data.pipeline import Preprocess
@@ -22,6 +23,8 @@ from gen_jax.evals import features
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.style import Style
 from gen_jax.writer import grid, save_image, to_uint8
+
+_KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--image', required=True, action='append', help='may be given again'
   )
-  parser.add_argument('--out', default='projection.png', help='.png or .npz')
+  parser.add_argument(
+    '--out',
+    default='projection.png',
+    help='a picture of all (.png, .jpg, ...), a folder of pictures, whose name '
+    'ends with /, or .npz',
+  )
   parser.add_argument('--steps', type=int, default=500)
   parser.add_argument('--rate', type=float, default=0.05, help='of learning')
   parser.add_argument('--seed', type=int, default=0, help='of the noise')
@@ -51,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def project(args: argparse.Namespace) -> None:
   """Descends, writes the result, and prints how near it is."""
-  out = pathlib.Path(args.out)
-  if out.suffix not in ('.png', '.npz'):
-    raise InputError(f'--out={out}: expected a name in .png or .npz.')
+  out = outputs.parse(args.out, _KINDS)
   if args.steps < 1:
     raise InputError(f'--steps={args.steps}: expected 1 or more.')
   runtime.configure()
@@ -79,15 +85,17 @@ def project(args: argparse.Namespace) -> None:
   )
   found = objective.reconstruct(players, batch, key=noise_key(key))
   found = to_uint8(found, model.pixels)
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.npz':
+  pairs = np.concatenate([raw, found], axis=2)
+  with outputs.writing(out):
+    if out.kind == outputs.NPZ:
       styles = np.asarray(objective.styles(players))
-      np.savez_compressed(out, styles=styles, images=found, wanted=raw)
+      arrays = dict(styles=styles, images=found, wanted=raw)
+      outputs.write_npz(out.path, arrays)
+    elif out.kind == outputs.FOLDER:
+      for index, pair in enumerate(pairs):
+        save_image(out.path / f'{index:06d}.png', pair)
     else:
-      save_image(out, grid(np.concatenate([raw, found], axis=2), 4))
-  except OSError as error:
-    raise InputError(f'--out={out}: {error.strerror}.') from error
+      save_image(out.path, grid(pairs, 4))
   shown = '  '.join(f'{k} {float(v):.5f}' for k, v in metrics.items())
   print(f'{out}: after {args.steps} steps  {shown}')
 

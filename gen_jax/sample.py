@@ -16,23 +16,30 @@ autoencoder, draws from a mixture of Gaussians over its training codes.
 import argparse
 import dataclasses
 import inspect
-import pathlib
+import itertools
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
+from PIL import Image
+from tqdm import tqdm
 
-from gen_jax import cli, plot, runtime, workdir
+from gen_jax import cli, outputs, plot, runtime, workdir
 from gen_jax.core import averaged
 from gen_jax.data import captions
 from gen_jax.data.selection import class_index
 from gen_jax.errors import InputError
 from gen_jax.evals import captioned, mixture
 from gen_jax.evals.suite import make_task
-from gen_jax.writer import grid, save_image, to_uint8
+from gen_jax.writer import Sheet, encode_png, save_image, to_uint8
 
+_KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
+_LABELS = 2**16  # that are written at a time
+_IMAGES = 4096  # in one picture
+_POINTS = 1_000_000
 _COMPONENTS = 50
 _CODES = 10_000  # training images to which a mixture is fitted
 
@@ -76,8 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--out',
     default='samples.png',
-    help='a picture (.png), or uint8 images [N, H, W, C] (.npz), of points '
-    'float32 [N, 1, 1, 2], and the labels [N] that were asked for',
+    help='a picture of all (.png, .jpg, ...), a folder of pictures, whose name '
+    'ends with /, or uint8 images [N, H, W, C] (.npz), of points float32 '
+    '[N, 1, 1, 2], and the labels [N] that were asked for',
   )
   args = parser.parse_args(argv)
   return cli.run(lambda: sample(args))
@@ -85,9 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def sample(args: argparse.Namespace) -> None:
   """Draws `args.num` images; the first ones do not depend on the number."""
-  out = pathlib.Path(args.out)
-  if out.suffix not in ('.png', '.npz'):
-    raise InputError(f'--out={out}: expected a name in .png or .npz.')
+  out = outputs.parse(args.out, _KINDS)
   if args.num < 1:
     raise InputError(f'--num={args.num}: expected 1 or more.')
   runtime.configure()
@@ -95,46 +101,179 @@ def sample(args: argparse.Namespace) -> None:
   players, key = averaged(state), jax.random.key(args.seed)
   objective = _truncated(experiment.objective, args)
   if args.text or 'illustrate' in objective.predict_fns():
-    images = _illustrate(experiment, players, args, key)
-    columns, pixels, asked = images.shape[1], 'unit', {}
-    images = images.reshape(-1, *images.shape[2:])
+    drawing = _illustrate(experiment, players, args, key)
   else:
-    labels = _labels(experiment, args)
     draw = _sampler(objective, experiment, players, args.components)
-    images = _draw(draw, players, args.num, labels, key)
-    columns, pixels = None, objective.pixels
-    asked = {} if labels is None else {'labels': labels}
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.npz':
-      if not plot.is_points(images):
-        images = to_uint8(images, pixels)
-      np.savez_compressed(
-        out, images=images, step=int(state.step), seed=args.seed, **asked
-      )
-    elif columns:
-      save_image(out, grid(to_uint8(images, pixels), columns))
+    labels = _labels(experiment, args)
+    drawing = _draw(draw, players, args.num, labels, key, objective.pixels)
+  about = {'step': int(state.step), 'seed': args.seed}
+  with outputs.writing(out):
+    _write(out, drawing, about)
+  print(f'{out}: {drawing.count} samples of step {int(state.step)}')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawing:
+  """Images that are drawn when they are asked for.
+
+  Attributes:
+    count: of all images.
+    parts: indices [N] and images, uint8 [N, H, W, C] or points float32
+      [N, 1, 1, 2], of each dispatch.
+    dispatches: how many parts there are.
+    columns: of a picture of all; None for about as many as rows.
+    labels: `(start, stop) -> classes [stop - start]`, or None without classes.
+    in_order: whether the indices ascend.
+  """
+
+  count: int
+  parts: Iterator[tuple[np.ndarray, np.ndarray]]
+  dispatches: int
+  columns: int | None = None
+  labels: Callable[[int, int], np.ndarray] | None = None
+  in_order: bool = True
+
+
+def _write(out: outputs.Out, drawing: _Drawing, about: dict[str, int]) -> None:
+  """Writes all images; only a picture needs them at once."""
+  parts = _shown(drawing)
+  first = next(parts)
+  _check(out, drawing, first[1])
+  parts, shape = itertools.chain([first], parts), first[1].shape[1:]
+  if out.kind == outputs.FOLDER:
+    for indices, images in parts:
+      for index, image in zip(indices, images, strict=True):
+        save_image(out.path / f'{index:06d}.png', image)
+  elif out.kind == outputs.NPZ:
+    _write_npz(out.path, drawing, parts, first[1], about)
+  elif plot.is_points(first[1]):
+    points = np.concatenate([points for _, points in parts])
+    save_image(out.path, plot.scatter(points))
+  else:
+    sheet = Sheet(drawing.count, shape, drawing.columns)
+    for indices, images in parts:
+      for index, image in zip(indices, images, strict=True):
+        sheet.place(int(index), image)
+    save_image(out.path, sheet.pixels)
+
+
+def _shown(drawing):
+  """Yields the parts, and shows in a terminal how far they are."""
+  quiet = True if drawing.dispatches < 5 else None
+  with tqdm(total=drawing.count, desc='samples', disable=quiet) as progress:
+    for indices, images in drawing.parts:
+      yield indices, images
+      progress.update(len(images))
+
+
+def _write_npz(path, drawing, parts, first, about):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if drawing.in_order:
+    rows = (images for _, images in parts)
+  else:
+    rows = outputs.in_order(parts, path.parent)
+  shape = drawing.count, *first.shape[1:]
+  arrays = {'images': outputs.Stream(shape, first.dtype, rows), **about}
+  if drawing.labels is not None:
+    starts = range(0, drawing.count, _LABELS)
+    labels = (
+      drawing.labels(start, min(start + _LABELS, drawing.count))
+      for start in starts
+    )
+    arrays['labels'] = outputs.Stream((drawing.count,), np.int32, labels)
+  outputs.write_npz(path, arrays)
+
+
+def _check(out: outputs.Out, drawing: _Drawing, first: np.ndarray) -> None:
+  """Raises InputError for more images than a picture or a disk can hold."""
+  count, points = drawing.count, plot.is_points(first)
+  other = 'Take fewer images, or write --out=NAME.npz or a folder, --out=NAME/.'
+  if out.kind == outputs.FOLDER and points:
+    raise InputError(
+      f'--out={out}: this model draws points, which are no images: write '
+      '--out=NAME.png or --out=NAME.npz.'
+    )
+  if out.kind == outputs.PICTURE:
+    if points:
+      most, other = _POINTS, 'Take fewer points, or write --out=NAME.npz.'
     else:
-      save_image(out, plot.draw(images, pixels))
-  except OSError as error:
-    raise InputError(f'--out={out}: {error.strerror}.') from error
-  print(f'{out}: {len(images)} samples of step {int(state.step)}')
+      height, width = (size + 2 for size in first.shape[1:3])  # with the edge
+      # Readers take a larger picture for an attack.
+      most = min(_IMAGES, Image.MAX_IMAGE_PIXELS // (height * width))
+    if count > max(most, 1):
+      raise InputError(
+        f'--out={out}: a picture holds {max(most, 1):,} of these samples at '
+        f'most, and {count:,} are asked for. {other}'
+      )
+  few = first[: max(1, 2**22 // first[0].nbytes)]  # compressed in no time
+  if out.kind == outputs.FOLDER:
+    sizes = [outputs.on_disk(len(encode_png(image))) for image in few]
+    size = count * sum(sizes) / len(few)
+  else:
+    size = count * len(zlib.compress(few.tobytes())) / len(few)
+    if out.kind == outputs.NPZ and not drawing.in_order:
+      size += count * first[0].nbytes
+  outputs.check_room(out, size, 'Take fewer images, or another disk.')
 
 
-def _draw(draw, players, num, labels, key):
-  """Images [num, H, W, C] of a model that is told nothing, or a class."""
-  parts = []
-  for index, start in enumerate(range(0, num, _BATCH)):
-    asked = {}
-    if labels is not None:
-      asked = {'labels': np.resize(labels[start : start + _BATCH], _BATCH)}
-    key_part = jax.random.fold_in(key, index)
-    parts.append(draw(players, key=key_part, num=_BATCH, **asked))
-  return np.concatenate([np.asarray(x) for x in parts])[:num]
+def _draw(draw, players, num, labels, key, pixels) -> _Drawing:
+  """Images of a model that is told nothing, or a class."""
+
+  def parts():
+    for index, start in enumerate(range(0, num, _BATCH)):
+      asked = {}
+      if labels is not None:
+        known = labels(start, min(start + _BATCH, num))
+        asked = {'labels': np.resize(known, _BATCH)}
+      key_part = jax.random.fold_in(key, index)
+      made = np.asarray(draw(players, key=key_part, num=_BATCH, **asked))
+      made = made[: num - start]
+      if not plot.is_points(made):
+        made = to_uint8(made, pixels)
+      yield np.arange(start, start + len(made)), made
+
+  return _Drawing(num, parts(), -(-num // _BATCH), labels=labels)
 
 
-def _illustrate(experiment, players, args, key):
-  """Images [rows, columns, H, W, C] in [0, 1] of what --text says."""
+def _illustrate(experiment, players, args, key) -> _Drawing:
+  """Images of what --text says, in rows."""
+  task = make_task(experiment)
+  texts = _read_texts(experiment, task, players, args)
+  if args.between:
+    return _between(task, players, texts, args, key)
+  rows, num = len(texts), args.num
+
+  def parts():
+    # A column of its own draws, so that the first do not depend on the number.
+    for column in range(num):
+      key_column = jax.random.fold_in(key, column)
+      made = captioned.draw(task, players, texts, key_column)
+      yield np.arange(rows) * num + column, to_uint8(made, 'unit')
+
+  return _Drawing(rows * num, parts(), num, num, in_order=rows == 1)
+
+
+def _between(task, players, texts, args, key) -> _Drawing:
+  """Images on the way between captions; a row has one code."""
+  columns = (len(texts) - 1) * args.between
+
+  def parts():
+    for index, start in enumerate(range(0, args.num, _BATCH)):
+      rows = min(_BATCH, args.num)  # one compiled program
+      key_part = jax.random.fold_in(key, index) if index else key
+      made = captioned.between(
+        task, players, texts, rows, args.between, key_part
+      )
+      made = made[: args.num - start].reshape(-1, *made.shape[2:])
+      first = start * columns
+      yield np.arange(first, first + len(made)), to_uint8(made, 'unit')
+
+  dispatches = -(-args.num // _BATCH) * columns
+  return _Drawing(args.num * columns, parts(), dispatches, columns)
+
+
+def _read_texts(experiment, task, players, args):
+  """Vectors of the captions, [N, E]."""
   objective, data = experiment.objective, experiment.config.data
   if 'illustrate' not in objective.predict_fns():
     raise InputError(
@@ -158,20 +297,11 @@ def _illustrate(experiment, players, args, key):
         f'--text="{text[:40]}...": its first {data.words} words are read.',
         file=sys.stderr,
       )
-  task = make_task(experiment)
-  texts = captioned.read(task, players, fields)
-  if args.between:
-    return captioned.between(task, players, texts, args.num, args.between, key)
-  # A column of its own draws, so that the first do not depend on the number.
-  columns = [
-    captioned.draw(task, players, texts, jax.random.fold_in(key, index))
-    for index in range(args.num)
-  ]
-  return np.stack(columns, axis=1)
+  return captioned.read(task, players, fields)
 
 
 def _labels(experiment, args):
-  """The class of each sample, [num], or None without classes."""
+  """Returns `(start, stop) -> classes`, or None for a model without classes."""
   sample = experiment.objective.predict_fns().get('sample')
   if sample is None or 'labels' not in inspect.signature(sample).parameters:
     if args.label is not None:
@@ -179,10 +309,10 @@ def _labels(experiment, args):
     return None
   count = experiment.objective.classes
   if args.label is None:
-    return np.arange(args.num, dtype=np.int32) % count
+    return lambda *bounds: (np.arange(*bounds) % count).astype(np.int32)
   names = experiment.train_source.classes[:count]  # others may be unknown
   label = class_index(args.label, names, count, '--label')
-  return np.full(args.num, label, np.int32)
+  return lambda start, stop: np.full(stop - start, label, np.int32)
 
 
 def _truncated(objective, args):

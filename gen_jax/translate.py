@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from gen_jax import cli, runtime, workdir
+from gen_jax import cli, outputs, runtime, workdir
 from gen_jax.core import Players, averaged
 from gen_jax.data import images, listing
 from gen_jax.errors import InputError
@@ -69,7 +69,8 @@ def translate(args: argparse.Namespace) -> None:
     raise InputError(f"--direction={args.direction}: expected 'ab' or 'ba'.")
   if args.batch_size < 1:
     raise InputError(f'--batch_size={args.batch_size}: expected 1 or more.')
-  source, out = pathlib.Path(args.input), pathlib.Path(args.out)
+  source = pathlib.Path(args.input)
+  out = outputs.parse(args.out, (outputs.FOLDER,)).path
   root, paths, left_out = _find(source, out)
   names = {k: out / v for k, v in _names(root, paths).items()}
   runtime.configure()
@@ -100,7 +101,8 @@ def translate(args: argparse.Namespace) -> None:
           failures |= dict.fromkeys(found, str(error).rstrip('.'))
           continue
         for path, image in zip(found, made, strict=True):
-          _write(names[path], image)
+          with outputs.writing(names[path]):
+            save_image(names[path], image)
   print(
     f'{args.out}: {len(names) - len(failures)} images, {args.direction}, of '
     f'step {int(state.step)}'
@@ -132,8 +134,6 @@ def _find(
   """Returns the folder of the images, the images, and what is left out."""
   if not source.exists():
     raise InputError(f'--input={source}: there is no such folder or image.')
-  if out.exists() and not out.is_dir():
-    raise InputError(f'--out={out}: it is not a folder.')
   root = source if source.is_dir() else source.parent
   if root.resolve() == out.resolve():
     raise InputError(f'--out={out}: take another folder than --input.')
@@ -201,13 +201,6 @@ def _groups(
   for path, size in sizes.items():
     groups.setdefault(size, []).append(path)
   return list(groups.values())
-
-
-def _write(path, image):
-  try:
-    save_image(path, image)
-  except OSError as error:
-    raise InputError(f'--out={path}: {error.strerror}.') from error
 
 
 if __name__ == '__main__':

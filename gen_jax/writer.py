@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax import events
+from gen_jax import events, outputs
 
 _FRAME_MILLISECONDS = 80  # of an animation
 # Of one of training, which has at most about so many.
@@ -187,21 +187,25 @@ def save_image(
   [T, H, W, C] becomes an animation that is repeated for ever, of so many
   milliseconds a frame; its name is to end in .gif.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
   image = np.asarray(image)
   frames = image if image.ndim == 4 else image[None]
   first, *others = (
     Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in frames
   )
   kind = Image.registered_extensions()[path.suffix.lower()]
+  if kind == 'JPEG' and first.mode == 'RGBA':
+    first = first.convert('RGB')
   moving = dict(
     save_all=True,
     append_images=others,
     duration=milliseconds,
     loop=0,
   )
-  with path.open('wb') as file:
-    first.save(file, format=kind, **(moving if image.ndim == 4 else {}))
+  with outputs.replaced(path) as partial, partial.open('wb') as file:
+    try:
+      first.save(file, format=kind, **(moving if image.ndim == 4 else {}))
+    except ValueError as error:  # such as a picture too large for its format
+      raise OSError(str(error)) from error
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -226,21 +230,48 @@ def to_uint8(images: np.ndarray, pixels: str) -> np.ndarray:
   return np.round(to_unit(images, pixels) * 255).astype(np.uint8)
 
 
+class Sheet:
+  """One picture of images [H, W, C], row by row, on white.
+
+  Attributes:
+    pixels: uint8 [H', W', C].
+  """
+
+  def __init__(
+    self,
+    count: int,
+    shape: tuple[int, int, int],
+    columns: int | None = None,
+    pad: int = 2,
+  ):
+    height, width, channels = shape
+    self._columns = columns or math.ceil(math.sqrt(count))
+    self._pad = pad
+    rows = math.ceil(count / self._columns)
+    self.pixels = np.full(
+      (
+        rows * (height + pad) + pad,
+        self._columns * (width + pad) + pad,
+        channels,
+      ),
+      255,
+      np.uint8,
+    )
+
+  def place(self, index: int, image: np.ndarray) -> None:
+    """Puts uint8 [H, W, C] where the image of an index belongs."""
+    (y, x), (height, width, _) = divmod(index, self._columns), image.shape
+    top = self._pad + y * (height + self._pad)
+    left = self._pad + x * (width + self._pad)
+    self.pixels[top : top + height, left : left + width] = image
+
+
 def grid(images: np.ndarray, columns: int | None = None, pad: int = 2):
   """Lays uint8 [N, H, W, C] out as one picture, row by row, on white."""
-  count, height, width, channels = images.shape
-  columns = columns or math.ceil(math.sqrt(count))
-  rows = math.ceil(count / columns)
-  sheet = np.full(
-    (rows * (height + pad) + pad, columns * (width + pad) + pad, channels),
-    255,
-    np.uint8,
-  )
+  sheet = Sheet(len(images), images.shape[1:], columns, pad)
   for index, image in enumerate(images):
-    y, x = divmod(index, columns)
-    top, left = pad + y * (height + pad), pad + x * (width + pad)
-    sheet[top : top + height, left : left + width] = image
-  return sheet
+    sheet.place(index, image)
+  return sheet.pixels
 
 
 def _plain(value):

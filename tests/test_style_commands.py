@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.mark.parametrize(
   'args,expected',
   [
-    (['--image=a.png', '--out=near.jpg'], '--out=near.jpg'),
+    (['--image=a.png', '--out=near.xyz'], '--out=near.xyz'),
     (['--image=a.png', '--steps=0'], '--steps=0'),
     (['--image=a.png', '--workdir=nowhere'], 'nowhere'),
   ],
@@ -64,7 +64,10 @@ def test_a_workdir_is_sampled_projected_and_looked_at(
   args = [f'--workdir={workdir}', f'--image={picture}', '--steps=3']
   assert project.main([*args, '--every-layer', f'--out={out}']) == 0
   assert np.load(out)['styles'].shape == (1, 6, 4)
-  assert project.main([*args, f'--out={tmp_path}/near.png']) == 0
+  assert project.main([*args, f'--out={tmp_path}/near.jpg']) == 0
+  assert project.main([*args, f'--out={tmp_path}/near/']) == 0
+  with Image.open(tmp_path / 'near' / '000000.png') as pair:
+    assert pair.size == (2 * 16, 16)
   assert 'cannot be read' in refused(
     project, *args[:1], '--image=setup.cfg', f'--out={out}'
   )

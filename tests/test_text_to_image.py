@@ -89,12 +89,30 @@ def test_sentences_become_rows_of_pictures(trained, tmp_path, capsys):
   ]
   two, three = (a['images'].reshape(2, -1, 16, 16, 3) for a in arrays)
   np.testing.assert_array_equal(two, three[:, :2])
+  draw(trained, f'{tmp_path}/b/', *texts[:2], '--num=3')
+  files = sorted((tmp_path / 'b').iterdir())
+  pictures = np.stack([np.asarray(Image.open(file)) for file in files])
+  np.testing.assert_array_equal(pictures, three.reshape(6, 16, 16, 3))
 
 
 def test_the_way_between_sentences(trained, tmp_path):
   texts = '--text=a red heart', '--text=a blue book', '--text=a cat'
   out = draw(trained, tmp_path / 'a.png', *texts, '--between=3', '--num=2')
   assert Image.open(out).size == (6 * 18 + 2, 2 * 18 + 2)
+
+
+def test_the_first_ways_do_not_depend_on_the_number_of_rows(
+  trained, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(sample, '_BATCH', 2)
+  args = '--text=a red heart', '--text=a cat', '--between=2'
+  few, many = (
+    np.load(draw(trained, tmp_path / f'{n}.npz', *args, f'--num={n}'))['images']
+    for n in (2, 5)
+  )
+  assert (few.shape, many.shape) == ((4, 16, 16, 3), (10, 16, 16, 3))
+  np.testing.assert_array_equal(few, many[:4])
+  assert np.any(many[:4] != many[4:8])
 
 
 @pytest.mark.parametrize(

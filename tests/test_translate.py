@@ -179,7 +179,7 @@ def test_what_is_refused(refused, trained, pictures, tmp_path):
     (dict(input=tmp_path / 'empty'), 'has no images'),
     (dict(input=broken), r'1 of 1 images were not .*x\.png \(.*truncated'),
     (dict(out=pictures), 'another folder than --input'),
-    (dict(out=tmp_path / 'file'), '--out=.*not a folder'),
+    (dict(out=tmp_path / 'file'), '--out=.*expected a folder'),
     (dict(workdir=tmp_path / 'none'), 'does not exist'),
     (dict(step=7), '--step=7: no such checkpoint'),
   ):
