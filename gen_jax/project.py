@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax import cli, optim, outputs, runtime, step, workdir
 from gen_jax.core import averaged
-from gen_jax.data import images
+from gen_jax.data import images, inputs
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.errors import InputError
 from gen_jax.evals import features
@@ -124,15 +124,11 @@ def noise_key(key):
 def _read(path, experiment):
   """Decodes an image as those of the training data."""
   shape, ranges = experiment.objective.gen.shape, {}
-  try:
+  with inputs.reading(path, '--image'):
     with images.open_image(pathlib.Path(path).expanduser()) as image:
       if images.extent(image):
         ranges = experiment.train_source.ranges.get('image', {})
       return images.fit(image, shape, ranges=ranges)
-  except InputError:
-    raise
-  except (OSError, ValueError) as error:
-    raise InputError(f'--image={path}: cannot be read: {error}') from error
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from gen_jax import cli, outputs, runtime, workdir
 from gen_jax.core import Players, averaged
-from gen_jax.data import images, listing
+from gen_jax.data import images, inputs, listing
 from gen_jax.errors import InputError
 from gen_jax.evals.suite import make_task
 from gen_jax.evals.task import Task, filled
@@ -137,7 +137,7 @@ def _find(
   root = source if source.is_dir() else source.parent
   if root.resolve() == out.resolve():
     raise InputError(f'--out={out}: take another folder than --input.')
-  if source.is_file():
+  if not source.is_dir():
     return root, [source], []
   # What a run before wrote into a folder within is no input.
   entries = sorted(
@@ -183,13 +183,13 @@ def _attempt(
   for path in paths:
     try:
       results[path] = fn(path)
-    except Exception as error:  # Pillow raises errors of many kinds
-      failures[path] = images.reason(error)
+    except InputError as error:
+      failures[path] = inputs.reason(error)
   return results, failures
 
 
 def _size(path: pathlib.Path) -> tuple[int, int]:
-  with images.open_image(path) as image:
+  with inputs.reading(path, '--input'), images.open_image(path) as image:
     return images.upright_size(image)
 
 

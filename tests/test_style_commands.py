@@ -37,7 +37,7 @@ def test_projected_images_are_mapped_as_the_training_data(tmp_path):
   )
   file = tmp_path / 'a.png'
   Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
-  with pytest.raises(InputError, match='a.png: .* convert it to 8 bits'):
+  with pytest.raises(InputError, match='a.png cannot .* convert it to 8 bits'):
     project._read(file, experiment)
   experiment.train_source.ranges['image'] = pixels.fixed((0, 4095))
   assert (project._read(file, experiment) == 255).all()

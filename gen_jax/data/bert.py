@@ -5,8 +5,8 @@ normalised (Vaswani et al. 2017, section 3.1). The weights are those of a file,
 under the names of Hugging Face's BertModel.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,56 +90,94 @@ def mean(x: jax.Array, lengths: jax.Array) -> jax.Array:
   return total / lengths[:, None]
 
 
-def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-  """Returns the shape of each weight that is read, for a model's config.json.
+class Config(NamedTuple):
+  """The numbers of a model's config.json, under its names."""
+
+  vocab_size: int
+  hidden_size: int
+  num_hidden_layers: int
+  num_attention_heads: int
+  intermediate_size: int
+  max_position_embeddings: int
+  type_vocab_size: int
+  layer_norm_eps: float = 1e-12
+
+
+def parse_config(entries: Mapping[str, Any]) -> Config:
+  """Returns the numbers among the entries of a config.json.
 
   Raises:
     KeyError: a number is missing.
+    ValueError: an entry is no number, or none that is possible.
   """
-  width, inner = config['hidden_size'], config['intermediate_size']
+  numbers = {}
+  for name, kind in Config.__annotations__.items():
+    if name in Config._field_defaults:
+      value = entries.get(name, Config._field_defaults[name])
+    else:
+      value = entries[name]
+    if type(value) not in {int, kind} or not 0 < value < 2**31:
+      what = 'a whole number' if kind is int else 'a number'
+      raise ValueError(f'{name} is {value!r:.40}; expected {what} above 0')
+    numbers[name] = value
+  config = Config(**numbers)
+  if config.hidden_size % config.num_attention_heads:
+    raise ValueError(
+      f'hidden_size {config.hidden_size} cannot be divided among '
+      f'{config.num_attention_heads} num_attention_heads'
+    )
+  return config
+
+
+def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+  """Yields name and shape of each weight that is read."""
+  width, inner = config.hidden_size, config.intermediate_size
   tables = {
-    'word': config['vocab_size'],
-    'position': config['max_position_embeddings'],
-    'token_type': config['type_vocab_size'],
+    'word': config.vocab_size,
+    'position': config.max_position_embeddings,
+    'token_type': config.type_vocab_size,
   }
-  out = {
-    f'embeddings.{name}_embeddings.weight': (rows, width)
-    for name, rows in tables.items()
+  for name, rows in tables.items():
+    yield f'embeddings.{name}_embeddings.weight', (rows, width)
+  yield from _layer('embeddings.LayerNorm', (width,))
+  layers = {
+    'attention.self.query': (width, width),
+    'attention.self.key': (width, width),
+    'attention.self.value': (width, width),
+    'attention.output.dense': (width, width),
+    'attention.output.LayerNorm': (width,),
+    'intermediate.dense': (inner, width),
+    'output.dense': (width, inner),
+    'output.LayerNorm': (width,),
   }
-  layers = {'embeddings.LayerNorm': (width,)}
-  for index in range(config['num_hidden_layers']):
-    block = f'encoder.layer.{index}'
-    layers |= {
-      f'{block}.attention.self.query': (width, width),
-      f'{block}.attention.self.key': (width, width),
-      f'{block}.attention.self.value': (width, width),
-      f'{block}.attention.output.dense': (width, width),
-      f'{block}.attention.output.LayerNorm': (width,),
-      f'{block}.intermediate.dense': (inner, width),
-      f'{block}.output.dense': (width, inner),
-      f'{block}.output.LayerNorm': (width,),
-    }
-  for name, shape in layers.items():
-    out |= {f'{name}.weight': shape, f'{name}.bias': shape[:1]}
-  return out
+  for index in range(config.num_hidden_layers):
+    for name, shape in layers.items():
+      yield from _layer(f'encoder.layer.{index}.{name}', shape)
+
+
+def _layer(name, shape):
+  yield f'{name}.weight', shape
+  yield f'{name}.bias', shape[:1]
 
 
 def check(
-  arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], field: str
+  arrays: Mapping[str, np.ndarray], config: Config, file: str, field: str
 ) -> dict[str, np.ndarray]:
   """Returns the weights of the encoder among the arrays of a file.
+
+  It ends at the first that is missing, also of a config with many layers.
 
   Raises:
     InputError: one is missing, or of another shape than the config's.
   """
   found = {}
-  for name, shape in shapes(config).items():
+  for name, shape in shapes(config):
     x = arrays.get(name, arrays.get(f'bert.{name}'))
     if x is None or x.shape != shape:
       what = 'missing' if x is None else f'of {x.shape}'
       raise InputError(
-        f'{field}: the weight {name} is {what}; expected {shape} as by '
-        'config.json.'
+        f'{field}: {file}: the weight {name} is {what}; expected {shape} as '
+        'by config.json.'
       )
     found[name] = x
   return found

@@ -9,13 +9,12 @@ Names are relative to the folder. Subfolders are splits and classes as in
 `folder.py`; images without a caption are refused.
 """
 
-import json
+import os
 import pathlib
 from typing import Any
 
-from gen_jax.data import captions, folder, images, pixels
+from gen_jax.data import captions, folder, images, inputs, pixels
 from gen_jax.data.sources import ArraySource
-from gen_jax.errors import InputError
 
 LISTS = ('captions.jsonl', 'metadata.jsonl')
 
@@ -77,38 +76,40 @@ def read_list(root: pathlib.Path) -> dict[str, list[str]] | None:
   Raises:
     InputError: naming the line that is not what it should be.
   """
-  files = [root / name for name in LISTS if (root / name).is_file()]
+  files = [root / name for name in LISTS if os.path.exists(root / name)]
   if not files:
     return None
   found: dict[str, list[str]] = {}
-  for number, line in enumerate(read_text(files[0]).splitlines(), start=1):
-    if not line.strip():
-      continue
-    try:
-      entry = json.loads(line)
-      name = entry.get('file', entry.get('file_name'))
-      some = entry.get('captions', entry.get('caption', entry.get('text')))
-      some = [some] if isinstance(some, str) else list(some)
-      if not isinstance(name, str) or not all(isinstance(c, str) for c in some):
-        raise TypeError
-    except (ValueError, AttributeError, TypeError):
-      raise InputError(
-        f'data.path: line {number} of {files[0]} is not like '
-        '{"file": "1.jpg", "captions": ["a red bird"]}.'
-      ) from None
-    name = pathlib.PurePosixPath(name).as_posix()  # ./1.jpg is 1.jpg
-    found.setdefault(name, []).extend(some)
+  with inputs.reading(files[0]):
+    lines = inputs.read_text(files[0]).splitlines()
+  for number, line in enumerate(lines, start=1):
+    if line.strip():
+      with inputs.reading(f'line {number} of {files[0]}'):
+        name, some = _parse(line)
+      found.setdefault(name, []).extend(some)
   return found
 
 
-def read_text(path: pathlib.Path) -> str:
-  """Returns a UTF-8 file; raises InputError where it is none."""
-  try:
-    return path.read_text('utf-8-sig')
-  except (OSError, UnicodeDecodeError) as error:
-    raise InputError(f'data.path: {path} cannot be read: {error}') from error
+def _parse(line: str) -> tuple[str, list[str]]:
+  """Returns the name of an image and its captions; raises ValueError."""
+  entry = inputs.parse_json(line)
+  name = entry.get('file', entry.get('file_name'))
+  some = entry.get('captions', entry.get('caption', entry.get('text')))
+  some = [some] if isinstance(some, str) else some
+  if (
+    not isinstance(name, str)
+    or not isinstance(some, list)
+    or not all(isinstance(c, str) for c in some)
+  ):
+    raise ValueError(
+      'expected an object like {"file": "1.jpg", "captions": ["a red bird"]}'
+    )
+  return pathlib.PurePosixPath(name).as_posix(), some  # ./1.jpg is 1.jpg
 
 
 def _beside(image: pathlib.Path) -> list[str]:
   file = image.with_suffix('.txt')
-  return read_text(file).splitlines() if file.is_file() else []
+  if not os.path.exists(file):
+    return []
+  with inputs.reading(file):
+    return inputs.read_text(file).splitlines()

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
-from gen_jax.data import fingerprints, images, listing, pixels, splits
+from gen_jax.data import fingerprints, images, inputs, listing, pixels, splits
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
@@ -227,8 +227,9 @@ def open_files(
 
 def check_root(path: str) -> pathlib.Path:
   """Returns the folder; raises InputError when there is none."""
-  root = pathlib.Path(path).expanduser()
-  if not path or not root.is_dir():  # "" would be this folder
+  with inputs.reading(path):
+    root = pathlib.Path(path).expanduser()
+  if not path or not os.path.isdir(root):  # "" would be this folder
     raise InputError(f'data.path: there is no folder "{path}".')
   return root
 
@@ -382,9 +383,9 @@ def measure(files: Sequence[File]) -> list[pixels.Extent]:
 
   def one(file: File) -> pixels.Extent | None:
     try:
-      with images.open_image(file.path) as image:
+      with inputs.reading(file.path), images.open_image(file.path) as image:
         return images.extent(image)
-    except Exception:  # reported when the split of this file is opened
+    except InputError:  # reported when the split of this file is opened
       return None
 
   return [x for x in images.map_threads(one, files) if x]
@@ -394,10 +395,10 @@ def _read(file: File, shape: images.Shape, ranges: pixels.Ranges) -> np.ndarray:
   """Decodes a file that has been checked."""
   try:
     return images.read_file(file.path, shape, file.box, ranges)
-  except Exception as error:  # Pillow raises errors of many kinds
+  except InputError as error:
     raise InputError(
       f'data.path: {file.path} could be read at the start, and no longer: '
-      f'{images.reason(error)}.'
+      f'{inputs.reason(error)}.'
     ) from error
 
 
@@ -415,15 +416,15 @@ def _check(
 
   def check(i: int) -> _Fact:
     try:
-      with images.open_image(files[i].path) as image:
+      path = files[i].path
+      with inputs.reading(path), images.open_image(path) as image:
         size, mode, extent = image.size, image.mode, images.extent(image)
         fact = _Fact(size, mode, extent, several=images.has_several(image))
         if extent and extent.kind != pixels.COLOR and not limits:
           return fact._replace(waits=True)
         decoded = images.fit(image, shape, files[i].box, ranges)
-    # Pillow's decoders raise errors of many kinds on a damaged file.
-    except Exception as e:
-      return _Fact(error=images.reason(e))
+    except InputError as e:
+      return _Fact(error=inputs.reason(e))
     if out is not None:
       out[i] = decoded
     return fact
@@ -433,7 +434,7 @@ def _check(
     facts,
     desc='checking images',
     total=len(files),
-    disable=len(files) <= _BAR,
+    disable=len(files) <= _BAR or None,  # not in log files
   )
   return list(progress)
 

@@ -2,16 +2,16 @@
 
 import gzip
 import io
-import zlib
+import math
 
 import numpy as np
 
-from gen_jax.errors import InputError
+from gen_jax.data import inputs
 
 _MOST_BYTES = 2**30  # MNIST has 47 MB; a gzip file can hide a thousand times
 
 
-def parse(data: bytes, name: str) -> np.ndarray:
+def parse(data: bytes, name: str, field: str = 'data') -> np.ndarray:
   """Returns the uint8 array of an idx file, gzipped or not.
 
   The format: two zero bytes, the type (8 for uint8), the number of
@@ -20,25 +20,25 @@ def parse(data: bytes, name: str) -> np.ndarray:
   Args:
     data: the content of the file.
     name: of the file, for messages.
+    field: of the config that led to it, for messages.
 
   Raises:
     InputError: the content is not that of an idx file of uint8.
   """
-  if data[:2] == b'\x1f\x8b':
-    try:
+  with inputs.reading(name, field):
+    if data[:2] == b'\x1f\x8b':
       with gzip.open(io.BytesIO(data)) as file:
         data = file.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as e:
-      raise InputError(f'{name}: damaged gzip file ({e}).') from e
-  if len(data) > _MOST_BYTES:
-    raise InputError(f'{name}: more than {_MOST_BYTES // 2**20} MiB unpacked.')
-  if data[:3] != b'\x00\x00\x08' or len(data) < 4 + 4 * data[3]:
-    raise InputError(f'{name}: not an idx file of bytes.')
-  shape = np.frombuffer(data, '>u4', data[3], offset=4).astype(np.int64)
-  start = 4 + 4 * data[3]
-  if len(data) - start != shape.prod():
-    raise InputError(
-      f'{name}: {len(data) - start} bytes in place of the {shape.prod()} of '
-      f'an array of shape {tuple(shape.tolist())}.'
-    )
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    if len(data) > _MOST_BYTES:
+      raise ValueError(f'more than {_MOST_BYTES // 2**20} MiB unpacked')
+    axes = data[3] if len(data) > 3 else 0
+    start = 4 + 4 * axes
+    if data[:3] != b'\x00\x00\x08' or len(data) < start:
+      raise ValueError('not an idx file of bytes')
+    shape = np.frombuffer(data, '>u4', axes, offset=4).tolist()
+    if len(data) - start != math.prod(shape):
+      raise ValueError(
+        f'{len(data) - start} bytes in place of the {math.prod(shape)} of an '
+        f'array of shape {tuple(shape)}'
+      )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from gen_jax.data import pixels
+from gen_jax.data import inputs, pixels
 from gen_jax.errors import InputError
 
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -42,18 +42,23 @@ def check_shape(shape: Iterable[int]) -> Shape:
   return h, w, c
 
 
-def open_image(file: str | os.PathLike | bytes, name: str = '') -> Image.Image:
+def open_image(file: str | os.PathLike | bytes) -> Image.Image:
   """Reads an image's header; the pixels are decoded on first use.
+
+  Pillow raises errors of many kinds on a damaged file, now or later; callers
+  open and decode within `inputs.reading`.
 
   Args:
     file: a path, or the encoded bytes.
-    name: stands in messages in place of the path.
 
   Raises:
-    InputError: the header promises more than 100 megapixels: decoding such
-      a file could exhaust the memory (a "decompression bomb").
+    ValueError: it is no image, or the header promises more than 100
+      megapixels: decoding such a file could exhaust the memory (a
+      "decompression bomb").
+    OSError: there is no such file, or it is a pipe or a device.
   """
-  name = name or (f'{len(file)} bytes' if isinstance(file, bytes) else file)
+  if not isinstance(file, bytes):
+    inputs.check_regular(file)
   try:
     image = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
     width, height = image.size
@@ -61,9 +66,9 @@ def open_image(file: str | os.PathLike | bytes, name: str = '') -> Image.Image:
       image.close()
       raise Image.DecompressionBombError(f'{width}x{height} pixels')
   except Image.DecompressionBombError as e:
-    raise InputError(
-      f'{name}: more than {MAX_PIXELS // 10**6} megapixels ({e}).'
-    ) from e
+    raise ValueError(f'more than {MAX_PIXELS // 10**6} megapixels ({e})') from e
+  except UnidentifiedImageError as e:
+    raise ValueError('not an image') from e
   return image
 
 
@@ -133,8 +138,8 @@ def read_file(
   box: Box | None = None,
   ranges: pixels.Ranges = _NO_RANGES,
 ) -> np.ndarray:
-  """Decodes one file as `fit` does; further errors are those of Pillow."""
-  with open_image(path) as image:
+  """Decodes one file as `fit` does; raises InputError if that fails."""
+  with inputs.reading(path), open_image(path) as image:
     return fit(image, shape, box, ranges)
 
 
@@ -143,8 +148,8 @@ def read_whole(
   channels: int,
   ranges: pixels.Ranges = _NO_RANGES,
 ) -> np.ndarray:
-  """Decodes one file at its own size, uint8 [H, W, C]."""
-  with open_image(path) as image:
+  """Decodes one file at its own size, uint8 [H, W, C], as `read_file`."""
+  with inputs.reading(path), open_image(path) as image:
     width, height = ImageOps.exif_transpose(image).size
     return fit(image, (height, width, channels), ranges=ranges)
 
@@ -160,15 +165,6 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def has_several(image: Image.Image) -> bool:
   """Returns whether a file has frames or pages beyond the first."""
   return getattr(image, 'is_animated', False)
-
-
-def reason(error: Exception) -> str:
-  """Returns in a few words why a file could not be decoded."""
-  if isinstance(error, InputError):  # it starts with the name of the file
-    return str(error).partition(': ')[2].rstrip('.')
-  if isinstance(error, UnidentifiedImageError):
-    return 'not an image'
-  return str(error) or type(error).__name__
 
 
 def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:

@@ -8,8 +8,11 @@ image too. Hidden files and folders are left out.
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from gen_jax.data import inputs
 
 EXTENSIONS = frozenset(
   '.avif .bmp .gif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm '
@@ -47,11 +50,17 @@ class Entry(NamedTuple):
 
 
 def walk(folder: pathlib.Path, above: tuple[str, ...] = ()) -> Iterator[Entry]:
-  """Yields what lies below a folder; `above` are the folders around it."""
+  """Yields what lies below a folder; `above` are the folders around it.
+
+  Raises:
+    InputError: a folder cannot be listed.
+  """
   real = os.path.realpath(folder)
   if real in above:  # links are followed, but not in circles
     return
-  for path in folder.iterdir():
+  with inputs.reading(folder):
+    paths = list(folder.iterdir())
+  for path in paths:
     if path.is_dir() and not path.name.startswith('.'):
       yield from walk(path, (*above, real))
     else:
@@ -62,15 +71,18 @@ def examine(path: pathlib.Path) -> Entry:
   """Returns whether a file is an image, or why it is left out."""
   if path.name.startswith('.'):
     return Entry(path, 'hidden')
-  if path.suffix.lower() in EXTENSIONS:
-    return Entry(path)
-  if not path.is_file():  # a pipe would block
-    return Entry(path, 'not a file')
+  usual = path.suffix.lower() in EXTENSIONS
   try:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # a pipe would block
+      return Entry(path, 'not a file')
+    if usual:
+      return Entry(path)
     with path.open('rb') as file:
       start = file.read(_SIGNATURE_BYTES)
   except OSError:
-    return Entry(path, 'cannot be opened')
+    # An image that is missing behind a link is an error when it is read.
+    return Entry(path, '' if usual else 'cannot be opened')
   return Entry(path, '' if _SIGNATURE.match(start) else 'not an image')
 
 

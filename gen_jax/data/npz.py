@@ -6,6 +6,7 @@ integers [N], one-hot rows [N, K], or names, whose classes are those of all
 splits.
 """
 
+import math
 import os
 import pathlib
 import zipfile
@@ -13,9 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import images, pixels
-from gen_jax.data.sources import ArraySource, check_split, class_order
+from gen_jax.data import images, inputs, pixels
+from gen_jax.data.sources import (
+  ArraySource,
+  check_labels,
+  check_split,
+  class_order,
+)
 from gen_jax.errors import InputError
+
+_ENDINGS = ('_image', '_label')
+_KINDS = 'biufSU'  # of labels
+_MOST_CLASSES = 10**6  # a name is made for each
+
+_HEADERS = {
+  (1, 0): np.lib.format.read_array_header_1_0,
+  (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def load(
@@ -38,35 +53,28 @@ def load(
       an unusual range.
   """
   limits = pixels.check_range(range)
-  file = pathlib.Path(path).expanduser()
-  if not path or not file.is_file():
-    raise InputError(f'data.path: there is no file "{path}".')
-  try:
-    _check_size(file)
-    # Without pickle, which could run code.
-    with np.load(file, allow_pickle=False) as archive:
-      arrays = {name: archive[name] for name in archive.files}
-  except (OSError, ValueError, MemoryError, zipfile.BadZipFile) as error:
-    raise InputError(f'data.path: {file} cannot be read: {error}') from error
+  with inputs.reading(path):
+    file = pathlib.Path(path).expanduser()
+    if not path or not os.path.exists(file):
+      raise InputError(f'data.path: there is no file "{path}".')
+    arrays = _read(file)
   found = _by_split(arrays, '_image')
   check_split(split, found, str(file))
   extents = []
   for name, image in found.items():
-    try:
+    with inputs.reading(f'{name}_image of {file}'):
       extents.append(pixels.extent(image))
-    except ValueError as error:
-      raise InputError(
-        f'data.path: {name}_image of {file}: {error}.'
-      ) from error
   ranges, notes = pixels.resolve(extents, limits, str(file))
-  image, layout = _channels_last(found[split], f'{split}_image of {file}')
-  image = pixels.to_uint8(image, ranges)
-  if shape is not None:
-    image = images.fit_array(image, images.check_shape(shape))
+  with inputs.reading(f'{split}_image of {file}'):
+    image, layout = _channels_last(found[split], f'{split}_image of {file}')
+    image = pixels.to_uint8(image, ranges)
+    if shape is not None:
+      image = images.fit_array(image, images.check_shape(shape))
   fields, classes = {'image': image}, ()
   labels = _by_split(arrays, '_label')
   if split in labels:
-    integers, classes = _integers(labels, str(file))
+    with inputs.reading(f'a label of {file}'):
+      integers, classes = _integers(labels, str(file))
     if integers[split].shape != (len(image),):
       raise InputError(
         f'data.path: {split}_label of {file} has {len(integers[split])} labels '
@@ -116,10 +124,15 @@ def _integers(
   for name, label in labels.items():
     if label.ndim == 2 and label.shape[1] == 1:
       label = labels[name] = label[:, 0]
-    if label.ndim not in (1, 2) or not label.size:
+    if (
+      label.ndim not in (1, 2)
+      or not label.size
+      or label.dtype.kind not in _KINDS
+    ):
       raise InputError(
-        f'data.path: {name}_label of {file} is {list(label.shape)}; expected '
-        'integers or names [N], or one-hot rows [N, K].'
+        f'data.path: {name}_label of {file} is {label.dtype} '
+        f'{list(label.shape)}; expected integers or names [N], or one-hot rows '
+        '[N, K].'
       )
   kinds = {(x.dtype.kind in 'US', x.shape[1:]) for x in labels.values()}
   if len(kinds) > 1:
@@ -147,7 +160,15 @@ def _integers(
     labels = {name: label.argmax(1) for name, label in labels.items()}
     count = columns[0]
   else:
+    for name, label in labels.items():
+      check_labels(label, (), f'{name}_label of {file}')
     count = int(max(label.max() for label in labels.values())) + 1
+  if count > _MOST_CLASSES:
+    raise InputError(
+      f'data.path: a label of {file} is {inputs.shown(count - 1)}; expected '
+      f'{_MOST_CLASSES - 1} at most. Number the classes from 0 on, or give '
+      'their names.'
+    )
   integers = {name: label.astype(np.int32) for name, label in labels.items()}
   return integers, tuple(str(index) for index in range(count))
 
@@ -168,12 +189,46 @@ def _number_names(labels):
   return integers, classes
 
 
-def _check_size(file):
-  """Raises ValueError for an archive that would fill the memory."""
+def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
+  """Returns the arrays of images and labels of an archive by name.
+
+  Raises:
+    ValueError: an array would fill the memory, or claims to; further errors
+      are those of NumPy and zipfile.
+  """
+  inputs.check_regular(file)
+  arrays = {}
   with zipfile.ZipFile(file) as archive:
-    size = sum(member.file_size for member in archive.infolist())
-  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  if size > memory:
+    members = {
+      member.filename.removesuffix('.npy'): member
+      for member in archive.infolist()
+    }
+    wanted = {k: m for k, m in members.items() if k.endswith(_ENDINGS)}
+    size = sum(member.file_size for member in wanted.values())
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if size > memory:
+      raise ValueError(
+        f'it unpacks to {size / 2**30:.0f} GiB, more than the memory'
+      )
+    for name, member in wanted.items():
+      with archive.open(member) as opened:
+        _check_header(opened, name, member.file_size)
+      with archive.open(member) as opened:
+        # Without pickle, which could run code.
+        arrays[name] = np.lib.format.read_array(opened, allow_pickle=False)
+  return arrays
+
+
+def _check_header(opened, name, size):
+  """Raises ValueError unless an array has the size that its header claims."""
+  version = np.lib.format.read_magic(opened)
+  if version not in _HEADERS:
+    raise ValueError(f'{name} is a NumPy array of the version {version}')
+  shape, _, dtype = _HEADERS[version](opened)
+  if dtype.hasobject:
+    raise ValueError(f'{name} holds objects of Python, which are not read')
+  claimed = math.prod(shape) * dtype.itemsize
+  if min(shape, default=0) < 0 or claimed != size - opened.tell():
     raise ValueError(
-      f'it unpacks to {size / 2**30:.0f} GiB, more than the memory'
+      f'{name} claims {claimed} bytes, and has {size - opened.tell()}'
     )

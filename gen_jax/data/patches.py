@@ -46,11 +46,7 @@ def load(
   ranges, mapped = pixels.resolve(extents, limits, path)
   photos, left_out = [], 0
   for file in files:
-    try:
-      photo = images.read_whole(file.path, channels, ranges)  # [h, w, C]
-    # Pillow's decoders raise errors of many kinds on a damaged file.
-    except Exception as error:
-      raise InputError(f'data.path: {file.path}: {error}') from error
+    photo = images.read_whole(file.path, channels, ranges)  # [h, w, C]
     if photo.shape[0] < height or photo.shape[1] < width:
       left_out += 1
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gen_jax.data import inputs
 from gen_jax.errors import InputError
 
 
@@ -22,17 +23,17 @@ def read(path: pathlib.Path) -> Any:
     InputError: it cannot be read, or is of more than arrays and lists.
   """
   try:
-    data = path.read_bytes()
-    # The bytes of arrays that Python 2 wrote come as text of this encoding.
-    return _plain(_Unpickler(io.BytesIO(data), encoding='latin1').load())
-  except _Refused as error:
+    with inputs.reading(path):
+      data = io.BytesIO(inputs.read_bytes(path))
+      # The bytes of arrays that Python 2 wrote come as text of this encoding.
+      return _plain(_Unpickler(data, encoding='latin1').load(), {})
+  except inputs.ReadError as error:
+    if not isinstance(error.__cause__, _Refused):
+      raise
     raise InputError(
-      f'data.path: {path} is a pickle that asks for {error}; only arrays, '
-      'lists, numbers and text are read.'
+      f'data.path: {path} is a pickle that asks for {error.reason}; only '
+      'arrays, lists, numbers and text are read.'
     ) from None
-  # A damaged pickle may raise almost anything.
-  except Exception as error:
-    raise InputError(f'data.path: {path} cannot be read: {error}') from error
 
 
 class _Refused(Exception):
@@ -64,6 +65,8 @@ class _Dtype:
     ):
       raise _Refused(f'an array of {kind!r}')
     self.value = np.dtype(kind)
+    if self.value.kind not in 'biuf':  # 'f4,O' is two fields
+      raise _Refused(f'an array of {kind!r}')
 
   def __setstate__(self, state: Any) -> None:
     if state[1] in ('<', '>'):
@@ -111,15 +114,26 @@ def _encode(data: Any, encoding: Any = 'latin1') -> bytes:
   raise _Refused(f'bytes of {type(data).__name__}')
 
 
-def _plain(value: Any) -> Any:
-  """Puts the arrays where what is to become one stands."""
+def _plain(value: Any, made: dict[int, Any]) -> Any:
+  """Puts the arrays where what is to become one stands.
+
+  Args:
+    value: what was read.
+    made: the result for each list, tuple and dict so far by its `id`. Lists
+      that hold a list twice, thirty deep, would fill any memory as copies.
+  """
   if isinstance(value, _Array | _Buffer | _Scalar):
     return value.value
-  if isinstance(value, dict):
-    return {_plain(k): _plain(v) for k, v in value.items()}
-  if isinstance(value, list | tuple):
-    return type(value)(_plain(v) for v in value)
-  return value
+  if not isinstance(value, dict | list | tuple):
+    return value
+  if id(value) not in made:
+    if isinstance(value, dict):
+      made[id(value)] = {
+        _plain(k, made): _plain(v, made) for k, v in value.items()
+      }
+    else:
+      made[id(value)] = type(value)(_plain(v, made) for v in value)
+  return made[id(value)]
 
 
 # What the pickles of arrays by Python 2 and 3 name. The type itself is only

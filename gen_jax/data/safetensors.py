@@ -1,23 +1,13 @@
-"""Arrays of a safetensors file.
+"""Arrays of a safetensors file, by the library `safetensors`."""
 
-Eight bytes, the length of the header; the header, JSON that gives each array's
-type, shape and place; then the arrays, little-endian and C-contiguous.
-"""
-
-import json
 import pathlib
 
-import jax.numpy as jnp
 import numpy as np
+import safetensors
 
-from gen_jax.errors import InputError
+from gen_jax.data import inputs
 
-_DTYPES = {
-  'F64': np.dtype('<f8'),
-  'F32': np.dtype('<f4'),
-  'F16': np.dtype('<f2'),
-  'BF16': np.dtype(jnp.bfloat16),
-}
+_FLOATS = ('F64', 'F32', 'F16', 'BF16')
 
 
 def read(path: pathlib.Path, field: str) -> dict[str, np.ndarray]:
@@ -28,20 +18,23 @@ def read(path: pathlib.Path, field: str) -> dict[str, np.ndarray]:
     field: of the config that named it, for messages.
 
   Raises:
-    InputError: it cannot be read, or is no such file.
+    InputError: it cannot be read, or is no such file, or an array has numbers
+      that are not finite.
   """
-  try:
-    data = path.read_bytes()
-    start = 8 + int.from_bytes(data[:8], 'little')
-    header = json.loads(data[8:start])
-    arrays = {}
-    for name, entry in header.items():
-      if name == '__metadata__' or entry['dtype'] not in _DTYPES:
-        continue
-      first, last = entry['data_offsets']
-      part = memoryview(data)[start:][first:last]
-      x = np.frombuffer(part, _DTYPES[entry['dtype']])
-      arrays[name] = x.reshape(entry['shape']).astype(np.float32)
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    raise InputError(f'{field}: {path} cannot be read: {error}') from error
+  arrays = {}
+  with inputs.reading(path, field):
+    inputs.check_regular(path)
+    # The library checks that the header fits the file.
+    with safetensors.safe_open(path, framework='numpy') as file:
+      for name in file.keys():
+        if file.get_slice(name).get_dtype() in _FLOATS:
+          arrays[name] = _finite(name, file.get_tensor(name))
   return arrays
+
+
+def _finite(name, x):
+  with np.errstate(over='ignore'):  # becomes infinity, which is refused
+    x = x.astype(np.float32)
+  if not np.all(np.isfinite(x)):
+    raise ValueError(f'the array {name} has numbers that are not finite')
+  return x

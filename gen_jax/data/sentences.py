@@ -13,7 +13,7 @@ The pieces are by the library `tokenizers`, of the extra `text`.
 
 import dataclasses
 import functools
-import json
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data import bert, safetensors
+from gen_jax.data import bert, inputs, safetensors
 from gen_jax.errors import InputError, nearest
 
 _FIELD = 'data.sentence_model'
@@ -126,57 +126,79 @@ def _open(path: str) -> _Model:
     'absolute',
   ):
     raise InputError(
-      f"{_FIELD}: {root} is a model of the type {kind!r}; only those of 'bert' "
-      'with absolute positions are read.'
+      f'{_FIELD}: {root}/config.json is of a model of the type '
+      f"{inputs.shown(kind)}; only those of 'bert' with absolute positions are "
+      'read.'
     )
-  if act not in bert.ACTIVATIONS:
+  if str(act) not in bert.ACTIVATIONS:
     raise InputError(
-      f'{_FIELD}: the activation {act!r} is unknown.'
-      + nearest(act, bert.ACTIVATIONS)
+      f'{_FIELD}: {root}/config.json: the activation {inputs.shown(act)} is '
+      'unknown.' + nearest(str(act), bert.ACTIVATIONS)
     )
+  with inputs.reading(f'{root}/config.json', _FIELD):
+    numbers = bert.parse_config(config)
   tokenizer = _tokenizer(root)  # first, for what is missing most often
-  arrays = safetensors.read(root / 'model.safetensors', _FIELD)
-  try:
-    weights = bert.check(arrays, config, _FIELD)
-    encode = functools.partial(
-      bert.encode,
-      layers=config['num_hidden_layers'],
-      heads=config['num_attention_heads'],
-      activation=act,
-      epsilon=config.get('layer_norm_eps', 1e-12),
-    )
-  except (KeyError, TypeError) as error:
-    raise InputError(
-      f'{_FIELD}: {root}/config.json is not complete: {error}'
-    ) from error
-  if tokenizer.get_vocab_size() > config['vocab_size']:
-    raise InputError(
-      f'{_FIELD}: the tokenizer of {root} knows {tokenizer.get_vocab_size()} '
-      f'pieces, and the model {config["vocab_size"]}.'
-    )
-  longest = min(
-    _json(root / 'sentence_bert_config.json').get('max_seq_length') or 512,
-    config['max_position_embeddings'],
+  file = root / 'model.safetensors'
+  weights = bert.check(safetensors.read(file, _FIELD), numbers, file, _FIELD)
+  encode = functools.partial(
+    bert.encode,
+    layers=numbers.num_hidden_layers,
+    heads=numbers.num_attention_heads,
+    activation=act,
+    epsilon=numbers.layer_norm_eps,
   )
-  tokenizer.no_padding()
-  tokenizer.enable_truncation(longest)
+  longest = _longest(root, numbers, tokenizer)
+  with inputs.reading(f'the tokenizer of {root}', _FIELD):
+    pieces = max(tokenizer.get_vocab().values(), default=0) + 1
+    if pieces > numbers.vocab_size:
+      raise ValueError(
+        f'it knows {pieces} pieces, and the model {numbers.vocab_size}'
+      )
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    # Whether it makes tokens at all, which its parts may not.
+    if not tokenizer.encode('a').ids:
+      raise ValueError('it makes no tokens')
   weights = {k: jnp.asarray(x) for k, x in weights.items()}
   return _Model(weights, encode, _pool(root), tokenizer, longest)
 
 
-def _json(file: pathlib.Path, needed: bool = False) -> Any:
-  if not needed and not file.is_file():
-    return {}
-  try:
-    return json.loads(file.read_text('utf-8'))
-  except (OSError, ValueError) as error:
-    raise InputError(f'{_FIELD}: {file} cannot be read: {error}') from error
+def _longest(root: pathlib.Path, config: bert.Config, tokenizer: Any) -> int:
+  """Returns how many tokens of a sentence are read."""
+  file = root / 'sentence_bert_config.json'
+  most = _json(file).get('max_seq_length')
+  if most is None:
+    most = 512
+  least = tokenizer.num_special_tokens_to_add(False) + 1
+  with inputs.reading(file, _FIELD):
+    if type(most) is not int or most < 1:
+      raise ValueError(
+        f'max_seq_length is {inputs.shown(most)}; expected 1 or more'
+      )
+    most = min(most, config.max_position_embeddings)
+    if most < least:
+      raise ValueError(
+        f'it and config.json allow {most} tokens; a sentence has {least} or '
+        'more'
+      )
+  return most
+
+
+def _json(file: pathlib.Path, kind: type = dict, needed: bool = False) -> Any:
+  if not needed and not os.path.exists(file):
+    return kind()
+  with inputs.reading(file, _FIELD):
+    return inputs.parse_json(inputs.read_text(file), kind)
 
 
 def _pool(root: pathlib.Path) -> str:
   """How the vectors of tokens become one."""
-  modules = _json(root / 'modules.json') or []
-  kinds = [str(module.get('type', '')).split('.')[-1] for module in modules]
+  file = root / 'modules.json'
+  kinds = []
+  for module in _json(file, list):
+    with inputs.reading(file, _FIELD):
+      inputs.check_kind(module, dict)
+      kinds.append(str(module.get('type', '')).split('.')[-1])
   others = [
     k for k in kinds if k not in ('Transformer', 'Pooling', 'Normalize')
   ]
@@ -203,19 +225,14 @@ def _tokenizer(root: pathlib.Path) -> Any:
       f'{_FIELD}: needs the library tokenizers: pip install "gen_jax[text]".'
     ) from error
   whole, words = root / 'tokenizer.json', root / 'vocab.txt'
-  if not whole.is_file() and not words.is_file():
+  file = next((f for f in (whole, words) if os.path.exists(f)), None)
+  if file is None:
     raise InputError(
       f'{_FIELD}: {root} has neither a tokenizer.json nor a vocab.txt.'
     )
-  try:
-    if whole.is_file():
-      return tokenizers.Tokenizer.from_file(str(whole))
+  with inputs.reading(f'the tokenizer of {root}', _FIELD):
+    inputs.check_regular(file)
+    if file == whole:
+      return tokenizers.Tokenizer.from_file(str(file))
     lower = _json(root / 'tokenizer_config.json').get('do_lower_case', True)
-    return tokenizers.BertWordPieceTokenizer(str(words), lowercase=lower)
-  except InputError:
-    raise
-  # The library raises plain exceptions.
-  except Exception as error:
-    raise InputError(
-      f'{_FIELD}: the tokenizer of {root} cannot be read: {error}'
-    ) from error
+    return tokenizers.BertWordPieceTokenizer(str(file), lowercase=lower)

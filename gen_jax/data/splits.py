@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from gen_jax.data import inputs
 from gen_jax.errors import InputError
 
 _KINDS = {
@@ -73,7 +74,9 @@ def find(
   """
   folders: dict[Name, pathlib.Path] = {}
   others = []
-  for path in sorted(p for p in root.iterdir() if p.is_dir()):
+  with inputs.reading(root):
+    paths = sorted(p for p in root.iterdir() if p.is_dir())
+  for path in paths:
     name = parse(path.name)
     if name is None:
       if not path.name.startswith('.') and has_images(path):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data import captions, fingerprints, images
+from gen_jax.data import captions, fingerprints, images, inputs
 from gen_jax.data.sources import (
   Fields,
   Indices,
@@ -84,10 +84,11 @@ class TfdsSource:
     indices = check_indices(indices, len(self))
     # The encoded bytes, for TFDS itself would decode in one thread.
     raw = {self.image: tfds.decode.SkipDecoding()}
-    examples = [
-      self.features.deserialize_example_np(record, decoders=raw)
-      for record in self.records.__getitems__(indices.tolist())
-    ]
+    with self._reading():
+      examples = [
+        self.features.deserialize_example_np(record, decoders=raw)
+        for record in self.records.__getitems__(indices.tolist())
+      ]
     out = {'image': np.empty((len(examples), *self.shape), np.uint8)}
     if self.label is not None:
       out['label'] = self._labels(examples)
@@ -124,12 +125,16 @@ class TfdsSource:
     count = min(len(self), _LABELS)
     rows = np.arange(count) * len(self) // count
     alone = _nested(self.label, _pick(self.features, self.label))
-    self._labels(
-      [
+    with self._reading():
+      examples = [
         alone.deserialize_example_np(record)
         for record in self.records.__getitems__(rows.tolist())
       ]
-    )
+    self._labels(examples)
+
+  def _reading(self):
+    what = f'an example of {self.name} "{self.split}"'
+    return inputs.reading(what, 'data.dataset')
 
   def _labels(self, examples: list[Any]) -> np.ndarray:
     labels = [_pick(example, self.label) for example in examples]
@@ -138,7 +143,7 @@ class TfdsSource:
     return labels
 
   def _decode(self, encoded: bytes) -> np.ndarray:
-    with images.open_image(encoded, f'an image of {self.name}') as image:
+    with self._reading(), images.open_image(encoded) as image:
       return images.fit(image, self.shape)
 
 

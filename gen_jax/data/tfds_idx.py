@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from PIL import Image
 
-from gen_jax.data import embedded, idx, mnist
+from gen_jax.data import embedded, idx, inputs, mnist
 from gen_jax.errors import InputError
 
 _TIMEOUT = 5.0  # seconds without an answer or a byte
@@ -162,7 +162,7 @@ def prepare(
   splits = {}
   for split, files in DATASETS[name].files.items():
     images, labels = (
-      idx.parse(_read(name, file, sha256, manual_dir), file)
+      idx.parse(_read(name, file, sha256, manual_dir), file, 'data.dataset')
       for file, sha256 in files
     )
     splits[split] = images, labels
@@ -180,10 +180,8 @@ def _read(name: str, file: str, sha256: str, manual_dir: str | None) -> bytes:
   dataset = DATASETS[name]
   if manual_dir is not None:
     path = pathlib.Path(manual_dir).expanduser() / file
-    try:
-      data = path.read_bytes()
-    except OSError as e:
-      raise InputError(f'data.manual_dir: cannot read {path}.') from e
+    with inputs.reading(path, 'data.manual_dir'):
+      data = inputs.read_bytes(path)
     origin = str(path)
   elif dataset.embedded:
     return embedded.read(f'{name}/{file}', sha256)
@@ -230,7 +228,11 @@ def _download(url: str) -> bytes:
   with (
     response,
     tqdm.tqdm(
-      desc=os.path.basename(url), total=size, unit='B', unit_scale=True
+      desc=os.path.basename(url),
+      total=size,
+      unit='B',
+      unit_scale=True,
+      disable=None,  # not in log files
     ) as bar,
   ):
     while part := response.read(1 << 16):

@@ -64,7 +64,7 @@ def test_what_is_wrong_is_named(folder):
   with pytest.raises(InputError, match='3 of 3 images have no caption'):
     captioned.load('train', folder, SHAPE)
   (folder / 'captions.jsonl').write_text('{"file": "train/0.png"}\n')
-  with pytest.raises(InputError, match='line 1 of .*captions.jsonl is not'):
+  with pytest.raises(InputError, match='line 1 of .*captions.jsonl cannot be'):
     captioned.load('train', folder, SHAPE)
   for bad in (
     '["a"]',
@@ -161,7 +161,13 @@ def test_the_release_of_the_flowers(birds):
   ('name', 'value', 'message'),
   [
     ('filenames', ['../../etc/x', '002.B/b_1'], 'leads out of'),
+    ('filenames', ['/etc/x', '002.B/b_1'], 'filenames.pickle .*leads out of'),
     ('filenames', ['001.A/none', '002.B/b_1'], '1 of 2 images .* missing'),
+    ('filenames', 3, 'filenames.pickle .*expected a list, found 3'),
+    ('filenames', [1, 2], 'filenames.pickle .*1 is no name'),
+    ('filenames', [], 'filenames.pickle .*no names'),
+    ('class_info', ['a', 'b'], 'class_info.pickle cannot be read'),
+    ('class_info', {'a': 1}, 'class_info.pickle .*expected a list'),
     ('class_info', [1], 'has 1 entries for 2'),
     ('char-CNN-RNN-embeddings', np.zeros((3, 10, 6)), 'expected'),
     ('char-CNN-RNN-embeddings', ['a', 'b'], 'expected'),
@@ -176,3 +182,51 @@ def test_a_wrong_file_of_the_release_is_named(birds, name, value, message):
   (root / 'train' / 'filenames.pickle').unlink()
   with pytest.raises(InputError, match='there is no file'):
     text_release.load('train', root, SHAPE)
+
+
+@pytest.mark.parametrize(
+  ('file', 'line', 'message'),
+  [
+    ('images.txt', '2 ../../../photo.jpg', 'leads out of'),
+    ('images.txt', '2 /etc/passwd', 'leads out of'),
+    ('images.txt', '2 link.jpg', 'leads out of'),
+    ('images.txt', '2 folder/photo.jpg', 'leads out of'),
+    ('images.txt', '2', 'cannot be read'),
+    ('bounding_boxes.txt', '2 1 1 inf 1', 'cannot be read'),
+    ('bounding_boxes.txt', '2 1 1 x 1', 'cannot be read'),
+    ('bounding_boxes.txt', '2 1 1 1', 'cannot be read'),
+    ('bounding_boxes.txt', '7 1 1 2 2', "has no image '7'"),
+    ('bounding_boxes.txt', '2 900 1 2 2', 'has nothing of'),
+    ('bounding_boxes.txt', '2 1 1 -9 -9', 'has nothing of'),
+  ],
+)
+def test_a_wrong_line_of_the_release_is_named(birds, file, line, message):
+  root, _ = birds
+  write(root.parent / 'photo.jpg')
+  images = root / 'CUB_200_2011' / 'images'
+  (images / 'link.jpg').symlink_to(root.parent / 'photo.jpg')
+  (images / 'folder').symlink_to(root.parent)
+  path = root / 'CUB_200_2011' / file
+  lines = path.read_text().splitlines()
+  path.write_text('\n'.join([lines[0], line, lines[2]]))
+  with pytest.raises(InputError, match=f'line 2 of .*{file} .*{message}'):
+    text_release.load('train', root, SHAPE)
+
+
+def test_captions_behind_a_link_out_of_the_release_are_refused(birds):
+  root, _ = birds
+  file = root / 'text_c10' / '001.A' / 'a_1.txt'
+  file.rename(root.parent / 'private')
+  file.symlink_to(root.parent / 'private')
+  with pytest.raises(InputError, match=r"'001.A/a_1.txt' leads out of"):
+    text_release.load('train', root, SHAPE, words=3)
+
+
+@pytest.mark.parametrize(
+  'line',
+  ['{"file": "a", "captions": {"b": 1}}', '[' * 100_000, 'null', '3', '""'],
+)
+def test_a_line_of_another_kind_is_named(folder, line):
+  (folder / 'captions.jsonl').write_text(f'\n{line}\n')
+  with pytest.raises(InputError, match='line 2 of .*captions.jsonl cannot be'):
+    captioned.load('train', folder, SHAPE)

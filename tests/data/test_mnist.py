@@ -86,11 +86,12 @@ def test_idx_is_parsed_gzipped_or_not(pack):
 @pytest.mark.parametrize(
   ('data', 'message'),
   [
-    (b'', 'x: not an idx file'),
-    (b'PNG and so on', 'x: not an idx file'),
-    (HEADER[:9], 'x: not an idx file'),
-    (HEADER + b'short', 'x: 5 bytes in place of the 6'),
-    (gzip.compress(HEADER + bytes(6), mtime=0)[:-9], 'x: damaged gzip'),
+    (b'', 'x cannot be read: not an idx file'),
+    (HEADER[:3], 'x cannot be read: not an idx file'),
+    (b'PNG and so on', 'x cannot be read: not an idx file'),
+    (HEADER[:9], 'x cannot be read: not an idx file'),
+    (HEADER + b'short', 'x cannot be read: 5 bytes in place of the 6'),
+    (gzip.compress(HEADER + bytes(6), mtime=0)[:-9], 'x cannot be read'),
   ],
 )
 def test_what_is_not_idx_is_refused(data, message):
@@ -100,5 +101,5 @@ def test_what_is_not_idx_is_refused(data, message):
 
 def test_a_gzip_bomb_is_refused(monkeypatch):
   monkeypatch.setattr(idx, '_MOST_BYTES', 1000)
-  with pytest.raises(InputError, match='x: more than 0 MiB unpacked'):
+  with pytest.raises(InputError, match='x cannot be read: more than 0 MiB'):
     idx.parse(gzip.compress(bytes(10_000)), 'x')

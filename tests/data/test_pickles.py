@@ -45,7 +45,7 @@ def test_text_of_python_2():
   import io
 
   found = pickles._plain(
-    pickles._Unpickler(io.BytesIO(data), encoding='latin1').load()
+    pickles._Unpickler(io.BytesIO(data), encoding='latin1').load(), {}
   )
   assert found.tolist() == [1, 255]
 
@@ -97,6 +97,17 @@ def test_a_damaged_pickle_is_bad_input(tmp_path, content):
   file.write_bytes(content)
   with pytest.raises(InputError, match='cannot be read'):
     pickles.read(file)
+
+
+def test_a_pickle_that_would_fill_the_memory_as_copies_is_read(tmp_path):
+  """Each of 60 lists holds the one before it twice."""
+  value = [0]
+  for _ in range(60):
+    value = [value, value]
+  file = tmp_path / 'x.pickle'
+  file.write_bytes(pickle.dumps(value))
+  found = pickles.read(file)
+  assert found[0] is found[1]
 
 
 def test_an_array_that_lies_about_its_size_is_refused(tmp_path):

@@ -34,9 +34,9 @@ PIECES = (
 def draw():
   random = np.random.default_rng(0)
   return {
-    name: random.normal(0, 0.5, shape) for name, shape in
-    bert.shapes(CONFIG).items()
-  }  # fmt: skip
+    name: random.normal(0, 0.5, shape)
+    for name, shape in bert.shapes(bert.parse_config(CONFIG))
+  }
 
 
 def write(path, arrays, dtype='<f4', kind='F32'):
@@ -139,6 +139,31 @@ def test_damaged_files_are_named(tmp_path):
       safetensors.read(bad, 'f')
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, 1e300])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+  write(tmp_path / 'a', {'w': np.array([0, value])}, '<f8', 'F64')
+  with pytest.raises(InputError, match='a cannot .* w has numbers that are no'):
+    safetensors.read(tmp_path / 'a', 'f')
+
+
+@pytest.mark.parametrize('offsets', [[-4, 8], [0, 4], [8, 0], [0, 400], [0]])
+def test_wrong_places_of_weights_are_refused(tmp_path, offsets):
+  entry = dict(dtype='F32', shape=[2], data_offsets=offsets)
+  head = json.dumps({'w': entry, 'v': {**entry, 'data_offsets': [0, 8]}})
+  data = len(head).to_bytes(8, 'little') + head.encode() + bytes(16)
+  (tmp_path / 'a').write_bytes(data)
+  with pytest.raises(InputError, match='f: .*a cannot be read'):
+    safetensors.read(tmp_path / 'a', 'f')
+
+
+def test_a_header_that_is_nested_or_claimed_too_large_is_refused(tmp_path):
+  deep = b'[' * 100_000
+  for head, size in ((deep, len(deep)), (b'{}', 2**62)):
+    (tmp_path / 'a').write_bytes(size.to_bytes(8, 'little') + head)
+    with pytest.raises(InputError, match='f: .*a cannot be read'):
+      safetensors.read(tmp_path / 'a', 'f')
+
+
 def test_sentences_become_vectors(model, capsys):
   pytest.importorskip('tokenizers')
   texts = ['a red heart', 'Hearts', 'a red heart', 'кот 心', 'dog \udcff', '']
@@ -189,8 +214,13 @@ def test_other_tokenizers_and_pooling(copy):
     ({'model_type': 'mpnet'}, "of the type 'mpnet'"),
     ({'hidden_act': 'tanh'}, "'tanh' is unknown"),
     ({'hidden_size': 10}, r'is of \(12, 8\); expected \(12, 10\)'),
+    ({'hidden_size': '8'}, "config.json .*: hidden_size is '8'"),
+    ({'num_attention_heads': 3}, 'cannot be divided among 3'),
+    ({'num_hidden_layers': 10**8}, 'encoder.layer.2.* is missing'),
+    ({'layer_norm_eps': float('nan')}, 'layer_norm_eps is nan'),
+    ({'hidden_act': ['gelu']}, 'the activation .* is unknown'),
     ({'num_hidden_layers': 3}, 'encoder.layer.2.* is missing'),
-    ({'num_attention_heads': None}, 'not complete'),
+    ({'num_attention_heads': None}, "'num_attention_heads' is missing"),
   ],
 )
 def test_models_of_another_kind_are_refused(copy, change, message):
