@@ -7,6 +7,7 @@ python -m gen_jax.evaluate --workdir=runs/vae
 """
 
 import argparse
+import contextlib
 import re
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     default=[],
     metavar='MODULE.CLASS',
     help='one of gen_jax.evals, named by its class; may be given again',
+  )
+  parser.add_argument(
+    '--out', help='folder for numbers and pictures; WORKDIR/evaluate'
   )
   parser.add_argument(
     '--allow_code',
@@ -68,25 +72,35 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   given = _given(config, overrides)
   features.check_code(config, names, {*args.allow_code, *given})
   suite = Suite(experiment, only=names)
-  folder = workdir.folder(args.workdir)
-  step = int(state.step)
-  writer = Writer(folder / 'evaluate', resume_step=None)
-  failed = []
-  for name in names:
-    if name in suite.skipped:
-      print(suite.skipped[name], flush=True)
-      continue
-    try:
-      values = suite.run(name, averaged(state), step, writer)
-    except EvaluationError as error:
-      print(error, flush=True)
-      failed.append(name)
-      continue
-    for key, value in values.items():
-      print(f'{key} = {value}', flush=True)
-  writer.close()
+  out = args.out or workdir.folder(args.workdir) / 'evaluate'
+  try:
+    failed = _run(suite, names, state, workdir.folder(out))
+  except OSError as error:  # those of an evaluator are its failures
+    raise InputError(
+      f'{out} cannot be written: {error.strerror or error}. Give another '
+      'folder for the results, --out=FOLDER.'
+    ) from error
   if failed:
     raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
+
+
+def _run(suite, names, state, folder) -> list[str]:
+  """Writes and prints the results; returns the evaluators that failed."""
+  writer, failed = Writer(folder, resume_step=None), []
+  with contextlib.closing(writer):
+    for name in names:
+      if name in suite.skipped:
+        print(suite.skipped[name], flush=True)
+        continue
+      try:
+        values = suite.run(name, averaged(state), int(state.step), writer)
+      except EvaluationError as error:
+        print(error, flush=True)
+        failed.append(name)
+        continue
+      for key, value in values.items():
+        print(f'{key} = {value}', flush=True)
+  return failed
 
 
 def _override(config, overrides, add) -> list[str]:
