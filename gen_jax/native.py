@@ -27,7 +27,7 @@ def load(source: pathlib.Path) -> ctypes.CDLL | None:
   """Returns the library of a source that uses oneDNN and XLA's interface.
 
   None where oneDNN is not installed, and, with a warning, where it cannot be
-  used, as without a C++ compiler.
+  used, as without a C++ compiler or where others can write in the cache.
   """
   if sys.platform != 'linux' or platform.machine() != 'x86_64':
     return None
@@ -37,7 +37,8 @@ def load(source: pathlib.Path) -> ctypes.CDLL | None:
     return None
   places = {f.name: pathlib.Path(f.locate()).resolve() for f in files}
   try:
-    return _open(_compiled(source, places))
+    folder = runtime.private_folder('native')
+    return folder and _open(_compiled(source, places, folder))
   except (OSError, KeyError, subprocess.CalledProcessError) as error:
     told = getattr(error, 'stderr', None) or str(error)
     warnings.warn(
@@ -61,9 +62,12 @@ def _open(path: pathlib.Path) -> ctypes.CDLL:
 
 
 def _compiled(
-  source: pathlib.Path, places: dict[str, pathlib.Path]
+  source: pathlib.Path, places: dict[str, pathlib.Path], cache: pathlib.Path
 ) -> pathlib.Path:
-  """Returns the library of a source, compiled where it is not yet."""
+  """Returns the library of a source, compiled where it is not yet.
+
+  One in the cache that others own or can write is compiled again.
+  """
   shared = places['libdnnl.so']
   # The second of two files of the name; both lie in the folder below this.
   headers = next(p for p in places['dnnl.hpp'].parents if p.name == 'include')
@@ -76,13 +80,13 @@ def _compiled(
   ]
   made_of = [source.read_text(), jaxlib.version.__version__, *command]
   digest = hashlib.sha256('\n'.join(made_of).encode()).hexdigest()[:16]
-  path = runtime.cache_folder() / 'native' / f'{source.stem}-{digest}.so'
-  if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+  path = cache / f'{source.stem}-{digest}.so'
+  if not (path.exists() and runtime.is_private(path)):
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
       made = pathlib.Path(folder) / path.name
       command += [str(source), str(shared), '-o', str(made)]
       print(f'gen_jax: compiles {source.name}, once', file=sys.stderr)
       subprocess.run(command, check=True, capture_output=True, text=True)
+      made.chmod(0o700)  # whatever the umask says
       os.replace(made, path)  # whole, if many processes start at once
   return path

@@ -3,7 +3,9 @@
 Nothing here changes a result beyond the last bits of a float.
 """
 
+import contextlib
 import ctypes
+import functools
 import os
 import pathlib
 import platform
@@ -41,6 +43,68 @@ def cache_folder() -> pathlib.Path:
   """Returns where the project keeps what it can make again."""
   home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
   return pathlib.Path(home) / 'gen_jax'
+
+
+def private_folder(name: str) -> pathlib.Path | None:
+  """Makes a folder of the cache for what is run, which only the user writes.
+
+  Compiled programs are loaded into the process. Whoever can write where they
+  lie can run code with the rights of the user.
+
+  Returns:
+    The folder, or None, with one line that says why, when another user owns it
+    or can write in it.
+
+  Raises:
+    OSError: it cannot be made.
+  """
+  root = cache_folder()
+  root.parent.mkdir(parents=True, exist_ok=True)
+  for folder in (root, root / name):
+    folder.mkdir(mode=0o700, exist_ok=True)
+    reason = _make_private(folder)
+    if reason:
+      _tell(f'the cache {folder} is not used: {reason}')
+      return None
+  return root / name
+
+
+def is_private(path: pathlib.Path) -> bool:
+  """Whether a file or folder is the user's, and no other user writes in it."""
+  if not hasattr(os, 'geteuid'):
+    return True  # a system with other rights, such as Windows
+  status = path.stat()
+  return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _make_private(folder: pathlib.Path) -> str:
+  """Sets the mode 700; returns why a folder cannot be trusted, or ''."""
+  if not hasattr(os, 'geteuid'):
+    return ''
+  user, status = os.geteuid(), folder.stat()
+  if status.st_uid != user:
+    return (
+      f'it belongs to the user {status.st_uid}, and this one is {user}. Set '
+      'XDG_CACHE_HOME to another folder.'
+    )
+  if status.st_mode & 0o077:
+    # What other users wrote while they could.
+    foreign = [x for x in folder.iterdir() if x.lstat().st_uid != user]
+    if foreign:
+      return f'it holds {foreign[0].name} of another user. Remove this folder.'
+    with contextlib.suppress(OSError):  # as on a disk that is read-only
+      folder.chmod(0o700)
+  if not is_private(folder):
+    return (
+      'other users can write in it, and its mode cannot be changed. Set '
+      'XDG_CACHE_HOME to another folder.'
+    )
+  return ''
+
+
+@functools.cache  # once for what is compiled by JAX and by the C++ compiler
+def _tell(line: str) -> None:
+  print(f'gen_jax: {line}', file=sys.stderr, flush=True)
 
 
 def _keep_memory() -> None:
@@ -92,11 +156,12 @@ def _cache_compilations() -> None:
 
   if os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     return  # the user's own choice, which jax reads itself
-  path = cache_folder() / 'compiled'
   try:
-    path.mkdir(parents=True, exist_ok=True)
+    path = private_folder('compiled')
   except OSError:
     return  # a home that cannot be written costs time, not results
+  if path is None:
+    return
   jax.config.update('jax_compilation_cache_dir', str(path))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.01)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
