@@ -106,10 +106,10 @@ def load(data: Mapping[str, Any], steps: int = 2000) -> Scorer:
   """Returns the scorer of a data set, and trains it if there is none."""
   config = make_config(data, steps)
   yardstick.divide(config)
-  return _load(config_lib.to_json(config))
+  return _load(config_lib.to_json(config), yardstick.identity(config))
 
 
 @functools.lru_cache(maxsize=2)
-def _load(text: str) -> Scorer:
-  trained = yardstick.open_trained(text, 'scorers')
+def _load(text: str, name: str) -> Scorer:
+  trained = yardstick.open_trained(text, name, 'scorers')
   return Scorer(trained.hash, trained.players, trained.predict)

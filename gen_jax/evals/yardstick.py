@@ -1,7 +1,10 @@
 """The classifier with whose eyes generated images are measured.
 
 It is trained on first use, on the training split of the data that it is to
-judge, and kept beside the other caches, named by a hash of its config.
+judge, and kept beside the other caches. It is named by a hash of its config in
+which fingerprints of the data stand in place of the fields that say where they
+are, so that it is found again for data that moved, and not for data that
+changed.
 """
 
 import contextlib
@@ -18,11 +21,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import locks, parallel, processes, runtime
+from gen_jax import locks, parallel, processes, runtime, stages
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
 from gen_jax.evals import apart
 from gen_jax.evals.task import filled
+from gen_jax.experiment import Experiment
 from gen_jax.stopping import Stopper
 
 _BATCH = 500
@@ -98,7 +102,7 @@ def load(data: Mapping[str, Any], classes: int) -> Yardstick:
   """Returns the classifier of a data set, and trains it if there is none."""
   config = make_config(data, classes)
   divide(config)
-  return _load(config_lib.to_json(config))
+  return _load(config_lib.to_json(config), identity(config))
 
 
 def divide(config: ConfigDict) -> None:
@@ -107,9 +111,24 @@ def divide(config: ConfigDict) -> None:
     config.batch_size = parallel.divisible(config.batch_size)
 
 
+def identity(config: ConfigDict) -> str:
+  """Returns a digest of what a config trains, and of the data it trains on."""
+  experiment = Experiment(stages.plan(config)[0])
+  data = [
+    experiment.source(split).fingerprint
+    for split in (config.data.train, config.data.test)
+  ]
+  # The other fields are those of the data set, whose content is known by now.
+  own = config_lib.default().data
+  rest = config.copy_and_resolve_references()
+  rest.data = {k: v for k, v in config.data.items() if k in own}
+  text = '\n'.join([config_lib.to_json(rest), *data])
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 @functools.lru_cache(maxsize=2)
-def _load(text: str) -> Yardstick:
-  trained = open_trained(text, 'classifiers')
+def _load(text: str, name: str) -> Yardstick:
+  trained = open_trained(text, name, 'classifiers')
   return Yardstick(
     hash=trained.hash,
     error=trained.latest['classification/error_percent'],
@@ -134,11 +153,12 @@ class Trained(NamedTuple):
   predict: Any
 
 
-def open_trained(text: str, kind: str) -> Trained:
+def open_trained(text: str, name: str, kind: str) -> Trained:
   """Returns what a config describes, and trains it if there is none.
 
   Args:
     text: the config, as JSON.
+    name: its `identity`.
     kind: 'classifiers' or 'scorers', the folder of the cache.
   """
   # Late, for the loop imports the evaluators.
@@ -146,7 +166,6 @@ def open_trained(text: str, kind: str) -> Trained:
   from gen_jax.evals.suite import make_task
 
   config = config_lib.from_json(text)
-  name = hashlib.sha256(text.encode()).hexdigest()[:12]
   folder = runtime.cache_folder() / kind / f'{config.data.name}-{name}'
   print(f'the {kind[:-1]} of {config.data.name} is {folder}', flush=True)
   if processes.count() > 1:
@@ -194,8 +213,26 @@ def train_whole(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
 
   if processes.count() > 1:
     return apart.train(config, folder)
+  _find_data(config, folder)
   with Stopper() as stopper:
     _, latest = train(config, folder, stopper)
   if stopper.requested:  # the signal was for the run around this one
     signal.raise_signal(signal.SIGTERM)
   return latest
+
+
+def _find_data(config: ConfigDict, folder: pathlib.Path) -> None:
+  """Writes where the data are now into the config of a folder in the cache.
+
+  The name of the folder says that they are the same.
+  """
+  from gen_jax import workdir
+
+  file = folder / 'config.json'
+  if not file.exists():
+    return
+  kept = workdir.read_config(folder)
+  kept.data = config.data
+  partial = folder / 'config.partial'
+  partial.write_text(config_lib.to_json(kept))
+  partial.replace(file)

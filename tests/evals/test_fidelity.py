@@ -1,5 +1,6 @@
 """Fidelity of samples, and the classifier that it is measured with."""
 
+import pathlib
 import threading
 import time
 
@@ -7,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 from drawn import drawn
+from PIL import Image
 
 from gen_jax import config as config_lib
+from gen_jax import experiment
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
@@ -116,6 +119,79 @@ def test_the_yardstick_is_trained_once_and_kept(monkeypatch, tmp_path, capsys):
   np.testing.assert_allclose(logits, np.broadcast_to(logits[0], (7, 10)))
 
 
+@pytest.fixture
+def photos(tmp_path):
+  """A folder of dark ants and bright bees, the config of its data."""
+  path = tmp_path / 'photos'
+  for split in ('train', 'test'):
+    for name, value in (('ant', 10), ('bee', 200)):
+      for i in range(4):
+        file = path / split / name / f'{i}.png'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new('L', (8, 8), value + i).save(file)
+  data = config_lib.default().data.to_dict()
+  return {**data, 'name': 'folder', 'path': str(path), 'shape': (8, 8, 1)}
+
+
+def swap(path, a, b):
+  (path / a).rename(path / 'kept')
+  (path / b).rename(path / a)
+  (path / 'kept').rename(path / b)
+
+
+def test_a_yardstick_of_other_data_is_another_one(photos, monkeypatch):
+  asked = []
+
+  def open_trained(text, name, kind):
+    asked.append(name)
+    latest = {'classification/error_percent': 0.0}
+    return yardstick.Trained(name, latest, None, None)
+
+  def load():
+    experiment._open.cache_clear()  # as in another process
+    return yardstick.load(photos, 2).hash
+
+  monkeypatch.setattr(yardstick, 'open_trained', open_trained)
+  first, path = load(), pathlib.Path(photos['path'])
+  assert load() == first
+  for split in ('train', 'test'):
+    swap(path / split, 'ant', 'bee')
+  second = load()
+  assert second != first
+  swap(path / 'test', 'ant', 'bee')  # on which its error is measured
+  assert load() not in (first, second)
+  for split in ('train', 'test'):
+    swap(path / split, 'ant', 'bee')
+  swap(path / 'test', 'ant', 'bee')
+  assert load() == first
+
+
+def test_a_yardstick_is_found_again_when_the_data_moved(
+  photos, monkeypatch, tmp_path, capsys, one_device
+):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  whole = yardstick.make_config
+
+  def small(data, classes):
+    config = whole(data, classes)
+    config.update(steps=1, batch_size=4, steps_per_dispatch=1)
+    config.objective.network.update(channels=(), features=4)
+    config.objective.update(noise='gaussian', amount=0.1)
+    return config
+
+  def load(data):
+    experiment._open.cache_clear()  # as in another process
+    yardstick.load(data, 2)
+    return capsys.readouterr().out
+
+  monkeypatch.setattr(yardstick, 'make_config', small)
+  assert 'starts at step 0' in load(photos)
+  path = pathlib.Path(photos['path'])
+  moved = path.rename(tmp_path / 'moved')
+  elsewhere = {**photos, 'path': str(moved)}
+  assert 'resumes at step 1' in load(elsewhere)
+
+
 @pytest.mark.parametrize('variant, amount', [('', 1.0), ('fashion_mnist', 0.0)])
 def test_digits_are_moved_and_clothes_are_not(variant, amount):
   config = config_lib.load(f'configs/classifier.py:{variant}')
@@ -148,9 +224,13 @@ def test_of_two_that_need_a_yardstick_one_waits(tmp_path, capsys):
 @pytest.mark.parametrize('devices,batch', [(1, 128), (8, 128), (12, 120)])
 def test_any_number_of_devices_divides_its_batch(devices, batch, monkeypatch):
   asked = []
+
+  def load(text, name):
+    asked.append(text)
+
   known = [jax.devices()[0]] * devices
   monkeypatch.setattr(jax, 'devices', lambda: known)
-  monkeypatch.setattr(yardstick, '_load', asked.append)
+  monkeypatch.setattr(yardstick, '_load', load)
   yardstick.load(config_lib.default().data.to_dict(), 10)
   assert config_lib.from_json(asked[0]).batch_size == batch
 
