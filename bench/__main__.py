@@ -17,7 +17,11 @@ With `--device gpu` both are on the first GPU, their products rounded alike
 compile the loss; `--compile` does that on the CPU.
 """
 
-import argparse
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import contextlib
 import importlib
 import json
@@ -28,21 +32,24 @@ import sys
 from collections.abc import Sequence
 
 import bench
+from gen_jax import cli
 
 _PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda'}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns the exit code: 1 when the sides do not do the same work."""
-  parser = argparse.ArgumentParser(
-    'bench',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = cli.Parser('bench', description=__doc__)
   parser.add_argument('--rows', nargs='+', help='all, if not given')
-  parser.add_argument('--rounds', type=int, default=10, help='blocks a side')
-  parser.add_argument('--seconds', type=float, default=2.0, help='of a block')
-  parser.add_argument('--steps', type=int, help='of a block, instead')
+  parser.add_argument(
+    '--rounds', type=cli.number(int, 1), default=10, help='blocks a side'
+  )
+  parser.add_argument(
+    '--seconds', type=cli.number(float, 0), default=2.0, help='of a block'
+  )
+  parser.add_argument(
+    '--steps', type=cli.number(int, 1), help='of a block, instead'
+  )
   parser.add_argument('--device', choices=list(_PLATFORMS), default='cpu')
   parser.add_argument(
     '--compile', action='store_true', help='time torch.compile as well'
@@ -51,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     '--pure', action='store_true', help="without oneDNN's convolutions"
   )
   parser.add_argument('--json', type=pathlib.Path, help='write the results')
-  args = parser.parse_args(argv)
-  if args.rounds < 1 or (args.steps is not None and args.steps < 1):
-    parser.error('--rounds and --steps are 1 or more')
+  return cli.run(lambda: _bench(parser, parser.parse_args(argv)))
 
+
+def _bench(parser, args):
   # Before JAX starts.
   os.environ['JAX_PLATFORMS'] = _PLATFORMS[args.device]
   if args.device == 'gpu':  # one for each side, and memory for both

@@ -1,12 +1,44 @@
-"""What the commands share: overrides, and errors of one line."""
+"""What the commands share: their arguments, and errors of one line."""
 
-import logging
+import argparse
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from gen_jax import startup
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
+
+
+class Parser(argparse.ArgumentParser):
+  """Reads the arguments of a command; a wrong one is an InputError.
+
+  It is to be used within `run`, which prints the error as one line.
+  """
+
+  def __init__(self, prog: str, description: str | None, **kwargs: Any):
+    super().__init__(
+      prog,
+      description=description,
+      allow_abbrev=False,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      **kwargs,
+    )
+
+  def error(self, message: str) -> NoReturn:
+    # The functions below begin with '=', the others name the flag alone.
+    message = re.sub(r'^argument ([^:]+): (?==)', r'\1', message)
+    message = re.sub(r'^argument ([^:]+): ', r'\1: ', message)
+    raise InputError(f'{message.rstrip(".")}; see --help.')
+
+  def read(
+    self, argv: Sequence[str] | None
+  ) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
+    """Returns the arguments, and the overrides of fields of the config."""
+    args, rest = self.parse_known_args(argv)
+    return args, overrides(rest)
 
 
 def overrides(args: Sequence[str]) -> list[tuple[str, str]]:
@@ -30,24 +62,120 @@ def overrides(args: Sequence[str]) -> list[tuple[str, str]]:
   return pairs
 
 
+def number(
+  kind: type[int] | type[float],
+  low: float | None = None,
+  high: float | None = None,
+) -> Callable[[str], Any]:
+  """Returns the `type` of an argument that is a finite number.
+
+  Args:
+    kind: int or float.
+    low: the least value, if there is one.
+    high: the largest value, if there is one.
+  """
+  expected = 'a whole number' if kind is int else 'a finite number'
+  if low is not None and high is not None:
+    expected += f', {low} to {high}'
+  elif low is not None:
+    expected += f', {low} or more'
+
+  def read(text: str) -> Any:
+    try:
+      value = kind(text)
+    except ValueError:
+      value = math.nan
+    if kind is float and not math.isfinite(value):
+      value = math.nan
+    # NaN compares as False.
+    above = low is None or value >= low
+    below = high is None or value <= high
+    if value != value or not above or not below:
+      raise argparse.ArgumentTypeError(f'={text}: expected {expected}.')
+    return value
+
+  return read
+
+
+seed = number(int, 0, 2**64 - 1)  # the `type` of --seed
+
+_step = number(int, 0)
+
+
 def checkpoint(text: str) -> int | str:
   """Reads the value of --step: a number or 'best'."""
-  return text if text == 'best' else int(text)
-
-
-def run(command: Callable[[], None]) -> int:
-  """Runs a command and returns its exit code; see `gen_jax.errors`."""
-  # Orbax warns of each checkpoint that is only to be read.
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  if text == 'best':
+    return text
   try:
-    command()
-  except (EvaluationError, InputError, NonFiniteError) as error:
-    line = ' '.join(str(error).split())
-    print(f'gen_jax: {line}', file=sys.stderr)
-    return error.exit_code
-  except KeyboardInterrupt:
-    return 130
-  return 0
+    return _step(text)
+  except argparse.ArgumentTypeError:
+    raise argparse.ArgumentTypeError(
+      f"={text}: expected the step of a checkpoint, 0 or more, or 'best'."
+    ) from None
+
+
+def run(command: Callable[[], int | None]) -> int:
+  """Runs a command and returns its exit code.
+
+  An error is one line: what is foreseen is explained by its message, see
+  `gen_jax.errors`. For everything else the line names a file that holds the
+  traceback, and the exit code is 1. With GEN_JAX_DEBUG=1 errors are raised.
+  """
+  try:
+    code = command() or 0
+    sys.stdout.flush()
+    return code
+  except (Exception, KeyboardInterrupt) as error:
+    if isinstance(error, BrokenPipeError) and _nobody_reads():
+      return 141  # as a program that SIGPIPE ends
+    if startup.debugs() and isinstance(error, Exception):
+      raise
+    return report(error)
+
+
+def report(error: BaseException) -> int:
+  """Prints an error as one line and returns the exit code that belongs to it.
+
+  An error that is not foreseen is written to a file, with its traceback.
+  """
+  if isinstance(error, EvaluationError | InputError | NonFiniteError):
+    line, code = str(error), error.exit_code
+  elif isinstance(error, KeyboardInterrupt):
+    line, code = 'interrupted', 130
+  elif isinstance(error, MemoryError) or str(error).startswith(
+    'RESOURCE_EXHAUSTED'  # from XLA
+  ):
+    first = (str(error).strip().splitlines() or [''])[0][:200]
+    line = 'out of memory: use smaller batches, fewer images or a smaller model'
+    line, code = f'{line}. {first}', 2
+  else:
+    from gen_jax import crash
+
+    line, code = crash.record(error), 1
+  line = ' '.join(line.split())
+  print(f'gen_jax: {line}', file=sys.stderr, flush=True)
+  return code
+
+
+def _nobody_reads() -> bool:
+  """Whether the reader of our output is gone, as after `| head`.
+
+  What is still to be printed is then dropped, so that the interpreter does not
+  complain when it ends.
+  """
+  import select
+
+  try:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+  except (AttributeError, OSError, ValueError):  # Windows; no real file
+    return False
+  if gone:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+  return gone
 
 
 def leave(code: int) -> NoReturn:

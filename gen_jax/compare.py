@@ -5,6 +5,11 @@ python -m gen_jax.compare --workdir=runs/vae --workdir=runs/gan --out=two.html
 The page holds its pictures, so that it is one file to send.
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import base64
 import html
@@ -51,17 +56,15 @@ class Run(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the page."""
-  parser = argparse.ArgumentParser(
+  parser = cli.Parser(
     'gen_jax.compare',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--workdir', action='append', required=True, help='of a run; once for each'
   )
   parser.add_argument('--out', default='report.html', help='a page (.html)')
-  args = parser.parse_args(argv)
-  return cli.run(lambda: compare(args))
+  return cli.run(lambda: compare(parser.parse_args(argv)))
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -71,7 +74,7 @@ def compare(args: argparse.Namespace) -> None:
     InputError: when a workdir has no run, or the page cannot be written.
   """
   out = outputs.parse(args.out, (outputs.HTML,))
-  text = page([read(pathlib.Path(path)) for path in args.workdir])
+  text = page([read(workdir.folder(path)) for path in args.workdir])
   with outputs.writing(out), outputs.replaced(out.path) as partial:
     partial.write_text(text, encoding='utf-8')
   print(f'{out}: {len(args.workdir)} runs')

@@ -1,11 +1,15 @@
 """Configs: what they hold, and how they are read and compared."""
 
 import ast
+import contextlib
 import difflib
 import importlib.util
+import inspect
 import json
+import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -120,21 +124,86 @@ def load(name: str) -> ConfigDict:
   """Reads `path.py[:variant]` and returns its config.
 
   Raises:
-    InputError: when there is no such file, or it has no `get_config`.
+    InputError: when there is no such file, or its code fails; the message
+      names the line.
   """
   path, _, variant = name.partition(':')
   file = pathlib.Path(path)
-  if not file.is_file():
-    beside = [str(p) for p in file.parent.glob('*.py')]
+  if not _is_file(file):
+    if file.is_dir() and path:
+      raise InputError(f'--config: {path!r} is a folder: give a file in it.')
+    beside = {str(p) for p in file.parent.glob('*.py')} - {path}
     raise InputError(f'--config: no file {path!r}.{nearest(path, beside)}')
   spec = importlib.util.spec_from_file_location(f'config_{file.stem}', file)
   if spec is None or spec.loader is None:
     raise InputError(f'--config: {path!r} is not a Python file.')
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  if not hasattr(module, 'get_config'):
+  with _naming_the_line(file):
+    spec.loader.exec_module(module)
+  make = getattr(module, 'get_config', None)
+  if not callable(make):
     raise InputError(f'--config: {path!r} does not define get_config(arg).')
-  return module.get_config(variant or None)
+  if not _takes_one(make):
+    raise InputError(
+      f'--config: get_config of {path!r} has other parameters: expected '
+      'get_config(arg), which is called with the name of a variant or None.'
+    )
+  with _naming_the_line(file):
+    config = make(variant or None)
+  if type(config) is not ConfigDict:
+    raise InputError(
+      f'--config: get_config of {path!r} returned {config!r:.80}, which is no '
+      'ConfigDict: change and return gen_jax.config.default().'
+    )
+  return config
+
+
+def _is_file(file):
+  try:
+    return file.is_file()
+  except OSError as error:  # a name that is too long, a folder of others
+    raise InputError(
+      f'--config: {str(file)[:100]!r} cannot be read: {error.strerror}.'
+    ) from error
+
+
+def _takes_one(function):
+  try:
+    inspect.signature(function).bind(None)
+  except TypeError:
+    return False
+  except ValueError:  # of a function that is not written in Python
+    pass
+  return True
+
+
+@contextlib.contextmanager
+def _naming_the_line(file: pathlib.Path) -> Iterator[None]:
+  """Turns what the code of a config file raises into an InputError."""
+  try:
+    yield
+  except (InputError, KeyboardInterrupt, MemoryError):
+    raise
+  except SyntaxError as error:
+    # Of another file, where that is what this one imports.
+    place = error.filename or str(file)
+    what = f'{type(error).__name__}: {error.msg}'
+    line = error.lineno
+    cause: BaseException = error
+  except (Exception, SystemExit) as error:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if _same(f.filename, file)]
+    place, line = str(file), lines[-1] if lines else None
+    what = f'{type(error).__name__}: {error}'.removesuffix(': ')
+    cause = error
+  else:
+    return
+  where = f'{place}, line {line}' if line else place
+  raise InputError(f'--config: {where}: {what}') from cause
+
+
+def _same(name, file):
+  return os.path.abspath(name) == os.path.abspath(file)
 
 
 def apply(config: ConfigDict, pairs: Sequence[tuple[str, str]]) -> None:

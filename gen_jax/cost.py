@@ -7,7 +7,11 @@ the state and the batch, and the most that is held at a time, without the data
 set. Both are the compiler's own numbers, for one device of the kind at hand.
 """
 
-import argparse
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,13 +42,14 @@ class Cost(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Prints the cost of a step of a config's stage."""
-  parser = argparse.ArgumentParser('gen_jax.cost', description=__doc__)
+  parser = cli.Parser('gen_jax.cost', description=__doc__)
   parser.add_argument(
     '--config', required=True, help='a file, and a variant of it: file.py:name'
   )
-  parser.add_argument('--stage', type=int, help='from 1 on; the last')
-  args, rest = parser.parse_known_args(argv)
-  return cli.run(lambda: _print(args, cli.overrides(rest)))
+  parser.add_argument(
+    '--stage', type=cli.number(int, 1), help='from 1 on; the last'
+  )
+  return cli.run(lambda: _print(*parser.read(argv)))
 
 
 def _print(args, overrides):

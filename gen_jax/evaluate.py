@@ -6,6 +6,11 @@ python -m gen_jax.evaluate --workdir=runs/vae
 --add=anomaly.Anomaly --config.evals.anomaly.normal=3
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import contextlib
 import re
@@ -22,7 +27,7 @@ from gen_jax.writer import Writer
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Evaluates the newest or a chosen checkpoint."""
-  parser = argparse.ArgumentParser('gen_jax.evaluate', description=__doc__)
+  parser = cli.Parser('gen_jax.evaluate', description=__doc__)
   parser.add_argument('--workdir', required=True, help='of a trained run')
   parser.add_argument(
     '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
@@ -48,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="features of the workdir's config whose code may be imported; may be "
     'given again',
   )
-  args, rest = parser.parse_known_args(argv)
-  return cli.run(lambda: evaluate(args, cli.overrides(rest)))
+  return cli.run(lambda: evaluate(*parser.read(argv)))
 
 
 def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:

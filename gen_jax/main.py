@@ -1,6 +1,10 @@
 """Trains a model: `python -m gen_jax.main --config=configs/vae.py`."""
 
-import argparse
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import pathlib
 from collections.abc import Sequence
 
@@ -14,10 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   non-finite loss, 4 when another of many processes ended, and 5 when an
   evaluator failed, which does not end the training.
   """
-  parser = argparse.ArgumentParser(
+  parser = cli.Parser(
     'gen_jax.main',
     description=__doc__,
-    epilog='Any field of the config may be set: --config.steps=2000. '
+    epilog='Any field of the config may be set: --config.steps=2000.\n'
     'A workdir that has a checkpoint is resumed.',
   )
   parser.add_argument(
@@ -36,28 +40,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     'Found by themselves on a TPU pod, GKE, Slurm and Open MPI.',
   )
   many.add_argument('--coordinator', help='host:port of process 0')
-  many.add_argument('--num_processes', type=int)
-  many.add_argument('--process_id', type=int, help='of this one, from 0')
-  args, rest = parser.parse_known_args(argv)
-  return cli.run(lambda: _train(args, rest))
+  many.add_argument('--num_processes', type=cli.number(int, 1))
+  many.add_argument(
+    '--process_id', type=cli.number(int, 0), help='of this one, from 0'
+  )
+  return cli.run(lambda: _train(*parser.read(argv)))
 
 
-def _train(args, rest):
+def _train(args, overrides):
   # Imported late: --help and a bad argument need no JAX.
   from gen_jax import config as config_lib
 
   config = config_lib.load(args.config)
-  config_lib.apply(config, cli.overrides(rest))
+  config_lib.apply(config, overrides)
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 
   from gen_jax import runtime, together
 
   runtime.configure()
+  from gen_jax import workdir
   from gen_jax.train import train
 
+  given = args.workdir is not None
+  path = workdir.folder(args.workdir if given else f'runs/{name}')
   with together.joined(args.coordinator, args.num_processes, args.process_id):
-    path = args.workdir or f'runs/{name}'
     train(config, path, profile=args.profile)
 
 

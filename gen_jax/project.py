@@ -7,6 +7,11 @@ each pair is a picture in that folder. With --out in .npz: `styles`
 [N, layers, W], `images` and `wanted`, uint8 [N, H, W, C].
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import pathlib
 from collections.abc import Sequence
@@ -29,7 +34,7 @@ _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Projects images with the newest or a chosen checkpoint."""
-  parser = argparse.ArgumentParser('gen_jax.project', description=__doc__)
+  parser = cli.Parser('gen_jax.project', description=__doc__)
   parser.add_argument('--workdir', required=True, help='of a trained run')
   parser.add_argument(
     '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
@@ -43,25 +48,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     help='a picture of all (.png, .jpg, ...), a folder of pictures, whose name '
     'ends with /, or .npz',
   )
-  parser.add_argument('--steps', type=int, default=500)
-  parser.add_argument('--rate', type=float, default=0.05, help='of learning')
-  parser.add_argument('--seed', type=int, default=0, help='of the noise')
-  parser.add_argument('--pixel', type=float, default=1.0, help='weight')
-  parser.add_argument('--feature', type=float, default=1.0, help='weight')
+  parser.add_argument('--steps', type=cli.number(int, 1, 10**6), default=500)
+  positive = cli.number(float, 0)
+  parser.add_argument('--rate', type=positive, default=0.05, help='of learning')
+  parser.add_argument('--seed', type=cli.seed, default=0, help='of the noise')
+  parser.add_argument('--pixel', type=positive, default=1.0, help='weight')
+  parser.add_argument('--feature', type=positive, default=1.0, help='weight')
   parser.add_argument(
     '--every-layer',
     action='store_true',
     help='a style for each layer: nearer, but less of the model',
   )
-  args = parser.parse_args(argv)
-  return cli.run(lambda: project(args))
+  return cli.run(lambda: project(parser.parse_args(argv)))
 
 
 def project(args: argparse.Namespace) -> None:
   """Descends, writes the result, and prints how near it is."""
   out = outputs.parse(args.out, _KINDS)
-  if args.steps < 1:
-    raise InputError(f'--steps={args.steps}: expected 1 or more.')
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   model = experiment.objective

@@ -13,6 +13,11 @@ A model that cannot sample but can encode and decode, such as a plain
 autoencoder, draws from a mixture of Gaussians over its training codes.
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import dataclasses
 import inspect
@@ -46,13 +51,15 @@ _CODES = 10_000  # training images to which a mixture is fitted
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes samples of the newest or a chosen checkpoint."""
-  parser = argparse.ArgumentParser('gen_jax.sample', description=__doc__)
+  parser = cli.Parser('gen_jax.sample', description=__doc__)
   parser.add_argument('--workdir', required=True, help='of a trained run')
   parser.add_argument(
     '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
   )
-  parser.add_argument('--num', type=int, default=64, help='of images')
-  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument(
+    '--num', type=cli.number(int, 1), default=64, help='of images'
+  )
+  parser.add_argument('--seed', type=cli.seed, default=0)
   parser.add_argument(
     '--label', help='the class asked for, by name or number; all if not given'
   )
@@ -64,21 +71,25 @@ def main(argv: Sequence[str] | None = None) -> int:
   )
   parser.add_argument(
     '--between',
-    type=int,
+    type=cli.number(int, 0),
     default=0,
     help='pictures of the way from each --text to the next; 0 for none',
   )
   parser.add_argument(
     '--components',
-    type=int,
+    type=cli.number(int, 1),
     help='draw from a mixture of so many Gaussians over the training codes; '
     f'{_COMPONENTS} for a model without a sampler of its own',
   )
   parser.add_argument(
-    '--psi', type=float, help='truncation, of a model with styles: 0 to 1'
+    '--psi',
+    type=cli.number(float),
+    help='truncation, of a model with styles: 0 to 1',
   )
   parser.add_argument(
-    '--cutoff', type=int, help='layers that are truncated; 0 for all'
+    '--cutoff',
+    type=cli.number(int, 0),
+    help='layers that are truncated; 0 for all',
   )
   parser.add_argument(
     '--out',
@@ -87,15 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     'ends with /, or uint8 images [N, H, W, C] (.npz), of points float32 '
     '[N, 1, 1, 2], and the labels [N] that were asked for',
   )
-  args = parser.parse_args(argv)
-  return cli.run(lambda: sample(args))
+  return cli.run(lambda: sample(parser.parse_args(argv)))
 
 
 def sample(args: argparse.Namespace) -> None:
   """Draws `args.num` images; the first ones do not depend on the number."""
   out = outputs.parse(args.out, _KINDS)
-  if args.num < 1:
-    raise InputError(f'--num={args.num}: expected 1 or more.')
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   players, key = averaged(state), jax.random.key(args.seed)

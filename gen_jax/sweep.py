@@ -9,6 +9,11 @@ finished is not trained again, and the same command goes on where it stopped.
 The results are printed and written to `sweep.json`.
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import itertools
 import json
@@ -23,10 +28,9 @@ from gen_jax.errors import EvaluationError, InputError, nearest
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Trains all runs; the exit codes are those of `gen_jax.main`."""
-  parser = argparse.ArgumentParser(
+  parser = cli.Parser(
     'gen_jax.sweep',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
     epilog='Any field of the config may be set: --config.steps=2000.',
   )
   parser.add_argument(
@@ -47,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     metavar='X:Y',
     help='draws a metric against another, elbo/kl:elbo; may be given again',
   )
-  args, rest = parser.parse_known_args(argv)
-  return cli.run(lambda: sweep(args, cli.overrides(rest)))
+  return cli.run(lambda: sweep(*parser.read(argv)))
 
 
 def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
@@ -67,11 +70,11 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   runtime.configure()
   import jax
 
-  from gen_jax import comparison
+  from gen_jax import comparison, workdir
   from gen_jax.stopping import Stopper
   from gen_jax.train import train
 
-  folder = pathlib.Path(args.workdir)
+  folder = workdir.folder(args.workdir)
   runs = [_Run(args.config, overrides, values, folder) for values in grid]
   for name in (name for pair in plots for name in pair):
     for run in runs:

@@ -73,7 +73,9 @@ def train(
   config, runs = prepare(config)
   plan = tuple(run.stage for run in runs)
   data = [run.experiment.data_record for run in runs]
-  with workdir.held(path, config, data) as folder:
+  # A signal is heard until all is written.
+  listening = contextlib.nullcontext(stopper) if stopper else Stopper()
+  with workdir.held(path, config, data) as folder, listening as stopper:
     return _train(config, folder, runs, plan, stopper, profile)
 
 
@@ -93,21 +95,20 @@ def _train(config, folder, runs, plan, stopper, profile):
     f'{config.parallel}'
   )
   try:
-    with contextlib.nullcontext(stopper) if stopper else Stopper() as stopper:
-      for run in runs:
-        # One that ends here may have evaluations to do.
-        if run.stage.end < first:
-          continue
-        run.attach(checkpoints, best, writer, progress, stopper, trace)
-        progress.enter(run.stage.index + 1, len(runs))
-        state = run.train(state)
-        if stopper.agreed():
-          progress.note(
-            f'stopped at step {int(state.step)}; the same command goes on'
-          )
-          break
-      else:
-        writer.animate()
+    for run in runs:
+      # One that ends here may have evaluations to do.
+      if run.stage.end < first:
+        continue
+      run.attach(checkpoints, best, writer, progress, stopper, trace)
+      progress.enter(run.stage.index + 1, len(runs))
+      state = run.train(state)
+      if stopper.agreed():
+        progress.note(
+          f'stopped at step {int(state.step)}; the same command goes on'
+        )
+        break
+    else:
+      writer.animate()
   except Exception as error:
     together.leave(error)  # what follows would wait for the other processes
     raise

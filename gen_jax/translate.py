@@ -11,6 +11,11 @@ images are. An image that cannot be translated does not stop the others; those
 that failed are named at the end, and the exit code is 2.
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import argparse
 import collections
 import functools
@@ -35,10 +40,9 @@ _DIRECTIONS = ('ab', 'ba')
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the translations of a folder of images."""
-  parser = argparse.ArgumentParser(
+  parser = cli.Parser(
     'gen_jax.translate',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('--workdir', required=True, help='of a trained run')
   parser.add_argument(
@@ -52,10 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--input', required=True, help='a folder, or one image')
   parser.add_argument('--out', required=True, help='a folder; made if needed')
   parser.add_argument(
-    '--batch_size', type=int, default=4, help='images of one size at a time'
+    '--batch_size',
+    type=cli.number(int, 1),
+    default=4,
+    help='images of one size at a time',
   )
-  args = parser.parse_args(argv)
-  return cli.run(lambda: translate(args))
+  return cli.run(lambda: translate(parser.parse_args(argv)))
 
 
 def translate(args: argparse.Namespace) -> None:
@@ -67,8 +73,6 @@ def translate(args: argparse.Namespace) -> None:
   """
   if args.direction not in _DIRECTIONS:
     raise InputError(f"--direction={args.direction}: expected 'ab' or 'ba'.")
-  if args.batch_size < 1:
-    raise InputError(f'--batch_size={args.batch_size}: expected 1 or more.')
   source = pathlib.Path(args.input)
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
   root, paths, left_out = _find(source, out)

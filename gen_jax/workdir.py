@@ -1,10 +1,14 @@
 """A run's folder: its config, its checkpoints, and how both are found again."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
+import stat
 import sys
+import threading
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,14 +21,70 @@ from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
+_CLOUD_SECONDS = 20  # until a cloud counts as out of reach
+
 
 def folder(path: str | os.PathLike) -> Any:
-  """Returns a path; one such as gs://bucket/run through etils.epath."""
-  if '://' not in os.fspath(path):
-    return pathlib.Path(path)
+  """Returns a path; one such as gs://bucket/run through etils.epath.
+
+  Raises:
+    InputError: when it cannot be a folder, or a cloud cannot be reached.
+  """
+  text = os.fspath(path)
+  if not text.strip():
+    raise InputError(
+      'workdir: expected the name of a folder, not an empty one.'
+    )
+  if any(unicodedata.category(letter) in ('Cc', 'Cs') for letter in text):
+    raise InputError(
+      f'workdir {text!r}: the name has a character that cannot be printed.'
+    )
+  if '://' in text:
+    return _cloud(text)
+  local = pathlib.Path(path)
+  try:
+    if not stat.S_ISDIR(local.stat().st_mode):
+      raise InputError(f'workdir {local} is a file: give a folder.')
+  except FileNotFoundError:
+    pass  # it is to be made
+  except OSError as error:
+    raise InputError(
+      f'workdir {text[:100]} cannot be used: {error.strerror}.'
+    ) from error
+  return local
+
+
+@functools.cache
+def _cloud(text):
+  """Returns a path in a cloud which answers within seconds."""
   from etils import epath
 
-  return epath.Path(path)
+  failed: list[Exception] = []
+
+  def ask():
+    try:
+      epath.Path(text).exists()
+    except Exception as error:  # each library has its own
+      failed.append(error)
+
+  # Libraries try again for minutes where there is no network.
+  asking = threading.Thread(target=ask, daemon=True)
+  asking.start()
+  asking.join(_CLOUD_SECONDS)
+  if asking.is_alive():
+    raise InputError(
+      f'workdir {text} cannot be reached: no answer in {_CLOUD_SECONDS} s.'
+    )
+  if failed and isinstance(failed[0], KeyError):
+    raise InputError(
+      f'workdir {text}: expected a local folder, gs://... or s3://...'
+    )
+  if failed:
+    first = (str(failed[0]).strip().splitlines() or [''])[0][:200]
+    raise InputError(
+      f'workdir {text} cannot be reached: {type(failed[0]).__name__}: {first}'
+    ) from failed[0]
+  return epath.Path(text)
 
 
 def check_inside(workdir: Any) -> None:

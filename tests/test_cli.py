@@ -61,7 +61,7 @@ def test_training_names_the_field_and_the_fix(
 def test_a_workdir_that_cannot_be_written(refused, tmp_path):
   (tmp_path / 'file').write_text('here already')
   error = refused(main, TEST, f'--workdir={tmp_path}/file/run')
-  assert 'cannot be written' in error
+  assert 'cannot be used: Not a directory' in error
 
 
 def folder_args(folder):

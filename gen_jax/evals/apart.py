@@ -5,6 +5,11 @@ worth. It is trained beside process 0, on the CPU, by a process that is no part
 of the run, and then given to all, so that each measures with the same.
 """
 
+from gen_jax import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
 import contextlib
 import json
 import os
