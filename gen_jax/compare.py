@@ -12,7 +12,11 @@ if __name__ == '__main__':
 
 import argparse
 import base64
+import collections
 import html
+import itertools
+import math
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +26,7 @@ import jax
 from gen_jax import cli, outputs, plot, stages, workdir
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
-from gen_jax.writer import encode_png, read_metrics
+from gen_jax.writer import encode_png, read_metrics, read_picture
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em; color: #222 }
@@ -40,14 +44,14 @@ class Run(NamedTuple):
   """What a workdir says of its run.
 
   Attributes:
-    name: of the folder.
+    path: the folder.
     facts: by name, as text.
     lines: of `metrics.jsonl`, oldest first.
     evaluators: names of those that the config has.
     pictures: the newest file of each name.
   """
 
-  name: str
+  path: pathlib.Path
   facts: dict[str, str]
   lines: list[dict[str, Any]]
   evaluators: tuple[str, ...]
@@ -91,40 +95,78 @@ def read(path: pathlib.Path) -> Run:
     raise InputError(f'workdir {path} has no metrics yet.')
   facts = {
     'objective': config.objective.name,
-    'data': config.data.get('dataset') or config.data.name,
+    'data': str(config.data.get('dataset') or config.data.name),
     'steps': f'{max(line["step"] for line in lines):,}',
     'batch': str(config.batch_size),
     'training': _duration(_seconds(lines)),
     **_parameters(plan[-1]),
   }
   added = path / 'evaluate'
-  pictures = {}
-  for folder in (path, added):
-    pictures |= {
-      str(file.parent.relative_to(folder / 'images')): file
-      for file in sorted(
-        (folder / 'images').glob('**/*.*'),
-        key=lambda f: int(f.stem) if f.stem.isdigit() else -1,
-      )
-      if file.stem.isdigit()
-    }
+  pictures = _pictures(path / 'images') | _pictures(added / 'images')
   more = read_metrics(added / 'metrics.jsonl')
   names = (name.split('/')[0] for line in more for name in line)
   evaluators = dict.fromkeys(n for stage in plan for n in stage.config.evals)
   evaluators |= dict.fromkeys(names)
   evaluators.pop('step', None)
-  return Run(path.name, facts, lines + more, tuple(evaluators), pictures)
+  return Run(path, facts, lines + more, tuple(evaluators), pictures)
+
+
+def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Returns the newest file of each name that can be read."""
+  files: dict[str, list[pathlib.Path]] = {}
+  for file in folder.glob('**/*.*'):
+    if file.suffix in ('.png', '.gif') and file.stem.isdecimal():
+      name = str(file.parent.relative_to(folder))
+      files.setdefault(name, []).append(file)
+  newest = {}
+  for name, found in sorted(files.items()):
+    found.sort(key=lambda file: int(file.stem), reverse=True)
+    whole = (file for file in found if read_picture(file) is not None)
+    for file in itertools.islice(whole, 1):
+      newest[name] = file
+  return newest
+
+
+def names(paths: Sequence[pathlib.Path]) -> list[str]:
+  """Returns a name for each workdir, no two alike.
+
+  It is that of the folder, with as many folders above it as are needed to tell
+  workdirs of one name apart.
+  """
+  parts = [pathlib.Path(os.path.abspath(path)).parts for path in paths]
+  sizes = [1] * len(paths)
+  while True:
+    made = ['/'.join(p[-n:]) for p, n in zip(parts, sizes, strict=True)]
+    counts = collections.Counter(made)
+    longer = [
+      i
+      for i, name in enumerate(made)
+      if counts[name] > 1 and sizes[i] < len(parts[i])
+    ]
+    if not longer:
+      break
+    for i in longer:
+      sizes[i] += 1
+  # The same workdir, given again.
+  repeated = collections.Counter()
+  for i, name in enumerate(made):
+    repeated[name] += 1
+    if repeated[name] > 1:
+      made[i] = f'{name} ({repeated[name]})'
+  return made
 
 
 def page(runs: Sequence[Run]) -> str:
   """Returns the page, HTML without anything outside of it."""
-  heads = [html.escape(run.name) for run in runs]
-  facts = _table(heads, [run.facts for run in runs])
+  labels = names([run.path for run in runs])
+  heads = [html.escape(label) for label in labels]
+  facts = [{k: html.escape(v) for k, v in r.facts.items()} for r in runs]
+  facts = _table(heads, facts)
   metrics = _table(heads, [_shown(_final(run)) for run in runs])
   pictures = _table(
     heads, [{k: _picture(f) for k, f in r.pictures.items()} for r in runs]
   )
-  curves = ''.join(_chart(name, runs) for name in _curves(runs))
+  curves = ''.join(_chart(name, runs, labels) for name in _curves(runs))
   title = ', '.join(heads)
   return (
     '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -139,8 +181,9 @@ def _seconds(lines):
   """How long the training steps took, by their logged speed."""
   total, last = 0.0, 0
   for line in lines:
-    if 'time/steps_per_second' in line:
-      total += (line['step'] - last) / max(line['time/steps_per_second'], 1e-9)
+    speed = line.get('time/steps_per_second')
+    if _is_number(speed):
+      total += (line['step'] - last) / max(speed, 1e-9)
       last = line['step']
   return total
 
@@ -216,7 +259,7 @@ def _curves(runs):
     mine: dict[str, set] = {}
     for line in run.lines:
       for name, value in line.items():
-        if isinstance(value, int | float):
+        if _is_number(value):
           mine.setdefault(name, set()).add((line['step'], value))
     for name, points in mine.items():
       changes = len({value for _, value in points}) > 1
@@ -228,14 +271,26 @@ def _curves(runs):
   return [name for name in names if name not in hidden]
 
 
-def _chart(name, runs):
-  figure, axes = plot.chart(xlabel='step', ylabel=name)
-  for run in runs:
-    points = [(x['step'], x[name]) for x in run.lines if name in x]
+def _chart(name, runs, labels):
+  figure, axes = plot.chart(xlabel='step', ylabel=_plain(name))
+  for run, label in zip(runs, labels, strict=True):
+    lines = [line for line in run.lines if _is_number(line.get(name))]
+    points = sorted((line['step'], line[name]) for line in lines)
     if points:
-      axes.plot(*zip(*sorted(points), strict=True), label=run.name)
+      axes.plot(*zip(*points, strict=True), label=_plain(label))
   axes.legend()
   return _image(encode_png(plot.pixels(figure)), 'png', name, 'chart')
+
+
+def _plain(text):
+  """As matplotlib draws it: $ would begin a formula, and _ hide a label."""
+  text = text.replace('$', r'\$')
+  return f' {text}' if text.startswith('_') else text
+
+
+def _is_number(value):
+  """Whether a value can be drawn; NaN and infinity stand in the table alone."""
+  return isinstance(value, int | float) and math.isfinite(value)
 
 
 if __name__ == '__main__':

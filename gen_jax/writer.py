@@ -4,6 +4,7 @@ import io
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,14 +104,16 @@ class Writer:
     """
     folder = self._workdir / 'images'
     for name in {file.parent for file in folder.glob('**/*.png')}:
-      files = [file for file in name.glob('*.png') if file.stem.isdigit()]
+      files = [file for file in name.glob('*.png') if file.stem.isdecimal()]
       files.sort(key=lambda file: int(file.stem))
       if len(files) < 2:
         continue
       chosen = files[:: math.ceil(len(files) / _FRAMES)]
       if chosen[-1] != files[-1]:
         chosen.append(files[-1])
-      pictures = [_read_image(file) for file in chosen]
+      pictures = [x for x in map(read_picture, chosen) if x is not None]
+      if len(pictures) < 2:
+        continue
       size = pictures[-1].size
       frames = [
         np.asarray(picture.resize(size, Image.NEAREST)) for picture in pictures
@@ -158,23 +161,43 @@ class Silent:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Returns the whole lines of a `metrics.jsonl`, oldest first."""
-  if not path.exists():
+  """Returns the whole lines of a `metrics.jsonl`, oldest first.
+
+  Others are skipped: half a line, what a full disk left of one, and what no
+  Writer writes.
+  """
+  if not path.is_file():
     return []
   lines = []
-  for text in path.read_text().splitlines():
+  for content in path.read_bytes().split(b'\n'):
     try:
-      line = json.loads(text)
-    except ValueError:
-      continue  # half a line, or what a full disk left of one
-    if isinstance(line, dict) and isinstance(line.get('step'), int):
-      lines.append(line)
+      line = json.loads(content.decode())
+    except (ValueError, RecursionError):
+      continue
+    if isinstance(line, dict) and all(map(_is_written, line.values())):
+      if type(line.get('step')) is int and line['step'] >= 0:
+        lines.append(line)
   return lines
 
 
-def _read_image(path):
-  with path.open('rb') as file:
-    return Image.open(file).convert('RGB')
+def _is_written(value):
+  if isinstance(value, int):
+    return abs(value) < 2**63
+  return isinstance(value, str | float)
+
+
+def read_picture(path: pathlib.Path) -> Image.Image | None:
+  """Reads a picture as RGB; one that is damaged is named, and None returned."""
+  try:
+    with path.open('rb') as file, Image.open(file) as image:
+      return image.convert('RGB')
+  except Exception as error:  # Pillow raises errors of many kinds
+    print(
+      f'{path} is left out: it cannot be read ({error}).',
+      file=sys.stderr,
+      flush=True,
+    )
+    return None
 
 
 def save_image(

@@ -1,10 +1,12 @@
 """What a run leaves behind, also when it was cut in the middle of a line."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from gen_jax.writer import Writer, grid, read_metrics, to_uint8
@@ -64,6 +66,48 @@ def test_numbers_and_pictures_reach_tensorboard(tmp_path):
   assert values['sweep'].image.encoded_image_string.startswith(b'GIF')
 
 
+@pytest.mark.parametrize(
+  'line',
+  [
+    b'{"step": 3, "a": "\xff"}',
+    b'\x00' * 20,
+    b'\xef\xbb\xbf{"step": 3}',
+    b'[]',
+    b'3',
+    b'null',
+    b'{}',
+    b'{"a": 1}',
+    b'{"step": "3"}',
+    b'{"step": NaN}',
+    b'{"step": 3.0}',
+    b'{"step": true}',
+    b'{"step": -1}',
+    b'{"step": 1' + b'0' * 30 + b'}',
+    b'{"step": 3, "a": 1' + b'0' * 30 + b'}',
+    b'{"step": 1' + b'0' * 5000 + b'}',
+    b'{"step": 3, "a": null}',
+    b'{"step": 3, "a": [1]}',
+    b'{"step": 3, "a": {"b": 1}}',
+    b'[' * 100_000,
+    b'{"step": 3} {"step": 4}',
+  ],
+)
+def test_lines_that_no_writer_writes_are_skipped(tmp_path, line):
+  file = tmp_path / 'metrics.jsonl'
+  whole = {'step': 1, 'a': 0.5, 'b': 'text \u2028 \x85', 'c': True}
+  text = json.dumps(whole, ensure_ascii=False).encode()
+  file.write_bytes(b'\n'.join([text, line, b'', text]))
+  assert read_metrics(file) == [whole, whole]
+  writer = Writer(tmp_path)  # and they do not end a run
+  writer.close()
+  assert read_metrics(file) == []
+
+
+def test_a_pipe_in_place_of_the_metrics_is_not_opened(tmp_path):
+  os.mkfifo(tmp_path / 'metrics.jsonl')
+  assert read_metrics(tmp_path / 'metrics.jsonl') == []
+
+
 def test_pixels_become_bytes():
   unit = np.array([[-0.1, 0.0, 0.5, 1.0, 2.0]])
   np.testing.assert_array_equal(to_uint8(unit, 'unit'), [[0, 0, 128, 255, 255]])
@@ -101,6 +145,27 @@ def test_pictures_of_a_name_become_one_of_training(tmp_path):
       gif.seek(frame)
       values.append(np.asarray(gif.convert('L'))[0, 0])
   assert values == [0, 50, 200]
+
+
+def test_damaged_pictures_are_left_out_of_the_animation(tmp_path, capsys):
+  writer = Writer(tmp_path)
+  for step in range(4):
+    writer.image(step, 'a', np.full((4, 4, 1), 60 * step, np.uint8))
+  folder = tmp_path / 'images/a'
+  content = (folder / '1.png').read_bytes()
+  (folder / '1.png').write_bytes(content[: len(content) // 2])
+  (folder / '3.png').write_bytes(b'an error page')
+  (folder / '²².png').write_bytes(content)  # a digit that is no number
+  writer.animate()
+  writer.close()
+  with Image.open(folder / 'over_time.gif') as gif:
+    assert gif.n_frames == 2
+  lines = capsys.readouterr().err.splitlines()
+  assert [line.split(' is left out')[0] for line in lines] == [
+    f'{folder}/1.png',
+    f'{folder}/3.png',
+  ]
+  assert all(': it cannot be read (' in line for line in lines)
 
 
 def test_tensorboard_takes_no_time_to_import_pytorch(tmp_path):
