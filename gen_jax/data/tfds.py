@@ -11,8 +11,12 @@ on a machine with TensorFlow; DIR is then copied and named in `data.data_dir`.
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
+import re
+import sys
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -233,6 +237,7 @@ def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
   root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
   where = root if data_dir else None  # TFDS then looks in several places
   try:
+    _check_code(root, dataset)
     try:
       return read_only_builder.builder_from_files(dataset, data_dir=where)
     except tfds.core.DatasetNotFoundError:
@@ -267,6 +272,39 @@ def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
     f'data.dataset: "{dataset}" is not prepared in {root}; '
     + _how_to_prepare(dataset, 'DIR')
   )
+
+
+def _check_code(root: pathlib.Path, dataset: str) -> None:
+  """Raises InputError when the files of a data set name code to import.
+
+  `features.json` names the class of each feature, and TFDS imports its module,
+  whichever it is. The directory may be named by the config of a foreign
+  workdir.
+  """
+  name = re.match(r'\w+', dataset)
+  for file in sorted((root / name[0]).glob('**/features.json') if name else ()):
+    for cls in _feature_classes(json.loads(file.read_text())):
+      module = cls.rpartition('.')[0]
+      own = module.partition('.')[0] == 'tensorflow_datasets'
+      if module and not own and module not in sys.modules:
+        raise InputError(
+          f'data.dataset: {file} names code to import, {cls}. If you trust it, '
+          f'import {module} in the file of your config.'
+        )
+
+
+def _feature_classes(value: Any) -> Iterator[str]:
+  """Yields the names of classes at any depth of a `features.json`."""
+  if isinstance(value, list):
+    value = dict(enumerate(value))
+  if not isinstance(value, dict):
+    return
+  for key, inner in value.items():
+    # In the forms that TFDS reads: today's, protobuf's other, and an older one.
+    if key in ('pythonClassName', 'python_class_name', 'type'):
+      if isinstance(inner, str):
+        yield inner
+    yield from _feature_classes(inner)
 
 
 def _similar(name: str) -> str:

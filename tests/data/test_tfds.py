@@ -263,6 +263,27 @@ def test_jpegs_of_any_size_and_nested_labels(faces, no_network):
   assert sorted(batch['label'].tolist()) == [0, 1]
 
 
+@pytest.mark.parametrize('legacy', [False, True])
+def test_code_that_the_files_of_a_set_name_is_not_imported(
+  faces, tmp_path, monkeypatch, legacy
+):
+  trace = tmp_path / 'imported'
+  code = f'open({str(trace)!r}, "w").close()\n'
+  (tmp_path / 'code_of_somebody.py').write_text(code)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  (file,) = tmp_path.glob('faces/**/features.json')
+  if legacy:
+    file.write_text('{"type": "code_of_somebody.Feature", "content": {}}')
+  else:
+    name = 'tensorflow_datasets.core.features.image_feature.Image'
+    assert name in file.read_text()
+    text = file.read_text().replace(name, 'code_of_somebody.Feature', 1)
+    file.write_text(text)
+  with pytest.raises(InputError, match='code to import, code_of_somebody.Feat'):
+    faces()
+  assert not trace.exists()
+
+
 def test_a_boolean_has_two_classes(faces, no_network):
   source = faces(shape=(8, 8, 3), label='attributes/smiling')
   assert source.classes == ('False', 'True')
