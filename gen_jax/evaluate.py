@@ -102,6 +102,7 @@ def _run(suite, names, state, folder) -> list[str]:
         print(error, flush=True)
         failed.append(name)
         continue
+      suite.record(name, values, int(state.step), writer)
       for key, value in values.items():
         print(f'{key} = {value}', flush=True)
   return failed

@@ -1,22 +1,18 @@
-"""What the loop keeps an eye on: metrics, the best state, its own pace."""
+"""What the loop keeps an eye on: metrics, and its own pace."""
 
 import dataclasses
-import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from gen_jax import processes
-from gen_jax.checkpoint import Checkpointer
-from gen_jax.core import Objective, TrainState, Update
+from gen_jax.core import Objective, Update
 from gen_jax.errors import NonFiniteError
 from gen_jax.stages import Stage
 from gen_jax.step import ran
-from gen_jax.writer import Writer
 
 # Longest dispatch, in seconds: how long a signal may wait to be heard.
 _DISPATCH_SECONDS = 2.0
@@ -26,40 +22,31 @@ _SHOWN = ('loss', 'alpha')
 _LOGS_IN_A_ROW = 3  # that show the same before a warning
 
 
-class Best:
-  """The checkpoint with the best value of a metric, if the config asks."""
-
-  def __init__(self, folder: pathlib.Path, spec: ConfigDict, writer: Writer):
-    self._name, self._sign = spec.best, {'min': 1, 'max': -1}[spec.best_mode]
-    self._checkpoints, self._value = None, np.inf
-    if self._name:
-      self._checkpoints = Checkpointer(folder / 'best', keep=1)
-      values = processes.share(lambda: writer.history(self._name))
-      self._value = min((self._sign * v for v in values), default=np.inf)
-
-  def consider(self, state: TrainState, values: Mapping[str, Any]) -> None:
-    """Saves the state when it is better than all before."""
-    if self._checkpoints is None or self._name not in values:
-      return
-    # Decided once, for the last bit may differ between hosts.
-    value = processes.share(lambda: float(self._sign * values[self._name]))
-    if value < self._value:
-      self._value = value
-      self._checkpoints.save(state)
-
-  def close(self) -> None:
-    if self._checkpoints is not None:
-      self._checkpoints.close()
-
-
 class Log:
-  """Collects the metrics of steps between two logs."""
+  """Collects the metrics of steps between two logs.
+
+  Attributes:
+    end: the step after the last whose metrics were added.
+    shown: the newest, for the progress bar.
+  """
 
   def __init__(self, updates: Sequence[Update], start: int):
     self._updates, self._start = updates, start
     self._sums: dict[str, float] = {}
     self._counts: dict[str, int] = {}
-    self.shown: dict[str, float] = {}  # newest, for the progress bar
+    self.end = start
+    self.shown: dict[str, float] = {}
+
+  def begin(self, step: int, state: Mapping[str, Any]) -> None:
+    """Goes on from a step, with the `state` that there was there, if known."""
+    self.end = step
+    self._sums = dict(state.get('sums', {}))
+    self._counts = dict(state.get('counts', {}))
+
+  @property
+  def state(self) -> dict[str, Any]:
+    """What was added since the last means, for JSON, which keeps all digits."""
+    return {'sums': dict(self._sums), 'counts': dict(self._counts)}
 
   def add(
     self, step: int, count: int, metrics: Mapping[str, np.ndarray]
@@ -79,10 +66,11 @@ class Log:
       }
       _check_finite(update.name, steps[mask], mine)
       for name, values in mine.items():
-        self._sums[name] = self._sums.get(name, 0.0) + float(
-          values.sum(dtype=np.float64)
-        )
+        # One by one, so that it does not matter where a dispatch ended.
+        for value in values.tolist():
+          self._sums[name] = self._sums.get(name, 0.0) + value
         self._counts[name] = self._counts.get(name, 0) + len(values)
+    self.end = step + count
     first = self._updates[0].name
     self.shown = {
       name: float(metrics[f'{first}/{name}'][count - 1])
@@ -115,6 +103,16 @@ class Warnings:
     self._rows: dict[str, int] = {}  # logs in a row that have it
     self._told: dict[str, int] = {}
 
+  def begin(self, state: Mapping[str, Any]) -> None:
+    """Goes on from the `state` that there was at a checkpoint, if known."""
+    self._rows = dict(state.get('rows', {}))
+    self._told = dict(state.get('told', {}))
+
+  @property
+  def state(self) -> dict[str, Any]:
+    """What was found and told so far, for JSON."""
+    return {'rows': dict(self._rows), 'told': dict(self._told)}
+
   def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
     """Returns what is to be told after a log, by name."""
     found = self._find(metrics)
@@ -138,7 +136,7 @@ def _check_finite(update, steps, metrics):
   terms = [k.split('/', 1)[1] for k, v in bad.items() if v[first]]
   raise NonFiniteError(
     f'step {steps[first]}: update {update!r} is not finite in '
-    f'{", ".join(terms)}; the last good checkpoint is kept'
+    f'{", ".join(terms)}'
   )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from gen_jax import (
   together,
   workdir,
 )
+from gen_jax.best import Best
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
@@ -36,7 +37,7 @@ from gen_jax.experiment import (
   resolve,
   state_bytes,
 )
-from gen_jax.monitor import Best, Log, Pace, Trace, Warnings
+from gen_jax.monitor import Log, Pace, Trace, Warnings
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
@@ -72,20 +73,20 @@ def train(
   runtime.configure()
   config, runs = prepare(config)
   plan = tuple(run.stage for run in runs)
-  data = [run.experiment.data_record for run in runs]
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
-  with workdir.held(path, config, data) as folder, listening as stopper:
+  with workdir.held(path) as folder, listening as stopper:
     return _train(config, folder, runs, plan, stopper, profile)
 
 
 def _train(config, folder, runs, plan, stopper, profile):
-  checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
-  found = workdir.restore(checkpoints, plan, set_aside=True)
-  state = found and found[0]
+  checkpoints, found = _resume(config, folder, runs, plan)
+  state = found.state if found else None
   first = int(state.step) if found else 0
-  writer = (Writer if processes.leads() else Silent)(folder, first)
-  best = Best(folder, config.checkpoint, writer)
+  # Without a checkpoint, lines of an earlier start are those of another run.
+  kept = first if found else -1
+  writer = (Writer if processes.leads() else Silent)(folder, kept)
+  best = Best(folder, config, writer, plan, resumes=bool(found))
   trace = Trace(folder, profile)
   progress = Progress(first, plan[-1].end)
   progress.note(
@@ -100,6 +101,8 @@ def _train(config, folder, runs, plan, stopper, profile):
       if run.stage.end < first:
         continue
       run.attach(checkpoints, best, writer, progress, stopper, trace)
+      if found and run.stage.index == found.experiment.stage.index:
+        run.begin(first, found.notes)
       progress.enter(run.stage.index + 1, len(runs))
       state = run.train(state)
       if stopper.agreed():
@@ -129,6 +132,27 @@ def _train(config, folder, runs, plan, stopper, profile):
   return state, writer.latest
 
 
+def _resume(config, folder, runs, plan):
+  """Opens the checkpoints of a workdir, and takes it for this run.
+
+  Nothing in it changes before its newest checkpoint is known to be one of this
+  run.
+  """
+
+  def data():
+    return [run.experiment.data_record for run in runs]
+
+  processes.share(lambda: workdir.check(folder, config, data()))
+  checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
+  try:
+    found = workdir.restore(checkpoints, plan, set_aside=True)
+    processes.share(lambda: workdir.record(folder, config, data()))
+  except BaseException:
+    checkpoints.close()
+    raise
+  return checkpoints, found
+
+
 def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
   """Makes the stages of a run: all that can be wrong with it is found now.
 
@@ -136,14 +160,21 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
   """
   config_lib.check(config)
   config = resolve(config)
-  return config, [_Stage(stage) for stage in stages.plan(config)]
+  text = config_lib.to_json(config)
+  return config, [_Stage(stage, text) for stage in stages.plan(config)]
 
 
 class _Stage:
   """One stage of a run, from its first step or a later one to its end."""
 
-  def __init__(self, stage: stages.Stage):
-    self.stage, self.config = stage, stage.config
+  def __init__(self, stage: stages.Stage, whole: str):
+    """Makes the parts of a stage.
+
+    Args:
+      stage: of the plan.
+      whole: the config of all stages as JSON, which checkpoints carry.
+    """
+    self.stage, self.config, self.whole = stage, stage.config, whole
     self.experiment = Experiment(stage)
     self.experiment.check()
     part = self.config.batch_size // self.config.accumulate
@@ -192,6 +223,11 @@ class _Stage:
     """Gives the stage what it writes to and listens to."""
     self.checkpoints, self.best, self.writer = checkpoints, best, writer
     self.progress, self.stopper, self.trace = progress, stopper, trace
+
+  def begin(self, step: int, notes: Mapping[str, Any]) -> None:
+    """Goes on from a checkpoint of the stage; older ones have no such notes."""
+    self.log.begin(step, notes.get('log', {}))
+    self.warnings.begin(notes.get('warnings', {}))
 
   def train(self, state: TrainState | None) -> TrainState:
     """Trains from `state`, which is None at the very start."""
@@ -326,7 +362,13 @@ class _Stage:
     """Saves a state; a bad one never takes the place of a good one."""
     if not bool(_all_finite((state.players, state.ema))):
       raise NonFiniteError(f'step {int(state.step)}: a parameter is not finite')
-    self.checkpoints.save(state)
+    # A resume goes on with the means of the log, so they have to be complete.
+    if self.log.end != int(state.step):
+      raise RuntimeError(
+        f'metrics were read up to step {self.log.end}, not {int(state.step)}'
+      )
+    notes = {'config': self.whole, 'log': self.log.state}
+    self.checkpoints.save(state, {**notes, 'warnings': self.warnings.state})
 
   def _evaluate(self, state: TrainState, step: int) -> None:
     last = step == self.stage.end
@@ -349,16 +391,18 @@ class _Stage:
       self.failed.add(name)
       self.progress.note(f'step {step}  {error}{self._without_best(name)}')
       return
+    # On the disk before the line says that this evaluation is done.
+    self.best.consider(state, values, self.whole)
+    warning = {}
+    if name == self.chooser and self.selection_warning:
+      warning = {'warning/checkpoint.best': self.selection_warning}
+    self.suite.record(name, values, step, self.writer, **warning)
     said = [k for k in values if k.endswith('/warning')]
     shown = '  '.join(
       f'{k} {_short(v)}' for k, v in values.items() if k not in said
     )
     self.progress.note(f'step {step}  {shown}')
     self._warn(step, [values[k] for k in said])
-    if name == self.chooser and self.selection_warning:
-      warning = {'warning/checkpoint.best': self.selection_warning}
-      self.writer.scalars(step, warning)
-    self.best.consider(state, values)
 
   def _without_best(self, name: str) -> str:
     """Says what an evaluator without a result means for the best checkpoint."""

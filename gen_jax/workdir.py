@@ -8,20 +8,33 @@ import pathlib
 import stat
 import sys
 import threading
+import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from gen_jax import checkpoint, locks, processes, stages
 from gen_jax import config as config_lib
-from gen_jax import locks, processes, stages
-from gen_jax.checkpoint import Checkpointer, DamagedError
+from gen_jax.checkpoint import (
+  Checkpointer,
+  DamagedError,
+  MisfitError,
+  UnreadableError,
+)
 from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
 _CLOUD_SECONDS = 20  # until a cloud counts as out of reach
+# Seconds between tries to read a checkpoint that cannot be read.
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+# A run that removes checkpoints while they are read makes a reader list them
+# again, at most so often.
+_LISTINGS = 20
+# The first of them that any process has counts for all.
+_ERRORS = (MisfitError, UnreadableError, DamagedError)
 
 
 def folder(path: str | os.PathLike) -> Any:
@@ -131,43 +144,50 @@ def _outside(workdir, entry):
 
 
 @contextlib.contextmanager
-def held(
-  path: str | os.PathLike,
-  config: ConfigDict,
-  data: Sequence[Mapping[str, Any]] = (),
-) -> Iterator[Any]:
+def held(path: str | os.PathLike) -> Iterator[Any]:
   """Makes a workdir, and keeps other runs out of it.
-
-  `config.json` holds the config, and `data.json` the names of the classes, and
-  the shapes and ranges of the images, `Experiment.data_record` of each stage.
 
   The lock is the kernel's, so that it ends with the process, also when that is
   killed. A gs:// path has none.
 
   Raises:
-    InputError: when it cannot be written, was made with another config or
-      other data, or another run is at work in it; it is then left as it was.
+    InputError: when it cannot be written, or another run is at work in it.
   """
   workdir, lock = folder(path), contextlib.ExitStack()
 
   def make():
     check_inside(workdir)
-    check(workdir, config, data)
-    try:
+    with _written(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       lock.enter_context(_lock(workdir))
-      _write(workdir, 'config', config_lib.to_json(config))
-      if data:
-        _write(workdir, 'data', json.dumps(list(data), indent=2) + '\n')
-    except OSError as error:
-      raise InputError(
-        f'workdir {workdir} cannot be written: {error.strerror}.'
-      ) from error
 
   with lock:
     processes.share(make)
     processes.check_shared(workdir)
     yield workdir
+
+
+def record(
+  workdir: Any, config: ConfigDict, data: Sequence[Mapping[str, Any]]
+) -> None:
+  """Writes what a workdir was made with, for `check` and for readers.
+
+  `config.json` holds the config, and `data.json` what has to stay the same in
+  the data, `Experiment.data_record` of each stage.
+  """
+  with _written(workdir):
+    _write(workdir, 'config', config_lib.to_json(config))
+    _write(workdir, 'data', json.dumps(list(data), indent=2) + '\n')
+
+
+@contextlib.contextmanager
+def _written(workdir):
+  try:
+    yield
+  except OSError as error:
+    raise InputError(
+      f'workdir {workdir} cannot be written: {error.strerror}.'
+    ) from error
 
 
 def _write(workdir, name, text):
@@ -181,12 +201,19 @@ def check(
   config: ConfigDict,
   data: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-  """Raises InputError when a workdir was made with another config or data."""
+  """Checks that a run may go on in a workdir.
+
+  One without a checkpoint belongs to nobody: any run may start there.
+
+  Raises:
+    InputError: when its checkpoints were made with another config or data.
+  """
   workdir = folder(path)
-  check_data(workdir, dict(enumerate(data)))
-  if not (workdir / 'config.json').exists():
+  if not checkpoint.exist(workdir / 'checkpoints'):
     return
-  changes = config_lib.difference(read_config(workdir), config)
+  check_data(workdir, dict(enumerate(data)))
+  old = _find_config(workdir)
+  changes = config_lib.difference(old, config) if old is not None else ()
   if changes:
     raise InputError(
       f'workdir {workdir} was made with another config '
@@ -262,16 +289,47 @@ def _lock(workdir):
 def read_config(workdir: pathlib.Path) -> ConfigDict:
   """Returns the config that a workdir was made with."""
   check_inside(workdir)
-  file = workdir / 'config.json'
-  if not file.exists():
+  config = _find_config(workdir)
+  if config is None:
     raise InputError(
       f'workdir {workdir} has no config.json: train there first, with '
       f'python -m gen_jax.main --config=... --workdir={workdir}'
     )
+  return config
+
+
+def _find_config(workdir):
+  """The config of a workdir or, if it was lost, that of a checkpoint."""
+  where, text = workdir / 'config.json', None
   try:
-    return config_lib.complete(config_lib.from_json(file.read_text()))
+    text = where.read_text() if where.exists() else None
   except (OSError, ValueError) as error:
-    raise InputError(f'{file} cannot be read: {error}') from error
+    raise InputError(f'{where} cannot be read: {error}') from error
+  if text is None:
+    found = checkpoint.find_config(workdir / 'checkpoints')
+    if found is None:
+      return None
+    where, text = found
+  try:
+    return config_lib.complete(config_lib.from_json(text))
+  except (ValueError, TypeError, AttributeError) as error:
+    raise InputError(
+      f'the config in {where} cannot be read: {error}'
+    ) from error
+
+
+class Found(NamedTuple):
+  """A checkpoint that was read.
+
+  Attributes:
+    state: on the host.
+    experiment: that of the stage to which it belongs.
+    notes: what was saved beside it.
+  """
+
+  state: TrainState
+  experiment: Experiment
+  notes: dict[str, Any]
 
 
 def restore(
@@ -279,56 +337,110 @@ def restore(
   plan: tuple[stages.Stage, ...],
   step: int | None = None,
   set_aside: bool = False,
-) -> tuple[TrainState, Experiment] | None:
-  """Returns the newest state that is whole, or that of a step, or None.
+) -> Found | None:
+  """Returns the newest checkpoint that is whole, or that of a step, or None.
 
   Args:
     checkpointer: where to look.
     plan: the stages of the config.
     step: the only step to consider; the newest first if None.
     set_aside: rename damaged checkpoints, so that a run may go on from before.
+      Nothing is renamed unless one is found that is whole.
 
   Raises:
     DamagedError: when the one asked for, or every one, is damaged.
-    InputError: when there is none of the step that was asked for.
+    InputError: when there is none of the step that was asked for, or the newest
+      cannot be read now or does not fit the config.
   """
-  steps = checkpointer.steps()
-  if step is not None and step not in steps:
-    have = ', '.join(map(str, steps)) or 'none'
-    raise InputError(f'--step={step}: no such checkpoint; there are {have}.')
-  damaged = None
-  for candidate in [step] if step is not None else reversed(steps):
-    experiment = Experiment(stages.at(plan, candidate))
+  steps = _steps(checkpointer)
+  for _ in range(_LISTINGS):
+    if step is not None and step not in steps:
+      have = ', '.join(map(str, steps)) or 'none'
+      raise InputError(f'--step={step}: no such checkpoint; there are {have}.')
+    wanted = steps[::-1] if step is None else [step]
+    found, failures = _first_whole(checkpointer, plan, wanted)
+    before = steps
+    # A run at work may have removed what was read meanwhile.
+    if not failures or (steps := _steps(checkpointer)) == before:
+      break
+  _report(failures, found, checkpointer, step)
+  if set_aside:
+    for candidate in failures:
+      checkpointer.set_aside(candidate)
+  return found
+
+
+def _steps(checkpointer):
+  return processes.share(lambda: list(checkpointer.steps()))
+
+
+def _first_whole(checkpointer, plan, steps):
+  """The first of some steps that is whole, and the errors of those before."""
+  failures = {}
+  for step in steps:
     try:
-      state = _restore(checkpointer, candidate, experiment)
+      return read(checkpointer, step, plan), failures
     except DamagedError as error:
-      if step is not None:
-        raise
-      damaged = error
-      if processes.leads():
-        line = f'{error} The one before it is used.'
-        print(line, file=sys.stderr, flush=True)
-      if set_aside:
-        checkpointer.set_aside(candidate)
-      continue
-    return state, experiment
-  if damaged is not None and not set_aside:
-    raise damaged
-  return None
+      failures[step] = error
+    except UnreadableError as error:
+      failures[step] = error
+      break
+  return None, failures
 
 
-def _restore(checkpointer, step, experiment):
-  """Restores a step on every process or, where one of them fails, on none."""
-  failed, state = None, None
-  try:
-    state = checkpointer.restore(step, experiment.abstract_state())
-  except DamagedError as error:
-    failed = error
-  if not processes.all_agree(failed is None):
-    raise failed or DamagedError(
-      f'checkpoint {step} cannot be read by another process.'
+def _report(failures, found, checkpointer, step):
+  """Says what is damaged; raises when no checkpoint can be used."""
+  for error in failures.values():
+    if step is not None or isinstance(error, UnreadableError):
+      raise error
+  lost = failures or processes.share(checkpointer.has_damaged)
+  if found is None and lost:
+    why = ''.join(f'{error} ' for error in failures.values())
+    raise DamagedError(
+      f'{why}No checkpoint below {checkpointer.path} is left that is whole. '
+      'Nothing was changed: bring one back from a copy or, to start over, give '
+      f'another --workdir or move {checkpointer.path} away.'
     )
-  return state
+  for error in failures.values():
+    if processes.leads():
+      line = f'{error} The one before it is used.'
+      print(line, file=sys.stderr, flush=True)
+
+
+def read(
+  checkpointer: Checkpointer, step: int, plan: tuple[stages.Stage, ...]
+) -> Found:
+  """Reads a checkpoint on every process or, if one of them fails, on none.
+
+  An error of the disk or the network may pass, so it is tried again for some
+  seconds.
+
+  Raises:
+    InputError: one of the errors of `Checkpointer.restore`.
+  """
+  damaged = 0
+  for wait in (*_WAITS, None):
+    found, error = None, None
+    try:
+      notes = checkpoint.read_notes(checkpointer.path, step)
+      experiment = Experiment(stages.at(plan, step))
+      state = checkpointer.restore(step, experiment.abstract_state())
+      found = Found(state, experiment, notes)
+    except _ERRORS as failure:
+      error = type(failure).__name__, str(failure)
+    errors = dict(filter(None, processes.gather(error)))
+    if not errors:
+      return found
+    for kind in _ERRORS:
+      if text := errors.get(kind.__name__):
+        break
+    damaged += kind is DamagedError
+    # What failed the first time could be read a moment later, so the second
+    # time decides.
+    if kind is MisfitError or damaged == 2 or wait is None:
+      raise kind(text)
+    if kind is UnreadableError:
+      time.sleep(wait)
 
 
 def open_trained(
@@ -359,6 +471,6 @@ def open_trained(
     checkpointer.close()
   if found is None:
     raise InputError(f'workdir {workdir} has no checkpoint yet.')
-  _, experiment = found
+  experiment = found.experiment
   check_data(workdir, {experiment.stage.index: experiment.data_record})
-  return found
+  return found.state, experiment

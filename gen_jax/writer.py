@@ -57,9 +57,10 @@ class Writer:
     """Whether a line of this step has a name that starts with `prefix/`."""
     return (step, prefix) in self._recorded
 
-  def history(self, name: str) -> list[Any]:
-    """Returns the values of a name, oldest first."""
-    return [line[name] for line in read_metrics(self._path) if name in line]
+  def history(self, name: str) -> list[tuple[int, Any]]:
+    """Returns the steps and values of a name, oldest first."""
+    lines = read_metrics(self._path)
+    return [(line['step'], line[name]) for line in lines if name in line]
 
   def scalars(self, step: int, values: Mapping[str, Any]) -> None:
     """Writes one line of numbers; text is kept beside them as it is."""
@@ -141,7 +142,7 @@ class Silent:
   def recorded(self, step: int, prefix: str) -> bool:
     return False
 
-  def history(self, name: str) -> list[Any]:
+  def history(self, name: str) -> list[tuple[int, Any]]:
     return []
 
   def scalars(self, step: int, values: Mapping[str, Any]) -> None:

@@ -51,7 +51,8 @@ def test_metrics_and_pictures_go_to_a_cloud(cloud):
 
 def test_a_cloud_has_no_lock_and_says_so(cloud, capsys):
   config = config_lib.default()
-  with workdir.held('gs://bucket/run', config) as path:
+  with workdir.held('gs://bucket/run') as path:
     assert 'cannot be locked' in capsys.readouterr().out
+    workdir.record(path, config, [])
     assert workdir.read_config(path).seed == 0
   assert (cloud / 'bucket/run/config.json').exists()

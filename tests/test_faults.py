@@ -1,9 +1,11 @@
 """What goes wrong on real machines: each test does it."""
 
+import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,15 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from test_resume import equal, final, test_config, wait_for_checkpoint
+from test_resume import (
+  damage,
+  equal,
+  final,
+  numbers,
+  test_config,
+  wait_for_checkpoint,
+)
 
-from gen_jax import config as config_lib
 from gen_jax import evaluate, main, workdir
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.data import folder
@@ -173,11 +181,11 @@ def test_a_save_that_fails_says_so_and_leaves_what_was(tmp_path, monkeypatch):
   written = []
   save = Checkpointer.save
 
-  def failing(self, state):
+  def failing(self, state, notes=None):
     written.append(int(state.step))
     if len(written) == 2:
       monkeypatch.setattr(self._manager, 'save', full)
-    save(self, state)
+    save(self, state, notes)
 
   def full(*args, **kwargs):
     raise OSError(28, 'No space left on device')
@@ -235,8 +243,8 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
   monkeypatch.setattr(folder, 'MEMORY_BYTES', 0)
   save = Checkpointer.save
 
-  def remove(self, state):
-    save(self, state)
+  def remove(self, state, notes=None):
+    save(self, state, notes)
     self.wait()
     for file in pictures.glob('*.png'):
       file.unlink()
@@ -260,36 +268,166 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
 
 def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
   config = resolve(test_config())
-  with workdir.held(tmp_path, config):
+  with workdir.held(tmp_path):
     error = refused(
       main, '--config=tests/dense_vae.py', f'--workdir={tmp_path}'
     )
     with pytest.raises(InputError, match='in use by another run'):
       train(config, tmp_path)
   assert f'in use by another run (process {os.getpid()} on ' in error
-  with workdir.held(tmp_path, config):  # it is free again
+  with workdir.held(tmp_path):  # it is free again
     pass
 
 
 def test_the_lock_of_a_killed_run_is_gone(tmp_path):
   code = (
-    'import sys, time; from gen_jax import config, workdir\n'
-    f'c = config.load({str(ROOT / "configs/vae.py:test")!r})\n'
-    f'with workdir.held({str(tmp_path)!r}, c):\n'
+    'import time; from gen_jax import workdir\n'
+    f'with workdir.held({str(tmp_path)!r}):\n'
     '  print("held", flush=True); time.sleep(300)'
   )
   process = subprocess.Popen(
     [sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE, text=True
   )
   assert process.stdout.readline() == 'held\n'
-  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
   with pytest.raises(InputError, match=f'process {process.pid} on'):
-    with workdir.held(tmp_path, config):
+    with workdir.held(tmp_path):
       pass
   process.kill()
   process.communicate()
-  with workdir.held(tmp_path, config):
+  with workdir.held(tmp_path):
     pass
+
+
+ELBO = {'name': 'likelihood.ELBO'}
+
+
+def test_a_start_that_failed_does_not_bind_the_workdir(tmp_path, monkeypatch):
+  bad = test_config(optim__model__learning_rate=1e30, seed=1)
+  bad.evals = {'elbo': {**ELBO, 'at_start': True}}
+  with pytest.raises(NonFiniteError):
+    train(bad, tmp_path / 'run')
+  assert [line['step'] for line in numbers(tmp_path / 'run')] == [0]
+  good = test_config(evals={'elbo': {**ELBO, 'at_start': True}})
+  state, _ = train(good, tmp_path / 'run')
+  assert int(state.step) == 6
+  train(good, tmp_path / 'other')
+  assert numbers(tmp_path / 'run') == numbers(tmp_path / 'other')
+  assert workdir.read_config(tmp_path / 'run').seed == 0
+  with pytest.raises(InputError, match='another config'):
+    train(bad, tmp_path / 'run')
+
+
+BEST = {
+  'evals': {'elbo': {**ELBO, 'every': 1}},
+  'checkpoint.best': 'elbo',
+  'checkpoint.best_mode': 'max',
+  'checkpoint.every': 1,
+  'checkpoint.keep': 9,
+}
+# Kills a run at step 3, when its best checkpoint is or is not on the disk, and
+# the line of its evaluation is not yet written.
+KILL = """
+import os, signal, sys
+from gen_jax import checkpoint, main, writer
+
+def die(*args, **kwargs):
+  os.kill(os.getpid(), signal.SIGKILL)
+
+save, scalars = checkpoint.Checkpointer.save, writer.Writer.scalars
+
+def killed_save(self, state, notes=None):
+  save(self, state, notes)
+  if '{moment}' == 'save' and self.path.name == 'best' and state.step == 3:
+    die()
+
+def killed_scalars(self, step, values):
+  if '{moment}' == 'line' and step == 3 and 'elbo' in values:
+    die()
+  scalars(self, step, values)
+
+checkpoint.Checkpointer.save = killed_save
+writer.Writer.scalars = killed_scalars
+main.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope='module')
+def best_run(tmp_path_factory):
+  """The arguments of a run that keeps its best state, and its workdir."""
+  path = tmp_path_factory.mktemp('best') / 'whole'
+  args = ['--config=tests/dense_vae.py']
+  args += [f'--config.{k}={v}' for k, v in BEST.items()]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(ROOT)
+    assert main.main([f'--workdir={path}', *args]) == 0
+  values = [x['elbo'] for x in numbers(path) if 'elbo' in x]
+  assert np.argmax(values) == len(values) - 1 == 5  # better at every step
+  return args, path
+
+
+@pytest.mark.slow('starts two processes')
+@pytest.mark.parametrize('moment', ['save', 'line'])
+def test_a_kill_about_an_evaluation_loses_no_best_checkpoint(
+  best_run, tmp_path, monkeypatch, moment
+):
+  args, whole = best_run
+  path = tmp_path / 'killed'
+  code = KILL.replace('{moment}', moment)
+  args = [f'--workdir={path}', *args]
+  process = subprocess.run([sys.executable, '-c', code, *args], cwd=ROOT)
+  assert process.returncode == -signal.SIGKILL
+  assert [x['step'] for x in numbers(path) if 'elbo' in x] == [1, 2]
+  monkeypatch.chdir(ROOT)
+  assert main.main([*args, '--config.steps_per_dispatch=2']) == 0
+  assert numbers(path) == numbers(whole)
+  state, _ = workdir.open_trained(path, 'best')
+  equal(state, workdir.open_trained(whole, 'best')[0])
+
+
+def best_steps(path):
+  return sorted(file.name for file in (path / 'best').iterdir())
+
+
+@pytest.mark.parametrize('harm', ['removed', 'damaged', 'older', 'restarted'])
+def test_the_best_checkpoint_is_checked_at_the_start(
+  best_run, tmp_path, monkeypatch, capfd, harm
+):
+  args, whole = best_run
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path)
+  for step in range(4, 7):  # so that step 6 comes again
+    shutil.rmtree(path / 'checkpoints' / str(step))
+  best = path / 'best' / '6'
+  expected, said = ['6'], ''
+  if harm == 'removed':
+    shutil.rmtree(best)
+    said = (
+      f'{path}/best does not hold the checkpoint of step 3, where elbo was '
+      'best: it is chosen anew.'
+    )
+  elif harm == 'damaged':
+    damage(best, 'flipped')
+    expected = ['6', 'unused-6-0']
+    said = f'checkpoint {best} is damaged: '
+  elif harm == 'older':  # which wrote no value
+    notes = json.loads((best / 'meta' / 'metadata').read_text())
+    kept = {k: notes[k] for k in ('step', 'version', 'checksums')}
+    (best / 'meta' / 'metadata').write_text(json.dumps(kept))
+    expected = ['6', 'unused-6-0']
+    said = f'{path}/best/6 is renamed to unused-6-0.'
+  else:
+    shutil.rmtree(path / 'checkpoints')
+    expected = ['6', 'unused-6-0']
+    said = f'{path}/best/6 is renamed to unused-6-0.'
+  monkeypatch.chdir(ROOT)
+  assert main.main([f'--workdir={path}', *args]) == 0
+  error = capfd.readouterr().err
+  assert any(line.startswith(said) for line in error.splitlines()), error
+  assert best_steps(path) == expected
+  equal(*(workdir.open_trained(p, 'best')[0] for p in (path, whole)))
+  capfd.readouterr()
+  assert main.main([f'--workdir={path}', *args]) == 0
+  assert capfd.readouterr().err == ''
 
 
 def test_an_evaluator_that_fails_does_not_end_the_run(

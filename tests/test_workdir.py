@@ -20,6 +20,12 @@ def record(*classes, shape=(8, 8, 3)):
   return {'classes': list(classes), 'shapes': {'image': list(shape)}}
 
 
+def made(path, data):
+  """A workdir with a checkpoint of a run with these data."""
+  (path / 'checkpoints' / '1').mkdir(parents=True)
+  workdir.record(path, CONFIG, data)
+
+
 CLASSES = 'the classes changed ({}), so that labels would mean other classes'
 
 
@@ -39,8 +45,7 @@ CLASSES = 'the classes changed ({}), so that labels would mean other classes'
 def test_other_data_than_that_of_the_first_run_is_refused(
   tmp_path, now, change
 ):
-  with workdir.held(tmp_path, CONFIG, [record('cat', 'dog')]):
-    pass
+  made(tmp_path, [record('cat', 'dog')])
   with pytest.raises(InputError) as caught:
     workdir.check(tmp_path, CONFIG, [now])
   assert str(caught.value) == (
@@ -50,16 +55,18 @@ def test_other_data_than_that_of_the_first_run_is_refused(
   workdir.check(tmp_path, CONFIG, [record('cat', 'dog')])
 
 
-def test_a_workdir_without_a_record_gets_one(tmp_path):
-  with workdir.held(tmp_path, CONFIG):
-    assert not (tmp_path / 'data.json').exists()
-  data = [record('cat', 'dog')]
-  with workdir.held(tmp_path, CONFIG, data):
-    assert json.loads((tmp_path / 'data.json').read_text()) == data
+def test_a_workdir_without_a_record_or_a_checkpoint_takes_any_data(tmp_path):
+  made(tmp_path, [record('cat', 'dog')])
+  (tmp_path / 'data.json').rename(tmp_path / 'away')
+  workdir.check(tmp_path, CONFIG, [record('cat')])
+  (tmp_path / 'away').rename(tmp_path / 'data.json')
+  (tmp_path / 'checkpoints' / '1').rmdir()
+  workdir.check(tmp_path, CONFIG, [record('cat')])
 
 
 @pytest.mark.parametrize('text', ['[', '3', '[{}]', '{"classes": []}'])
 def test_a_record_that_cannot_be_read_is_named(tmp_path, text):
+  made(tmp_path, [])
   (tmp_path / 'data.json').write_text(text)
   with pytest.raises(InputError, match='data.json cannot be read'):
     workdir.check(tmp_path, CONFIG, [record('cat')])
@@ -69,8 +76,7 @@ def test_a_range_of_pixels_stays_the_same(tmp_path):
   def ranges(**limits):
     return [{**record('cat'), 'ranges': {'image': limits}}]
 
-  text = json.dumps(ranges(integers=[0, 4095]))
-  (tmp_path / 'data.json').write_text(text)
+  made(tmp_path, ranges(integers=[0, 4095]))
   message = r'that are integers had the range \[0, 4095\], now \[0, 65535\]'
   with pytest.raises(InputError, match=message):
     workdir.check(tmp_path, CONFIG, ranges(integers=[0, 65535]))

@@ -1,7 +1,7 @@
 """The evaluators of a config, and when they run."""
 
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -110,9 +110,9 @@ class Suite:
   def run(
     self, name: str, players: Any, step: int, writer: Writer
   ) -> dict[str, Any]:
-    """Runs one evaluator, and writes its results with its protocol.
+    """Runs one evaluator, and writes its pictures.
 
-    Returns the results alone, a picture as its file.
+    Returns the results, a picture as its file; `record` writes them.
 
     Raises:
       EvaluationError: on every process, when it fails on any; nothing is
@@ -135,9 +135,30 @@ class Suite:
       if isinstance(value, np.ndarray) and value.ndim in (3, 4):
         value = writer.image(step, label, value)
       values[label] = value
-    protocol = {f'{name}/{k}': v for k, v in self.protocol(name).items()}
-    writer.scalars(step, {**values, **protocol, f'{name}/seed': self._seed})
     return values
+
+  def record(
+    self,
+    name: str,
+    values: Mapping[str, Any],
+    step: int,
+    writer: Writer,
+    **further: Any,
+  ) -> None:
+    """Writes the results of an evaluator with its protocol, in one line.
+
+    With this line its work at the step counts as done.
+
+    Args:
+      name: of the evaluator.
+      values: that `run` returned.
+      step: of the training.
+      writer: of the line.
+      **further: for the same line.
+    """
+    protocol = {f'{name}/{k}': v for k, v in self.protocol(name).items()}
+    seed = {f'{name}/seed': self._seed}
+    writer.scalars(step, {**values, **protocol, **seed, **further})
 
   def _check(self, name, failure, step, writer):
     """Raises EvaluationError on all processes when one of them has a failure.
