@@ -16,7 +16,7 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from gen_jax import cli, construction, runtime, workdir
+from gen_jax import cli, construction, outputs, runtime, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
 from gen_jax.errors import EvaluationError, InputError, nearest
@@ -65,7 +65,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   """
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
-  config = experiment.config
+  out, config = _folder(args), experiment.config
   added = _override(config, overrides, args.add)
   names = args.only.split(',') if args.only else added or list(config.evals)
   for name in names:
@@ -76,9 +76,8 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   given = _given(config, overrides)
   features.check_code(config, names, {*args.allow_code, *given})
   suite = Suite(experiment, only=names)
-  out = args.out or workdir.folder(args.workdir) / 'evaluate'
   try:
-    failed = _run(suite, names, state, workdir.folder(out))
+    failed = _run(suite, names, state, out)
   except OSError as error:  # those of an evaluator are its failures
     raise InputError(
       f'{out} cannot be written: {error.strerror or error}. Give another '
@@ -86,6 +85,15 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
     ) from error
   if failed:
     raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
+
+
+def _folder(args):
+  """Returns where the results go."""
+  if args.out is None:
+    return workdir.folder(args.workdir) / 'evaluate'
+  if '://' in args.out:
+    return workdir.folder(args.out)
+  return outputs.parse(args.out, (outputs.FOLDER,)).path
 
 
 def _run(suite, names, state, folder) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from gen_jax import startup
 from gen_jax.errors import InputError
 
 FOLDER, PICTURE, NPZ, HTML = 'folder', 'picture', '.npz', '.html'
@@ -119,8 +120,9 @@ def writing(out: Any) -> Iterator[None]:
 def replaced(path: Any) -> Iterator[Any]:
   """Yields a name beside a file, which then takes the place of the file.
 
-  When the body fails or is interrupted, the file is left as it was. In a cloud
-  a file appears only when it is whole, and the name is that of the file.
+  When the body fails or is interrupted, also by a signal that ends the process
+  at once, the file is left as it was. In a cloud a file appears only when it is
+  whole, and the name is that of the file.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   if not isinstance(path, pathlib.Path):
@@ -128,12 +130,15 @@ def replaced(path: Any) -> Iterator[Any]:
     return
   path = path.resolve()  # a link stays one
   partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+  startup.unfinished.add(str(partial))
   try:
     yield partial
     partial.replace(path)
   except BaseException:
     partial.unlink(missing_ok=True)
     raise
+  finally:
+    startup.unfinished.discard(str(partial))
 
 
 def check_room(out: Out, size: float, fix: str) -> None:

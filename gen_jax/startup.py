@@ -33,6 +33,9 @@ _SILENT = (
 hidden: list[str] = []
 _KEPT = 100  # messages
 
+# Files that are not yet whole, to be removed when the process ends at once.
+unfinished: set[str] = set()
+
 _leaving: list[int] = [0]  # whoever takes the item ends the process
 
 
@@ -70,6 +73,11 @@ def _leave(number, frame=None) -> None:
     _leaving.pop()
   except IndexError:  # the other thread ends it
     return
+  for file in tuple(unfinished):
+    try:
+      os.unlink(file)
+    except OSError:
+      pass
   # The terminal shows ^C in the line of the cursor.
   start = '\n' if os.isatty(2) else ''
   try:

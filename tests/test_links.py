@@ -83,7 +83,7 @@ def test_the_workdir_itself_may_be_a_link(trained, tmp_path):
   link.symlink_to(trained)
   workdir.check_inside(link)
   assert workdir.read_config(link).steps == 6
-  with workdir.held(link, workdir.read_config(trained)):
+  with workdir.held(link):
     pass
 
 

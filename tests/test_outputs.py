@@ -1,9 +1,15 @@
 """What --out may be, and that no half file and no full memory is left."""
 
+import os
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 import types
 
+import environment
 import numpy as np
 import pytest
 from PIL import Image
@@ -261,6 +267,29 @@ def test_an_interrupt_leaves_no_half_file(draw, monkeypatch, out, tmp_path):
   else:
     assert names(tmp_path) == [out]
     assert pathlib.Path(out).read_text() == 'from before'
+
+
+@pytest.mark.slow('starts a process')
+def test_a_signal_that_ends_the_process_removes_the_half_file(
+  trained, tmp_path
+):
+  args = f'--workdir={trained}', f'--out={tmp_path}/a.npz', '--num=300000'
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'gen_jax.sample', *args],
+    env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    while not names(tmp_path):
+      assert process.poll() is None, process.stderr.read()
+      time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(environment.HANG) == 130
+  finally:
+    process.kill()
+    process.communicate()
+  assert not names(tmp_path)
 
 
 def test_a_file_that_cannot_be_written_is_one_line(refused, trained, tmp_path):
