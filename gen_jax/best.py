@@ -47,7 +47,8 @@ class Best:
     if not self._name:
       return
     self._checkpoints = Checkpointer(folder / 'best', keep=1)
-    history = processes.share(lambda: writer.history(self._name))
+    lines = processes.share(lambda: writer.history(self._name))
+    history = [(s, v) for s, v in lines if isinstance(v, int | float)]
     steps = processes.share(lambda: list(self._checkpoints.steps()))
     held = {}  # values by step
     if resumes:

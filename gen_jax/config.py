@@ -20,6 +20,10 @@ from gen_jax.errors import InputError, check_known, nearest
 # be resumed with other values of these.
 _FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
 
+# Fields of `data`, at any depth, that only say where the data are. They may
+# change while the data stay the same.
+_PLACES = ('path', 'data_dir', 'manual_dir')
+
 
 def default() -> ConfigDict:
   """Returns the fields that every config has."""
@@ -353,19 +357,48 @@ def complete(config: ConfigDict) -> ConfigDict:
   return config
 
 
-def difference(old: ConfigDict, new: ConfigDict) -> Sequence[str]:
-  """Returns the fields in which two configs would train differently."""
-  old, new = (from_json(to_json(c)) for c in (old, new))
-  for config in (old, new):
-    for key in _FREE:
-      if key in config:
-        del config[key]
-    config.stages = tuple(
-      {k: v for k, v in dict(stage).items() if k.split('.')[0] not in _FREE}
-      for stage in config.stages
-    )
-  lines = difflib.ndiff(*(_flat(c) for c in (old, new)))
+def difference(
+  old: ConfigDict, new: ConfigDict, places: bool = True
+) -> Sequence[str]:
+  """Returns the fields in which two configs would train differently.
+
+  Args:
+    old: one config.
+    new: the other.
+    places: whether the fields that say where the data are count.
+  """
+  old, new = (_training(from_json(to_json(c)), places) for c in (old, new))
+  lines = difflib.ndiff(_flat(old), _flat(new))
   return [line for line in lines if line[0] in '+-']
+
+
+def _training(config, places):
+  """Leaves out the fields that do not count in a `difference`."""
+
+  def counts(name):
+    group, last = name.split('.')[0], name.split('.')[-1]
+    return group not in _FREE and (
+      places or group != 'data' or last not in _PLACES
+    )
+
+  for key in _FREE:
+    if key in config:
+      del config[key]
+  config.stages = tuple(
+    {k: v for k, v in dict(stage).items() if counts(k)}
+    for stage in config.stages
+  )
+  if not places:
+    _remove_places(config.data)
+  return config
+
+
+def _remove_places(group):
+  for key, value in list(group.items()):
+    if isinstance(value, ConfigDict):
+      _remove_places(value)
+    elif key in _PLACES:
+      del group[key]
 
 
 def _flat(config, prefix=''):

@@ -122,8 +122,8 @@ class Experiment:
     return '\n'.join(lines)
 
   @property
-  def data_record(self) -> dict[str, Any]:
-    """What has to stay the same in all runs of a workdir, for JSON."""
+  def data_meaning(self) -> dict[str, Any]:
+    """What has to stay the same for whoever uses a trained model, for JSON."""
     source = self.train_source
     shapes = {k: list(shape) for k, shape in image_shapes(source).items()}
     ranges = {
@@ -135,6 +135,13 @@ class Experiment:
       'shapes': shapes,
       'ranges': ranges,
     }
+
+  @property
+  def data_record(self) -> dict[str, Any]:
+    """What has to stay the same in all training of a workdir, for JSON."""
+    source = self.train_source
+    content = {'examples': len(source), 'fingerprint': source.fingerprint}
+    return {**self.data_meaning, **content}
 
   def check_batch(self, size: int, local: int) -> None:
     """Raises InputError when the losses cannot be computed for a batch.

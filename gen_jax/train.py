@@ -80,47 +80,30 @@ def train(
 
 
 def _train(config, folder, runs, plan, stopper, profile):
-  checkpoints, found = _resume(config, folder, runs, plan)
-  state = found.state if found else None
-  first = int(state.step) if found else 0
-  # Without a checkpoint, lines of an earlier start are those of another run.
-  kept = first if found else -1
-  writer = (Writer if processes.leads() else Silent)(folder, kept)
-  best = Best(folder, config, writer, plan, resumes=bool(found))
-  trace = Trace(folder, profile)
-  progress = Progress(first, plan[-1].end)
-  progress.note(
-    f'{"resumes at" if found else "starts at"} step {first} of '
-    f'{plan[-1].end} in {folder}, on {len(processes.devices())} '
-    f'{jax.default_backend()} device(s) of {processes.count()} process(es), '
-    f'{config.parallel}'
-  )
-  try:
-    for run in runs:
-      # One that ends here may have evaluations to do.
-      if run.stage.end < first:
-        continue
-      run.attach(checkpoints, best, writer, progress, stopper, trace)
-      if found and run.stage.index == found.experiment.stage.index:
-        run.begin(first, found.notes)
-      progress.enter(run.stage.index + 1, len(runs))
-      state = run.train(state)
-      if stopper.agreed():
-        progress.note(
-          f'stopped at step {int(state.step)}; the same command goes on'
-        )
-        break
-    else:
-      writer.animate()
-  except Exception as error:
-    together.leave(error)  # what follows would wait for the other processes
-    raise
-  finally:
-    trace.close()
-    best.close()
-    checkpoints.close()
-    writer.close()
-    progress.close()
+  processes.share(lambda: workdir.check(folder, config, _records(runs)))
+  with contextlib.ExitStack() as closing:
+    checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
+    closing.callback(checkpoints.close)
+    try:
+      # Nothing else in the workdir changes before its newest checkpoint is
+      # known to be one of this run.
+      found = workdir.restore(checkpoints, plan, set_aside=True)
+      processes.share(lambda: workdir.record(folder, config, _records(runs)))
+      # Without a checkpoint, lines of an earlier start are those of another.
+      first = int(found.state.step) if found else -1
+      writer = (Writer if processes.leads() else Silent)(folder, first)
+      closing.callback(writer.close)
+      best = Best(folder, config, writer, plan, resumes=bool(found))
+      closing.callback(best.close)
+      trace = Trace(folder, profile)
+      closing.callback(trace.close)
+      for run in runs:
+        run.attach(checkpoints, best, writer, stopper, trace)
+      state = _run(config, folder, runs, found, closing)
+    except Exception as failure:
+      error = _explained(failure, folder, checkpoints)
+      together.leave(error)  # what follows would wait for the other processes
+      raise error from failure.__cause__
   failed = sorted({name for run in runs for name in run.failed})
   if failed:
     raise EvaluationError(
@@ -132,25 +115,55 @@ def _train(config, folder, runs, plan, stopper, profile):
   return state, writer.latest
 
 
-def _resume(config, folder, runs, plan):
-  """Opens the checkpoints of a workdir, and takes it for this run.
+def _run(config, folder, runs, found, closing):
+  """Runs the stages from a checkpoint, if there is one; returns the state."""
+  state, last = found.state if found else None, runs[-1]
+  first, end = int(state.step) if found else 0, last.stage.end
+  progress = Progress(first, end)
+  closing.callback(progress.close)
+  progress.note(
+    f'{"resumes at" if found else "starts at"} step {first} of {end} in '
+    f'{folder}, on {len(processes.devices())} '
+    f'{jax.default_backend()} device(s) of {processes.count()} process(es), '
+    f'{config.parallel}'
+  )
+  for run in runs:
+    # One that ends here may have evaluations to do.
+    if run.stage.end < first:
+      continue
+    if found and run.stage.index == found.experiment.stage.index:
+      run.begin(first, found.notes)
+    progress.enter(run.stage.index + 1, len(runs))
+    state = run.train(state, progress)
+    if last.stopper.agreed():
+      progress.note(
+        f'stopped at step {int(state.step)}; the same command goes on'
+      )
+      return state
+  last.writer.animate()
+  return state
 
-  Nothing in it changes before its newest checkpoint is known to be one of this
-  run.
-  """
 
-  def data():
-    return [run.experiment.data_record for run in runs]
+def _records(runs):
+  return [run.experiment.data_record for run in runs]
 
-  processes.share(lambda: workdir.check(folder, config, data()))
-  checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
-  try:
-    found = workdir.restore(checkpoints, plan, set_aside=True)
-    processes.share(lambda: workdir.record(folder, config, data()))
-  except BaseException:
-    checkpoints.close()
-    raise
-  return checkpoints, found
+
+def _explained(error, folder, checkpoints):
+  """Says what an error means for the run, where that is known."""
+  if isinstance(error, NonFiniteError):
+    checkpoints.wait()
+    steps = checkpoints.steps()
+    kept = 'there is no checkpoint yet'
+    if steps:
+      kept = f'the checkpoint of step {steps[-1]} is kept'
+    return NonFiniteError(f'{error}; {kept}')
+  name = error.filename if isinstance(error, OSError) else None
+  if name and os.path.abspath(name).startswith(os.path.abspath(folder) + '/'):
+    return InputError(
+      f'{name} cannot be written: {error.strerror}. Remove the cause, such as '
+      'a full disk: the same command goes on from the newest checkpoint.'
+    )
+  return error
 
 
 def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
@@ -216,21 +229,21 @@ class _Stage:
     checkpoints: Checkpointer,
     best: Best,
     writer: Writer,
-    progress: Progress,
     stopper: Stopper,
     trace: Trace,
   ) -> None:
     """Gives the stage what it writes to and listens to."""
     self.checkpoints, self.best, self.writer = checkpoints, best, writer
-    self.progress, self.stopper, self.trace = progress, stopper, trace
+    self.stopper, self.trace = stopper, trace
 
   def begin(self, step: int, notes: Mapping[str, Any]) -> None:
     """Goes on from a checkpoint of the stage; older ones have no such notes."""
     self.log.begin(step, notes.get('log', {}))
     self.warnings.begin(notes.get('warnings', {}))
 
-  def train(self, state: TrainState | None) -> TrainState:
+  def train(self, state: TrainState | None, progress: Progress) -> TrainState:
     """Trains from `state`, which is None at the very start."""
+    self.progress = progress
     if state is None or int(state.step) == self.stage.start:
       state = self._enter(state)
     step = int(state.step)

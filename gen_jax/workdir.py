@@ -214,7 +214,10 @@ def check(
   check_data(workdir, dict(enumerate(data)))
   old = _find_config(workdir)
   changes = config_lib.difference(old, config) if old is not None else ()
-  if changes:
+  apart = changes and config_lib.difference(old, config, places=False)
+  # Another config may well have other data, which is no news then.
+  same = not apart and _check_content(workdir, data)
+  if changes and not same:
     raise InputError(
       f'workdir {workdir} was made with another config '
       f'({"; ".join(changes)}): give another --workdir, or the old values.'
@@ -222,19 +225,36 @@ def check(
 
 
 def check_data(workdir: Any, data: Mapping[int, Mapping[str, Any]]) -> None:
-  """Raises InputError when the data changed since a workdir was made.
+  """Raises InputError when data do not mean what they did in training.
 
   Args:
     workdir: with `data.json`, which older versions did not write.
-    data: `Experiment.data_record` by the index of the stage.
+    data: `Experiment.data_meaning` by the index of the stage.
   """
+  _compare_data(workdir, data, _data_change)
+
+
+def _check_content(workdir, data) -> bool:
+  """Whether the data are the same; raises InputError when they are not.
+
+  Older versions did not write what there is to compare.
+  """
+  data = dict(enumerate(data))
+  pairs = _compare_data(workdir, data, _content_change)
+  return len(pairs) == len(data) and all(
+    {'fingerprint'} <= old.keys() & new.keys() for old, new in pairs
+  )
+
+
+def _compare_data(workdir, data, compare):
+  """Compares the records of the stages; returns the pairs of records."""
   file = workdir / 'data.json'
   if not data or not file.exists():
-    return
+    return []
   try:
     records = json.loads(file.read_text())
     pairs = [(records[i], new) for i, new in data.items() if i < len(records)]
-    changes = [_data_change(old, new) for old, new in pairs]
+    changes = [compare(old, new) for old, new in pairs]
   except (OSError, ValueError, TypeError, KeyError) as error:
     raise InputError(f'{file} cannot be read: {error!r}') from error
   for change in filter(None, changes):
@@ -242,6 +262,21 @@ def check_data(workdir: Any, data: Mapping[int, Mapping[str, Any]]) -> None:
       f'workdir {workdir} was made with other data: {change}. Restore the '
       'data, or give another --workdir.'
     )
+  return pairs
+
+
+def _content_change(old, new) -> str:
+  """In what the content of data differs; '' where it does not."""
+  before, after = old.get('examples'), new.get('examples')
+  if None not in (before, after) and before != after:
+    return f'the training split had {before} examples, now {after}'
+  before, after = old.get('fingerprint'), new.get('fingerprint')
+  if None not in (before, after) and before != after:
+    return (
+      'the training split has as many examples as before, but their content '
+      '(names, sizes, labels or pixels) changed'
+    )
+  return ''
 
 
 def _data_change(old, new) -> str:
@@ -472,5 +507,5 @@ def open_trained(
   if found is None:
     raise InputError(f'workdir {workdir} has no checkpoint yet.')
   experiment = found.experiment
-  check_data(workdir, {experiment.stage.index: experiment.data_record})
+  check_data(workdir, {experiment.stage.index: experiment.data_meaning})
   return found.state, experiment

@@ -1,5 +1,6 @@
 """Where numbers and pictures go: JSON lines, TensorBoard, PNG, GIF."""
 
+import contextlib
 import io
 import json
 import math
@@ -46,8 +47,9 @@ class Writer:
         self._note(line['step'], line)
     workdir.mkdir(parents=True, exist_ok=True)
     partial = self._path.with_suffix('.partial')
-    partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-    partial.replace(self._path)
+    with _named(self._path):
+      partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+      partial.replace(self._path)
     # A cloud appends to no file: there it is written anew.
     self._local = isinstance(self._path, pathlib.Path)
     self._file = self._path.open('a') if self._local else None
@@ -66,11 +68,12 @@ class Writer:
     """Writes one line of numbers; text is kept beside them as it is."""
     values = {k: _plain(v) for k, v in values.items()}
     line = json.dumps({'step': step, **values}) + '\n'
-    if self._local:
-      self._file.write(line)
-      self._file.flush()
-    else:
-      self._path.write_text(self._path.read_text() + line)
+    with _named(self._path):
+      if self._local:
+        self._file.write(line)
+        self._file.flush()
+      else:
+        self._path.write_text(self._path.read_text() + line)
     self._note(step, values)
     for name, value in values.items():
       if self._local and isinstance(value, int | float):
@@ -84,7 +87,8 @@ class Writer:
     suffix = 'gif' if image.ndim == 4 else 'png'
     file = f'images/{name}' if step is None else f'images/{name}/{step}'
     file = f'{file}.{suffix}'
-    save_image(self._workdir / file, image)
+    with _named(self._workdir / file):
+      save_image(self._workdir / file, image)
     if step is not None and self._local:
       content = (self._workdir / file).read_bytes()
       self._events.image(step, name, image.shape, content)
@@ -93,8 +97,9 @@ class Writer:
   def failure(self, step: int, name: str, text: str) -> str:
     """Writes the traceback of an evaluator that failed; returns its path."""
     path = self._workdir / 'failures' / f'{name}-{step}.txt'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    with _named(path):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text)
     return str(path)
 
   def animate(self) -> None:
@@ -119,17 +124,31 @@ class Writer:
       frames = [
         np.asarray(picture.resize(size, Image.NEAREST)) for picture in pictures
       ]
-      save_image(name / 'over_time.gif', np.stack(frames), _STEP_MILLISECONDS)
+      file = name / 'over_time.gif'
+      with _named(file):
+        save_image(file, np.stack(frames), _STEP_MILLISECONDS)
 
   def close(self) -> None:
     """Flushes and closes everything."""
     if self._local:
-      self._file.close()
+      # Every line was flushed, and an error of it raised.
+      with contextlib.suppress(OSError):
+        self._file.close()
     self._events.close()
 
   def _note(self, step, values):
     self._recorded |= {(step, k.split('/')[0]) for k in values}
     self.latest |= {k: v for k, v in values.items() if k != 'step'}
+
+
+@contextlib.contextmanager
+def _named(path):
+  """Gives an error of the disk the name of the file, which it may lack."""
+  try:
+    yield
+  except OSError as error:
+    text = error.strerror or str(error)
+    raise OSError(error.errno, text, str(path)) from error
 
 
 class Silent:

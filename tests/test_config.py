@@ -79,3 +79,19 @@ def test_stages_override_by_dotted_names():
   config.stages = ({'steps': 1, 'data.binarise': ''},)
   with pytest.raises(InputError, match=r'stages\[0\].*"binarize"'):
     stages.plan(config)
+
+
+def test_the_place_of_data_is_found_at_any_depth():
+  def config(place):
+    data = dict(name='domains', common=dict(path=place), a=dict(data_dir=place))
+    stages = ({'data.path': place, 'steps': 2},)
+    made = config_lib.default()
+    made.data.update(data)
+    made.stages = stages
+    return made
+
+  old, new = config('here'), config('there')
+  assert len(config_lib.difference(old, new)) == 6
+  assert not config_lib.difference(old, new, places=False)
+  new.data.common.shape = (4, 4, 1)
+  assert config_lib.difference(old, new, places=False)

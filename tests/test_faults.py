@@ -1,5 +1,6 @@
 """What goes wrong on real machines: each test does it."""
 
+import errno
 import json
 import os
 import pathlib
@@ -25,7 +26,7 @@ from test_resume import (
   wait_for_checkpoint,
 )
 
-from gen_jax import evaluate, main, workdir
+from gen_jax import evaluate, main, workdir, writer
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.data import folder
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
@@ -33,6 +34,7 @@ from gen_jax.evals import likelihood
 from gen_jax.experiment import resolve
 from gen_jax.objectives.vae import VAE
 from gen_jax.train import train
+from gen_jax.writer import Writer
 
 ROOT = pathlib.Path(__file__).parents[1]
 FAMILIES = [
@@ -153,6 +155,72 @@ def test_a_preemption_in_an_evaluation_does_not_wait_for_it(tmp_path):
   assert 'nll' not in (tmp_path / 'run' / 'metrics.jsonl').read_text()
 
 
+# Makes every read of a file whose path has `/checkpoints/` in it fail while
+# there is a file of this name, and makes another file when it does.
+UNREADABLE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int broken(int fd) {
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t n = readlink(link, path, sizeof path - 1);
+  if (n <= 0) return 0;
+  path[n] = 0;
+  if (!strstr(path, "/checkpoints/") || access("{flag}", F_OK)) return 0;
+  close(creat("{flag}.failed", 0600));
+  return 1;
+}
+
+#define BREAK(name, ...) \
+  if (broken(fd)) { errno = {code}; return -1; } \
+  return ((ssize_t (*)())dlsym(RTLD_NEXT, name))(fd, b, n, ##__VA_ARGS__);
+
+ssize_t read(int fd, void *b, size_t n) { BREAK("read") }
+ssize_t pread(int fd, void *b, size_t n, off_t o) { BREAK("pread", o) }
+ssize_t pread64(int fd, void *b, size_t n, off_t o) { BREAK("pread64", o) }
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which('cc'), reason='needs a C compiler')
+@pytest.mark.parametrize('code', ['EIO', 'ESTALE', 'EACCES', 'ETIMEDOUT'])
+def test_reads_that_fail_in_the_kernel_change_nothing(tmp_path, code):
+  path, flag = tmp_path / 'run', tmp_path / 'flag'
+  source, library = tmp_path / 'read.c', tmp_path / 'read.so'
+  text = UNREADABLE.replace('{flag}', str(flag)).replace('{code}', code)
+  source.write_text(text)
+  subprocess.run(
+    ['cc', '-shared', '-fPIC', '-o', library, source, '-ldl'], check=True
+  )
+  preload = ('env', f'LD_PRELOAD={library}')
+  assert finish(start('vae', path, steps=60))[0] == 0
+  names = sorted(file.name for file in (path / 'checkpoints').iterdir())
+  flag.touch()
+  exit_code, output = finish(start('vae', path, steps=60, before=preload))
+  assert exit_code == 2, output
+  last = output.strip().splitlines()[-1]
+  assert f'cannot be read now: {os.strerror(getattr(errno, code))}' in last
+  assert sorted(x.name for x in (path / 'checkpoints').iterdir()) == names
+  # It passes while the command waits.
+  failed = pathlib.Path(f'{flag}.failed')
+  failed.unlink()
+  process = start('vae', path, steps=60, before=preload)
+  while not failed.exists() and process.poll() is None:
+    time.sleep(0.01)
+  flag.unlink()
+  exit_code, output = finish(process)
+  assert exit_code == 0, output
+  assert 'resumes at step 60 of 60' in output
+  assert sorted(x.name for x in (path / 'checkpoints').iterdir()) == names
+
+
 @pytest.mark.long
 def test_a_full_disk_in_the_middle_of_a_checkpoint(tmp_path):
   path = tmp_path / 'run'
@@ -200,6 +268,45 @@ def test_a_save_that_fails_says_so_and_leaves_what_was(tmp_path, monkeypatch):
   assert int(state.step) == 6
 
 
+def full_after(monkeypatch, step):
+  """Leaves no room for the lines of `metrics.jsonl` after a step."""
+  scalars = Writer.scalars
+
+  def limited(self, at, values):
+    if at > step:
+      self._file = open('/dev/full', 'a')  # has no room
+    scalars(self, at, values)
+
+  monkeypatch.setattr(Writer, 'scalars', limited)
+
+
+def no_pictures(monkeypatch):
+  def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(writer, 'save_image', full)
+
+
+@pytest.mark.parametrize('what', ['metrics.jsonl', 'images/reals.png'])
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, refused, what):
+  args = ['--config=tests/dense_vae.py', f'--workdir={tmp_path}/w']
+  args += ['--config.checkpoint.every=2', '--config.log_every=2']
+  with monkeypatch.context() as patch:
+    if what == 'metrics.jsonl':
+      full_after(patch, 2)
+    else:
+      no_pictures(patch)
+    error = refused(main, *args)
+  assert error == (
+    f'gen_jax: {tmp_path}/w/{what} cannot be written: No space left on device. '
+    'Remove the cause, such as a full disk: the same command goes on from the '
+    'newest checkpoint.'
+  )
+  assert main.main(args) == 0
+  lines = [line['step'] for line in numbers(tmp_path / 'w')]
+  assert lines == [2, 4, 6]
+
+
 @pytest.mark.parametrize('form', ['jit', 'pmap'])
 def test_a_nan_on_one_device_stops_all_and_keeps_the_last_good_state(
   tmp_path, monkeypatch, form
@@ -217,7 +324,8 @@ def test_a_nan_on_one_device_stops_all_and_keeps_the_last_good_state(
 
   monkeypatch.setattr(VAE, 'loss', broken)
   config = test_config(parallel=form, checkpoint__every=3)
-  with pytest.raises(NonFiniteError, match="step 4: update 'model'"):
+  message = "^step 4: update 'model' .*; the checkpoint of step 3 is kept$"
+  with pytest.raises(NonFiniteError, match=message):
     train(config, tmp_path)
   state = final(tmp_path)
   assert int(state.step) == 3
@@ -305,7 +413,7 @@ ELBO = {'name': 'likelihood.ELBO'}
 def test_a_start_that_failed_does_not_bind_the_workdir(tmp_path, monkeypatch):
   bad = test_config(optim__model__learning_rate=1e30, seed=1)
   bad.evals = {'elbo': {**ELBO, 'at_start': True}}
-  with pytest.raises(NonFiniteError):
+  with pytest.raises(NonFiniteError, match='; there is no checkpoint yet$'):
     train(bad, tmp_path / 'run')
   assert [line['step'] for line in numbers(tmp_path / 'run')] == [0]
   good = test_config(evals={'elbo': {**ELBO, 'at_start': True}})

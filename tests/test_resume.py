@@ -26,6 +26,7 @@ from gen_jax.checkpoint import Checkpointer
 from gen_jax.errors import InputError, NonFiniteError
 from gen_jax.experiment import Experiment
 from gen_jax.models import autoencoder
+from gen_jax.objectives.vae import VAE
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -457,6 +458,40 @@ def test_a_reader_lists_again_when_its_checkpoint_was_removed(
   assert capfd.readouterr().err == ''
 
 
+def told(self, metrics):
+  """A warning of every log, with a number of it."""
+  return {'often': f'loss {metrics["model/loss"]}'}
+
+
+@pytest.mark.parametrize('stop', [4, 14])
+def test_logs_and_warnings_do_not_tell_where_a_run_was_interrupted(
+  tmp_path, monkeypatch, stop
+):
+  monkeypatch.setattr(VAE, 'warnings', told, raising=False)
+  config = test_config(
+    steps=22,
+    log_every=3,
+    steps_per_dispatch=4,
+    checkpoint__every=2,
+    checkpoint__keep=99,
+  )
+  train(config, tmp_path)
+  whole = numbers(tmp_path)
+  assert [x['step'] for x in whole if 'warning/often' in x] == [
+    9,
+    12,
+    15,
+    18,
+    21,
+  ]
+  for folder in (tmp_path / 'checkpoints').iterdir():
+    if int(folder.name) > stop:
+      shutil.rmtree(folder)
+  config.steps_per_dispatch = 3
+  train(config, tmp_path)
+  assert numbers(tmp_path) == whole
+
+
 def test_a_finished_run_is_left_as_it_is(copied):
   path, state, metrics = copied
   lines = numbers(path)
@@ -528,6 +563,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
   error = capsys.readouterr().err.strip().splitlines()[-1]
   assert "update 'model' is not finite in" in error
   assert 'loss' in error or 'kl' in error or 'grad_norm' in error
+  assert error.endswith('; the checkpoint of step 4 is kept')
   steps = [p.name for p in (tmp_path / 'w' / 'checkpoints').glob('*')]
   for step in steps:
     state, _ = workdir.open_trained(tmp_path / 'w', int(step))

@@ -2,13 +2,15 @@
 
 import json
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gen_jax import config as config_lib
-from gen_jax import experiment, sample, workdir
+from gen_jax import experiment, sample, stages, workdir
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -100,13 +102,14 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
   config.data.update(name='folder', path=str(images), shape=(4, 4, 1))
   config.data.update(train='train', test='test')
   train(config, run)
-  assert json.loads((run / 'data.json').read_text()) == [
-    {
-      'classes': ['cat', 'dog'],
-      'shapes': {'image': [4, 4, 1]},
-      'ranges': {'image': {}},
-    }
-  ]
+  (found,) = json.loads((run / 'data.json').read_text())
+  assert re.fullmatch('[0-9a-f]{16}', found.pop('fingerprint'))
+  assert found == {
+    'classes': ['cat', 'dog'],
+    'shapes': {'image': [4, 4, 1]},
+    'ranges': {'image': {}},
+    'examples': 2,
+  }
   stored = workdir.read_config(run).objective
   assert (stored.classes, stored.decoder.shape) == (2, (4, 4, 1))
 
@@ -123,3 +126,57 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
   # A trained model does not have the classes of the data any more.
   error = refused(sample, *draw)
   assert 'the classes changed (new: bird)' in error
+
+
+OLDER = ('examples', 'fingerprint')  # fields that older versions did not write
+
+
+@pytest.mark.parametrize('older', [False, True])
+@pytest.mark.parametrize(
+  'change,said',
+  [
+    ('an image more', 'the training split had 3 examples, now 4'),
+    ('another size', 'as many examples as before, but their content'),
+    ('another place', None),
+  ],
+)
+def test_a_run_goes_on_only_with_the_same_data_at_any_place(
+  tmp_path, change, said, older
+):
+  images, run = tmp_path / 'images', tmp_path / 'run'
+  for name in ('a', 'b', 'c'):
+    write(images / 'train' / name / '1.png')
+    write(images / 'test' / name / '1.png')
+
+  def config(path):
+    config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+    config.data.update(name='folder', path=str(path), shape=(4, 4, 1))
+    config.data.update(train='train', test='test')
+    return config
+
+  def check(path):
+    experiment._open.cache_clear()  # as in another process
+    changed = experiment.resolve(config(path))
+    one = experiment.Experiment(stages.plan(changed)[0])
+    workdir.check(run, changed, [one.data_record])
+    return one
+
+  (run / 'checkpoints' / '1').mkdir(parents=True)
+  first = experiment.resolve(config(images))
+  data = check(images).data_record
+  if older:
+    data = {k: v for k, v in data.items() if k not in OLDER}
+  workdir.record(run, first, [data])
+  check(images)
+  if change == 'an image more':
+    shutil.copy(images / 'train/a/1.png', images / 'train/a/2.png')
+  elif change == 'another size':
+    Image.new('L', (4, 4), 9).save(images / 'train/a/1.png')
+  else:
+    images = images.rename(tmp_path / 'elsewhere')
+    said = 'another config' if older else None
+  if said is None or older and change != 'another place':
+    check(images)
+  else:
+    with pytest.raises(InputError, match=said):
+      check(images)
