@@ -28,6 +28,7 @@ from gen_jax.errors import InputError, nearest
 
 _FIELD = 'data.sentence_model'
 _BATCH = 64  # sentences in one dispatch
+_TOKENIZER = 'tokenizer.json'
 
 
 def embed(sentences: Sequence[str], path: str | pathlib.Path) -> np.ndarray:
@@ -65,6 +66,7 @@ class _Model:
     encode: `(weights, tokens, lengths) -> [B, L, D]`.
     pool: 'mean' or 'cls', the first token.
     tokenizer: of the library.
+    file: of the tokenizer, for messages.
     longest: tokens that are read of a sentence.
   """
 
@@ -72,12 +74,22 @@ class _Model:
   encode: Any
   pool: str
   tokenizer: Any
+  file: pathlib.Path
   longest: int
 
   def tokens(self, sentences: Sequence[str]) -> list[list[int]]:
     # The library takes no half of a surrogate pair.
     clean = [s.encode('utf-8', 'replace').decode() for s in sentences]
-    encodings = self.tokenizer.encode_batch(clean)
+    with inputs.reading(self.file, _FIELD):
+      encodings = self.tokenizer.encode_batch(clean)
+      pieces = len(self.weights['embeddings.word_embeddings.weight'])
+      # Parts of a tokenizer make tokens that are not in its vocabulary.
+      for text, e in zip(clean, encodings, strict=True):
+        if not e.ids or max(e.ids) >= pieces:
+          raise ValueError(
+            f'it makes the tokens {e.ids} of "{text[:40]}", and the model '
+            f'knows {pieces}'
+          )
     cut = [s for s, e in zip(clean, encodings, strict=True) if e.overflowing]
     if cut:
       print(
@@ -148,7 +160,8 @@ def _open(path: str) -> _Model:
     epsilon=numbers.layer_norm_eps,
   )
   longest = _longest(root, numbers, tokenizer)
-  with inputs.reading(f'the tokenizer of {root}', _FIELD):
+  words = _tokenizer_file(root)
+  with inputs.reading(words, _FIELD):
     pieces = max(tokenizer.get_vocab().values(), default=0) + 1
     if pieces > numbers.vocab_size:
       raise ValueError(
@@ -156,11 +169,8 @@ def _open(path: str) -> _Model:
       )
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)
-    # Whether it makes tokens at all, which its parts may not.
-    if not tokenizer.encode('a').ids:
-      raise ValueError('it makes no tokens')
   weights = {k: jnp.asarray(x) for k, x in weights.items()}
-  return _Model(weights, encode, _pool(root), tokenizer, longest)
+  return _Model(weights, encode, _pool(root), tokenizer, words, longest)
 
 
 def _longest(root: pathlib.Path, config: bert.Config, tokenizer: Any) -> int:
@@ -194,27 +204,45 @@ def _json(file: pathlib.Path, kind: type = dict, needed: bool = False) -> Any:
 def _pool(root: pathlib.Path) -> str:
   """How the vectors of tokens become one."""
   file = root / 'modules.json'
-  kinds = []
-  for module in _json(file, list):
-    with inputs.reading(file, _FIELD):
+  modules = _json(file, list)
+  with inputs.reading(file, _FIELD):
+    for module in modules:
       inputs.check_kind(module, dict)
-      kinds.append(str(module.get('type', '')).split('.')[-1])
-  others = [
-    k for k in kinds if k not in ('Transformer', 'Pooling', 'Normalize')
-  ]
-  pooling = _json(root / '1_Pooling' / 'config.json')
+      kind = str(module.get('type', '')).split('.')[-1]
+      if kind not in ('Transformer', 'Pooling', 'Normalize'):
+        raise ValueError(f'modules of the type {kind} are unknown')
+  file = root / '1_Pooling' / 'config.json'
   modes = {
     k.removeprefix('pooling_mode_')
-    for k, v in pooling.items()
+    for k, v in _json(file).items()
     if k.startswith('pooling_mode_') and v
   } or {'mean_tokens'}
   known = {'mean_tokens': 'mean', 'cls_token': 'cls'}
-  if others or len(modes) > 1 or not modes <= set(known):
+  if len(modes) > 1 or not modes <= set(known):
     raise InputError(
-      f'{_FIELD}: {root} pools by {", ".join(sorted(modes) + others)}; only '
-      'the mean of the tokens or the first of them is known.'
+      f'{_FIELD}: {file} pools by {", ".join(sorted(modes))}; only the mean of '
+      'the tokens or the first of them is known.'
     )
   return known[modes.pop()]
+
+
+def _tokenizer_file(root: pathlib.Path) -> pathlib.Path:
+  for name in (_TOKENIZER, 'vocab.txt'):
+    if os.path.exists(root / name):
+      return root / name
+  raise InputError(
+    f'{_FIELD}: {root} has neither a tokenizer.json nor a vocab.txt.'
+  )
+
+
+def _lower_case(file: pathlib.Path) -> bool:
+  lower = _json(file).get('do_lower_case', True)
+  with inputs.reading(file, _FIELD):
+    if not isinstance(lower, bool):
+      raise ValueError(
+        f'do_lower_case is {inputs.shown(lower)}; expected true or false'
+      )
+  return lower
 
 
 def _tokenizer(root: pathlib.Path) -> Any:
@@ -224,15 +252,10 @@ def _tokenizer(root: pathlib.Path) -> Any:
     raise InputError(
       f'{_FIELD}: needs the library tokenizers: pip install "gen_jax[text]".'
     ) from error
-  whole, words = root / 'tokenizer.json', root / 'vocab.txt'
-  file = next((f for f in (whole, words) if os.path.exists(f)), None)
-  if file is None:
-    raise InputError(
-      f'{_FIELD}: {root} has neither a tokenizer.json nor a vocab.txt.'
-    )
-  with inputs.reading(f'the tokenizer of {root}', _FIELD):
+  file = _tokenizer_file(root)
+  with inputs.reading(file, _FIELD):
     inputs.check_regular(file)
-    if file == whole:
+    if file.name == _TOKENIZER:
       return tokenizers.Tokenizer.from_file(str(file))
-    lower = _json(root / 'tokenizer_config.json').get('do_lower_case', True)
+    lower = _lower_case(root / 'tokenizer_config.json')
     return tokenizers.BertWordPieceTokenizer(str(file), lowercase=lower)

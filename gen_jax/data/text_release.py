@@ -79,8 +79,8 @@ def load(
   missing = [str(f.path) for f in files if not os.path.exists(f.path)]
   if missing:
     raise InputError(
-      f'data.path: {len(missing)} of {len(files)} images of {root} are '
-      f'missing, such as {missing[0]}.'
+      f'data.path: {len(missing)} of {len(files)} images that '
+      f'{root / split / _NAMES} names are missing, such as {missing[0]}.'
     )
 
   def more(files):
