@@ -378,35 +378,39 @@ def test_a_signal_while_the_last_checkpoint_is_written_waits_for_it(
   assert (tmp_path / 'w' / 'checkpoints' / '6').exists()
 
 
-def begin(*command):
-  """Starts Python, which reports each import on stderr."""
-  return subprocess.Popen(
-    [sys.executable, '-X', 'importtime', *command],
-    cwd=ROOT,
-    env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+class Started:
+  """A command that reports each of its imports."""
 
+  def __init__(self, folder, name, *args):
+    # A pipe that nobody reads would block the command.
+    self._file = folder / 'stderr'
+    with self._file.open('w') as file:
+      self._process = subprocess.Popen(
+        [sys.executable, '-X', 'importtime', '-m', f'gen_jax.{name}', *args],
+        cwd=ROOT,
+        env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
+        stdout=subprocess.DEVNULL,
+        stderr=file,
+      )
+    self.wait_for('gen_jax.startup')
+    self.wait_for('threading')  # imported once the signals are handled
 
-def wait_for_import(process, name):
-  for line in process.stderr:
-    if line.rpartition('|')[2].strip() == name:
-      return
-  raise AssertionError(f'{name} was not imported')
+  def wait_for(self, module):
+    """Waits until a module has been imported."""
+    line = re.compile(rf'^import time:.*\| +{re.escape(module)}$', re.M)
+    while not line.search(self._file.read_text()):
+      assert self._process.poll() is None, self._file.read_text()
+      time.sleep(0.002)
 
-
-def finish(process):
-  """Returns the exit code, and what was printed besides the imports."""
-  try:
-    _, printed = process.communicate(timeout=environment.HANG)
-  finally:
-    process.kill()
-  lines = printed.splitlines(keepends=True)
-  return process.returncode, ''.join(
-    line for line in lines if not line.startswith('import time:')
-  )
+  def ends(self, number):
+    """Sends a signal; returns the exit code, and what else was printed."""
+    self._process.send_signal(number)
+    try:
+      code = self._process.wait(timeout=environment.HANG)
+    finally:
+      self._process.kill()
+    lines = self._file.read_text().splitlines(keepends=True)
+    return code, ''.join(x for x in lines if not x.startswith('import time:'))
 
 
 COMMANDS = {
@@ -432,14 +436,11 @@ ENDED = {
   ],
 )
 def test_a_signal_in_the_imports_ends_a_command_with_one_line(
-  name, module, number
+  tmp_path, name, module, number
 ):
-  process = begin('-m', f'gen_jax.{name}', *COMMANDS[name])
-  wait_for_import(process, module)
-  if module == 'gen_jax.startup':  # it begins when it has been imported
-    wait_for_import(process, 'threading')
-  process.send_signal(number)
-  assert finish(process) == ENDED[number]
+  process = Started(tmp_path, name, *COMMANDS[name])
+  process.wait_for(module)
+  assert process.ends(number) == ENDED[number]
 
 
 # A lock of C, which a signal does not interrupt, and which frees Python's lock.
@@ -483,11 +484,9 @@ def test_a_signal_at_any_moment(tmp_path, name, number):
     assert main.main([TEST, f'--workdir={path}']) == 0
   codes = []
   for tick in range(24):
-    process = begin('-m', f'gen_jax.{name}', *args)
-    wait_for_import(process, 'threading')
+    process = Started(tmp_path, name, *args)
     time.sleep(tick / 4)
-    process.send_signal(number)
-    code, error = finish(process)
+    code, error = process.ends(number)
     codes.append(code)
     if name == 'main' and code == 0:
       assert error.startswith('stopping: saves a checkpoint first'), error
