@@ -1,15 +1,20 @@
 """What the commands share: their arguments, and errors of one line."""
 
 import argparse
+import errno
 import math
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from gen_jax import startup
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
+
+# Where no more can be written.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Parser(argparse.ArgumentParser):
@@ -123,11 +128,12 @@ def run(command: Callable[[], int | None]) -> int:
   """
   try:
     code = command() or 0
-    sys.stdout.flush()
+    _flush()
     return code
   except (Exception, KeyboardInterrupt) as error:
-    if isinstance(error, BrokenPipeError) and _nobody_reads():
-      return 141  # as a program that SIGPIPE ends
+    if isinstance(error, OSError) and not _can_print():
+      if isinstance(error, BrokenPipeError):
+        return 141  # as a program that SIGPIPE ends
     if startup.debugs() and isinstance(error, Exception):
       raise
     return report(error)
@@ -148,6 +154,10 @@ def report(error: BaseException) -> int:
     first = (str(error).strip().splitlines() or [''])[0][:200]
     line = 'out of memory: use smaller batches, fewer images or a smaller model'
     line, code = f'{line}. {first}', 2
+  elif isinstance(error, OSError) and error.errno in _FULL:
+    place = error.filename or 'the output'
+    line = f'{place} cannot be written: {error.strerror}: make room for it.'
+    code = 2
   else:
     from gen_jax import crash
 
@@ -157,25 +167,37 @@ def report(error: BaseException) -> int:
   return code
 
 
-def _nobody_reads() -> bool:
-  """Whether the reader of our output is gone, as after `| head`.
+def _flush() -> None:
+  for stream in (sys.stdout, sys.stderr):
+    if stream is not None:  # closed by the shell, with >&-
+      stream.flush()
 
-  What is still to be printed is then dropped, so that the interpreter does not
-  complain when it ends.
+
+def _can_print() -> bool:
+  """Whether the output still works; after `| head` nobody reads it.
+
+  If it does not, what is still to be printed is dropped, so that the
+  interpreter does not complain when it ends.
   """
-  import select
+  try:
+    _flush()
+    if not _nobody_reads():
+      return True
+  except OSError:
+    pass
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  os.dup2(nowhere, sys.stdout.fileno())
+  os.close(nowhere)
+  return False
 
+
+def _nobody_reads() -> bool:
   try:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
-    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    return any(event & select.POLLERR for _, event in poll.poll(0))
   except (AttributeError, OSError, ValueError):  # Windows; no real file
     return False
-  if gone:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-  return gone
 
 
 def leave(code: int) -> NoReturn:
@@ -184,6 +206,5 @@ def leave(code: int) -> NoReturn:
   What an evaluation that was dropped still computes would crash the slow way
   out, on which the interpreter takes down what it computes with.
   """
-  sys.stdout.flush()
-  sys.stderr.flush()
+  _flush()
   os._exit(code)

@@ -14,9 +14,9 @@ from gen_jax import cli
 def main(argv: Sequence[str] | None = None) -> int:
   """Trains, and returns the exit code.
 
-  0 when it is done or was stopped by a signal, 2 for bad input, 3 for a
-  non-finite loss, 4 when another of many processes ended, and 5 when an
-  evaluator failed, which does not end the training.
+  0 when it is done or was stopped by a signal, 1 for an unexpected error, 2 for
+  bad input, 3 for a non-finite loss, 4 when another of many processes ended,
+  and 5 when an evaluator failed, which does not end the training.
   """
   parser = cli.Parser(
     'gen_jax.main',

@@ -57,6 +57,8 @@ def begin() -> None:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, _leave)
   _watch()
+  if sys.stdout is not None:  # names of files may have letters of any kind
+    sys.stdout.reconfigure(errors='backslashreplace')
   if not debugs():
     _silence()
 

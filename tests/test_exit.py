@@ -282,6 +282,29 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(flush):
   assert (done.returncode, done.stderr) == (141, '')
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='not on Linux')
+@pytest.mark.parametrize('flush', [True, False])
+def test_a_full_disk_for_the_output_is_one_line(flush):
+  with open('/dev/full', 'w') as full:
+    done = run('-c', PRINTS.format(flush=flush), stdout=full)
+  assert done.returncode == 2
+  assert done.stderr == (
+    'gen_jax: the output cannot be written: No space left on device: make room '
+    'for it.\n'
+  )
+
+
+def test_an_output_that_the_shell_has_closed_is_no_error():
+  closed = ('bash', '-c', 'exec "$0" "$@" >&-', sys.executable, '-c')
+  done = subprocess.run(
+    [*closed, PRINTS.format(flush=False)],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stderr) == (0, '')
+
+
 LIBRARIES = """
 import asyncio, logging, sys, threading, warnings
 from gen_jax import startup
