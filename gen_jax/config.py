@@ -14,7 +14,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gen_jax.errors import InputError, check_known, nearest
+from gen_jax.errors import InputError, nearest
+from gen_jax.schema import default, find
 
 # Fields that do not change the parameters that a run arrives at: a workdir may
 # be resumed with other values of these.
@@ -23,48 +24,6 @@ _FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
 # Fields of `data`, at any depth, that only say where the data are. They may
 # change while the data stay the same.
 _PLACES = ('path', 'data_dir', 'manual_dir')
-
-
-def default() -> ConfigDict:
-  """Returns the fields that every config has."""
-  return ConfigDict(
-    dict(
-      seed=0,
-      batch_size=128,  # over all devices
-      steps=10_000,
-      # Each stage overrides some fields by their dotted names, and has its
-      # own `steps`; without stages there is one, of `steps`.
-      stages=(),
-      parallel='jit',  # or 'pmap'
-      accumulate=1,  # parts of a batch, averaged for one update
-      steps_per_dispatch=64,
-      log_every=100,
-      # Further fields of `data` go to the `load` of the module it names.
-      data=dict(
-        name='mnist',  # a module of gen_jax.data
-        train='train',
-        test='test',
-        # Of the training split; see gen_jax/data/selection.py.
-        classes=(),  # only these
-        labels_per_class=(),  # at most so many: one number, or one for each
-        binarize='',  # '', 'static' or 'dynamic'
-        flip=False,
-        resident='auto',  # keep the data on the device: 'auto', 'yes', 'no'
-      ),
-      # In it, `shape` and `classes` of None are those of the data; see
-      # `resolve` in gen_jax/construction.py.
-      objective=dict(name=''),
-      optim=ConfigDict(),  # by player
-      ema=ConfigDict(),  # the largest decay, by player
-      # `best` names a number of an evaluator, such as 'fidelity/frechet': the
-      # checkpoint with its least (or largest) value is kept beside the others.
-      # That evaluator has to measure images which are neither trained on nor
-      # reported. If its `split` is not given, these are the last tenth of the
-      # training split, and training leaves them out.
-      checkpoint=dict(every=1000, keep=2, best='', best_mode='min'),
-      evals=ConfigDict(),  # each with its class and how often it runs
-    )
-  )
 
 
 def choose(arg: str | None, variants: Mapping[str, Callable]) -> None:
@@ -240,23 +199,6 @@ def override(config: ConfigDict, field: str, text: str) -> None:
   parent[last] = _parse(text, parent[last], f'--config.{field}')
 
 
-def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
-  """Returns the group that holds `field`, a dotted name, and its last part.
-
-  Raises:
-    InputError: when there is no such field; `at` says where it was asked for.
-  """
-  node, parent, last = config, config, ''
-  for last in field.split('.'):
-    if not isinstance(node, ConfigDict) or last not in node:
-      known = node.keys() if isinstance(node, ConfigDict) else ()
-      raise InputError(
-        f'{at}.{field}: there is no field {last!r}.{nearest(last, known)}'
-      )
-    parent, node = node, node[last]
-  return parent, last
-
-
 def _parse(text: str, old: Any, where: str) -> Any:
   """Reads `text` as a value of the type of `old`."""
   if isinstance(old, ConfigDict):
@@ -291,41 +233,6 @@ def _parse(text: str, old: Any, where: str) -> Any:
   return value
 
 
-def check(config: ConfigDict) -> None:
-  """Raises InputError on an unknown or a senseless field."""
-  known = default()
-  for key in config:
-    if key not in known:
-      raise InputError(
-        f'config.{key}: no such field.{nearest(key, known.keys())}'
-      )
-  for key in config.checkpoint:
-    if key not in known.checkpoint:
-      raise InputError(
-        f'config.checkpoint.{key}: no such field.'
-        + nearest(key, known.checkpoint.keys())
-      )
-  for key in ('batch_size', 'steps', 'accumulate', 'log_every'):
-    if not isinstance(config[key], int) or config[key] < 1:
-      raise InputError(f'config.{key}={config[key]!r}: expected 1 or more.')
-  if config.batch_size % config.accumulate:
-    raise InputError(
-      f'config.accumulate={config.accumulate} does not divide '
-      f'batch_size={config.batch_size}.'
-    )
-  choices = {
-    'data.binarize': ('', 'static', 'dynamic'),
-    'data.resident': ('auto', 'yes', 'no'),
-    'parallel': ('jit', 'pmap'),
-    'checkpoint.best_mode': ('min', 'max'),
-  }
-  for field, values in choices.items():
-    value = config
-    for part in field.split('.'):
-      value = value[part]
-    check_known(f'config.{field}', value, values)
-
-
 def to_json(config: ConfigDict) -> str:
   """Returns the config as readable JSON; `from_json` is its inverse."""
   return config.to_json(indent=2, sort_keys=True) + '\n'
@@ -345,12 +252,11 @@ def _tuples(value):
 
 
 def complete(config: ConfigDict) -> ConfigDict:
-  """Adds the fields that there were none of when a config was written."""
-  whole = default()
-  for key, value in whole.items():
+  """Adds the fields that every config has, where they are missing."""
+  for key, value in default().items():
     if key not in config:
       config[key] = value
-    elif isinstance(value, ConfigDict):
+    elif key in ('data', 'checkpoint') and isinstance(config[key], ConfigDict):
       for name, field in value.items():
         if name not in config[key]:
           config[key][name] = field

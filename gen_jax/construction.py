@@ -2,14 +2,16 @@
 
 import dataclasses
 import importlib
-import inspect
 import pkgutil
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from gen_jax import fields
 from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Field
 
 # Fields of objectives and networks that follow the data where they are None,
 # and what of the data they take. `extra` are outputs for the classes.
@@ -31,22 +33,73 @@ def build(package: str, spec: Any, field: str, *args: Any) -> Any:
   Raises:
     InputError: on an unknown name, an unknown field or a missing one.
   """
-  fields = dict(spec)
-  name = fields.pop('name', '')
-  cls = _find(package, name, f'{field}.name')
-  known = [p.name for p in dataclasses.fields(cls) if p.init][len(args) :]
-  known = [k for k in known if k not in ('parent',)]
-  for key in fields:
-    if key not in known or key == 'name':
-      raise InputError(
-        f'{field}.{key}: {name} has no field {key!r}.{nearest(key, known)}'
-      )
-  values = {k: _plain(v, f'{field}.{k}') for k, v in fields.items()}
-  try:
-    inspect.signature(cls).bind(*args, **values)
-  except TypeError as error:
-    raise InputError(f'{field}: {name}: {error}') from error
+  check(package, spec, field, len(args))
+  values = dict(spec)
+  cls = _find(package, values.pop('name'), f'{field}.name')
+  values = {k: _plain(v, f'{field}.{k}') for k, v in values.items()}
   return cls(*args, **values)
+
+
+def check(package: str, spec: Any, field: str, given: int = 0) -> None:
+  """Compares a group of fields with what its class declares, and makes nothing.
+
+  Where a field follows the data, None is right, too.
+
+  Args:
+    package: as for `build`.
+    spec: as for `build`.
+    field: as for `build`.
+    given: leading fields of the class that are not of the config.
+
+  Raises:
+    InputError: on a name or a field that is unknown, a field that is missing,
+      or a value of another type or out of its range.
+  """
+  if not isinstance(spec, ConfigDict | Mapping):
+    raise InputError(f'{field}={spec!r}: it should be a group of fields.')
+  values = dict(spec)
+  name = values.pop('name', '')
+  known = known_fields(package, name, f'{field}.name', given)
+  fields.check_names(known, values, field, name)
+  for key, value in values.items():
+    at = f'{field}.{key}'
+    if isinstance(value, ConfigDict | Mapping) and 'name' in value:
+      check('gen_jax.models', value, at)
+      if not _takes_network(known[key]):
+        raise InputError(f'{at}: it takes no group of fields.')
+      continue
+    if key in _FOLLOW:
+      if value is None:
+        continue
+      if isinstance(value, tuple):
+        value = tuple(1 if x is None else x for x in value)
+    fields.check(known[key], value, at)
+
+
+def _takes_network(field: Field) -> bool:
+  from flax import linen
+
+  kinds = typing.get_args(field.type) or (field.type,)
+  return any(isinstance(k, type) and issubclass(k, linen.Module) for k in kinds)
+
+
+def known_fields(
+  package: str, name: str, field: str, given: int = 0
+) -> dict[str, Field]:
+  """Returns the fields that a config may give to a class, by name.
+
+  Args:
+    package: as for `build`.
+    name: of the class.
+    field: where its name stands, for messages.
+    given: leading fields of the class that are not of the config.
+  """
+  known = fields.declared(_find(package, name, field))
+  return {
+    k: v
+    for k, v in list(known.items())[given:]
+    if k not in ('name', 'parent')  # of flax
+  }
 
 
 def resolve(
@@ -94,21 +147,6 @@ def _known(data: Mapping[str, Any], name: str, at: str) -> Any:
       'a value, or other data.'
     )
   return data[wanted]
-
-
-def defaults(package: str, name: str, field: str) -> dict[str, Any]:
-  """Returns the fields of the class `name`, 'module.Class', and their values.
-
-  Those that have no default are left out.
-
-  Raises:
-    InputError: on an unknown name.
-  """
-  return {
-    p.name: p.default
-    for p in dataclasses.fields(_find(package, name, field))
-    if p.init and p.default is not dataclasses.MISSING
-  }
 
 
 def _plain(value, field):

@@ -54,13 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print(args, overrides):
   from gen_jax import config as config_lib
-  from gen_jax import runtime, stages
+  from gen_jax import runtime, stages, validation
   from gen_jax.errors import InputError
   from gen_jax.experiment import Experiment
 
   config = config_lib.load(args.config)
   config_lib.apply(config, overrides)
-  config_lib.check(config)
+  config = config_lib.complete(config)
+  validation.check(config)
   plan = stages.plan(config)
   number = len(plan) if args.stage is None else args.stage
   if not 1 <= number <= len(plan):

@@ -16,7 +16,7 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from gen_jax import cli, construction, outputs, runtime, workdir
+from gen_jax import cli, outputs, runtime, validation, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
 from gen_jax.errors import EvaluationError, InputError, nearest
@@ -124,13 +124,11 @@ def _override(config, overrides, add) -> list[str]:
     if field == 'evals':
       config_lib.override(config, field, text)
   added = [_add(config.evals, name) for name in add]
-  for name, spec in config.evals.items():  # so that any field may be set
-    where = f'config.evals.{name}.name'
-    known = construction.defaults('gen_jax.evals', spec.get('name', ''), where)
-    config.evals[name] = {**known, **spec}
   for field, text in overrides:
     if field != 'evals':
       config_lib.override(config, field, text)
+  for name, spec in config.evals.items():
+    validation.check_evaluator(spec, f'config.evals.{name}')
   return added
 
 

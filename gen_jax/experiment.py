@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import construction, optim, stages, step
+from gen_jax import construction, optim, schema, stages, step
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data import splits
 from gen_jax.data.pipeline import Preprocess
@@ -26,6 +26,7 @@ from gen_jax.data.sources import (
   overlap,
 )
 from gen_jax.errors import InputError, nearest
+from gen_jax.fields import declared
 from gen_jax.stages import Stage
 
 
@@ -70,7 +71,7 @@ class Experiment:
   def source(self, split: str) -> Source:
     """Opens a split of the data."""
     data = self.config.data
-    own = config_lib.default().data
+    own = declared(schema.Data)
     fields = {k: v for k, v in data.items() if k not in own}
     return _open(data.name, split, config_lib.to_json(ConfigDict(fields)))
 
@@ -223,7 +224,8 @@ class Experiment:
       # A regularization is lazy if it runs less often than the main loss.
       shares = [min(every[name]) / n for n in every[name]]
       main = shares.count(1) / sum(shares)
-      return optim.make(_tuples(spec[name]), sum(steps), main)
+      field = f'config.optim.{name}'
+      return optim.make(_tuples(spec[name]), sum(steps), main, field)
 
     return {name: make(name) for name in every}
 
@@ -299,7 +301,8 @@ def _hold_out(config):
   if 'split' in spec or '[' in train or changed & {'data', 'evals'}:
     return config
   name = spec.get('name', '')
-  if 'split' in construction.defaults('gen_jax.evals', name, f'{field}.name'):
+  known = construction.known_fields('gen_jax.evals', name, f'{field}.name', 1)
+  if 'split' in known:
     spec.split, config.data.train = f'{train}[90%:]', f'{train}[:90%]'
   return config
 

@@ -1,13 +1,22 @@
 """Optimizers and learning-rate schedules from a config."""
 
-import functools
-import inspect
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import optax
 
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_known
+from gen_jax.fields import (
+  Count,
+  Decay,
+  Field,
+  Positive,
+  Weight,
+  check_all,
+  declared,
+  one_of,
+)
 
 
 def _constant(rate, steps):
@@ -36,16 +45,104 @@ _SCHEDULES = {
   'constant_then_linear': _constant_then_linear,
 }
 
-_OPTIMIZERS = {
-  'adam': optax.adam,
-  'adamw': optax.adamw,
+
+def _adam(
+  rate: optax.Schedule,
+  b1: Decay = 0.9,
+  b2: Decay = 0.999,
+  eps: Positive = 1e-8,
+  eps_root: Weight = 0.0,
+  nesterov: bool = False,
+) -> optax.GradientTransformation:
+  return optax.adam(rate, b1, b2, eps, eps_root, nesterov=nesterov)
+
+
+def _adamw(
+  rate: optax.Schedule,
+  b1: Decay = 0.9,
+  b2: Decay = 0.999,
+  eps: Positive = 1e-8,
+  eps_root: Weight = 0.0,
+  weight_decay: Weight = 1e-4,
+  nesterov: bool = False,
+) -> optax.GradientTransformation:
+  return optax.adamw(
+    rate, b1, b2, eps, eps_root, weight_decay=weight_decay, nesterov=nesterov
+  )
+
+
+def _rmsprop(
+  rate: optax.Schedule,
+  decay: Decay = 0.9,
+  eps: Positive = 1e-8,
+  initial_scale: Weight = 0.0,
+  centered: bool = False,
+  momentum: Decay | None = None,
+  nesterov: bool = False,
+  bias_correction: bool = False,
+) -> optax.GradientTransformation:
   # By default optax adds eps inside the root, where 1e-8 is a floor of 1e-4 for
   # the divisor: gradients below it would hardly move a parameter.
-  'rmsprop': functools.partial(optax.rmsprop, eps_in_sqrt=False),
-  'sgd': optax.sgd,
+  return optax.rmsprop(
+    rate,
+    decay,
+    eps,
+    initial_scale,
+    eps_in_sqrt=False,
+    centered=centered,
+    momentum=momentum,
+    nesterov=nesterov,
+    bias_correction=bias_correction,
+  )
+
+
+def _sgd(
+  rate: optax.Schedule, momentum: Decay | None = None, nesterov: bool = False
+) -> optax.GradientTransformation:
+  return optax.sgd(rate, momentum, nesterov)
+
+
+_OPTIMIZERS = {
+  'adam': _adam,
+  'adamw': _adamw,
+  'rmsprop': _rmsprop,
+  'sgd': _sgd,
 }
 
-_RATE = 1e-3  # where a spec has no learning rate
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+  """The fields of every optimizer; each has others of its own.
+
+  Attributes:
+    name: which one.
+    learning_rate: the largest one.
+    schedule: how it changes over the updates.
+    warmup: updates in which it grows from 0.
+    clip_norm: largest norm of the global gradient; 0 for none.
+    lazy_rescale: correct the learning rate and the decays for the additional
+      updates of lazy regularization.
+  """
+
+  name: one_of(_OPTIMIZERS) = 'adam'
+  learning_rate: Weight = 1e-3
+  schedule: one_of(_SCHEDULES) = 'constant'
+  warmup: Count = 0
+  clip_norm: Weight = 0.0
+  lazy_rescale: bool = False
+
+
+def known_fields(name: str, field: str) -> dict[str, Field]:
+  """Returns the fields that an optimizer takes, by name.
+
+  Args:
+    name: of the optimizer; '' for the default.
+    field: where it stands in a config, for messages.
+  """
+  name = name or Common.name
+  check_known(field, name, _OPTIMIZERS)
+  own = declared(_OPTIMIZERS[name])
+  return {**declared(Common), **{k: v for k, v in own.items() if k != 'rate'}}
 
 
 def schedule(name: str, rate: float, steps: int, warmup: int = 0):
@@ -57,10 +154,7 @@ def schedule(name: str, rate: float, steps: int, warmup: int = 0):
     steps: updates until the end.
     warmup: updates of linear warm-up before the schedule's own start.
   """
-  if name not in _SCHEDULES:
-    raise InputError(
-      f'optim schedule {name!r} is unknown.{nearest(name, _SCHEDULES)}'
-    )
+  check_known('schedule', name, _SCHEDULES)
   main = _SCHEDULES[name](rate, max(steps - warmup, 1))
   if not warmup:
     return main
@@ -71,60 +165,51 @@ def schedule(name: str, rate: float, steps: int, warmup: int = 0):
 
 
 def make(
-  spec: Mapping[str, Any], steps: int, main: float = 1.0
+  spec: Mapping[str, Any],
+  steps: int,
+  main: float = 1.0,
+  field: str = 'config.optim',
 ) -> optax.GradientTransformation:
   """Returns one player's optimizer.
 
   Args:
-    spec: `name` ('adam', 'adamw', 'rmsprop' or 'sgd'), `learning_rate`,
-      `schedule`, `warmup` (updates), `clip_norm` (of the global gradient, 0
-      for none), `lazy_rescale` (correct the learning rate and the decays for
-      the additional updates of lazy regularization; false); anything else goes
-      to the optimizer of optax (`b1`, `b2`, `eps`, `weight_decay`, `momentum`,
-      `decay`, ...). RMSProp adds `eps` outside the root, as PyTorch does.
+    spec: the fields of `Common`, and those of the optimizer: `b1`, `b2`, `eps`,
+      `weight_decay`, `momentum`, `decay`, ... RMSProp adds `eps` outside the
+      root, as PyTorch does.
     steps: updates of this player until the end of its stage.
     main: the fraction of them that descend the main loss: k / (k + 1) with a
       regularization in every k-th step.
+    field: where the fields stand in a config, for messages.
 
   Raises:
-    InputError: on an unknown name or field.
+    InputError: on an unknown name or field, or a value out of its range.
   """
-  spec = dict(spec)
-  name = spec.pop('name', 'adam')
-  if name not in _OPTIMIZERS:
-    raise InputError(
-      f'optim name {name!r} is unknown.{nearest(name, _OPTIMIZERS)}'
-    )
-  clip_norm = spec.pop('clip_norm', 0.0)
-  if spec.pop('lazy_rescale', False):
-    spec = _lazy_rescaled(_OPTIMIZERS[name], spec, main)
-  rate = schedule(
-    spec.pop('schedule', 'constant'),
-    spec.pop('learning_rate', _RATE),
-    steps,
-    spec.pop('warmup', 0),
+  known = known_fields(spec.get('name', ''), f'{field}.name')
+  check_all(known, spec, field, spec.get('name', Common.name))
+  common = Common(**{k: v for k, v in spec.items() if hasattr(Common, k)})
+  own = {k: v for k, v in spec.items() if not hasattr(Common, k)}
+  optimizer, rate = _OPTIMIZERS[common.name], common.learning_rate
+  if common.lazy_rescale:
+    rate, own = main * rate, _longer_memory(optimizer, own, main)
+  rates = schedule(common.schedule, rate, steps, common.warmup)
+  transformation = optimizer(rates, **own)
+  if not common.clip_norm:
+    return transformation
+  return optax.chain(
+    optax.clip_by_global_norm(common.clip_norm), transformation
   )
-  try:
-    optimizer = _OPTIMIZERS[name](rate, **spec)
-  except TypeError as error:
-    raise InputError(f'optim.{name}: {error}') from error
-  if not clip_norm:
-    return optimizer
-  return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
 
 
-def _lazy_rescaled(optimizer, spec, main):
-  """Scales the rate by `main`, and raises the decays of averages to it.
+def _longer_memory(optimizer, own, main):
+  """Raises the decays of an optimizer's averages to the power `main`.
 
-  The optimizer moves as far, and its averages forget as much, in a step of
-  training as they would with the regularization in the main loss (Karras et al.
-  2020, appendix B).
+  With the rate times `main`, the optimizer moves as far, and its averages
+  forget as much, in a step of training as they would with the regularization in
+  the main loss (Karras et al. 2020, appendix B).
   """
-  parameters = inspect.signature(optimizer).parameters
   decays = {
-    name: spec.get(name, parameters[name].default) ** main
-    for name in ('b1', 'b2', 'decay')
-    if name in parameters
+    name: own.get(name, known.default) ** main
+    for name, known in declared(optimizer).items()
+    if name in ('b1', 'b2', 'decay')
   }
-  rate = main * spec.get('learning_rate', _RATE)
-  return {**spec, **decays, 'learning_rate': rate}
+  return {**own, **decays}

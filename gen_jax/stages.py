@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from gen_jax.config import find
 from gen_jax.errors import InputError
+from gen_jax.schema import find
 
 
 class Stage(NamedTuple):

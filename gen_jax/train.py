@@ -18,6 +18,7 @@ from gen_jax import (
   runtime,
   stages,
   together,
+  validation,
   workdir,
 )
 from gen_jax.best import Best
@@ -171,7 +172,8 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
 
   Returns the config too, with the shapes and classes of the data.
   """
-  config_lib.check(config)
+  config = config_lib.complete(config)
+  validation.check(config)
   config = resolve(config)
   text = config_lib.to_json(config)
   return config, [_Stage(stage, text) for stage in stages.plan(config)]

@@ -15,15 +15,16 @@ from typing import Any
 
 from gen_jax.data import captions, folder, images, inputs, pixels
 from gen_jax.data.sources import ArraySource
+from gen_jax.fields import Count, Place
 
 LISTS = ('captions.jsonl', 'metadata.jsonl')
 
 
 def load(
   split: str,
-  path: str,
+  path: Place,
   shape: images.Shape,
-  words: int = 24,
+  words: Count = 24,
   skip_unreadable: bool = False,
   sentence_model: str = '',
   range: Any = 'auto',

@@ -32,6 +32,7 @@ from PIL import Image
 from gen_jax.data import captions, embedded, images
 from gen_jax.data.sources import ArraySource, check_split
 from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Count
 
 STYLES = ('noto', 'twemoji')
 SPLITS = ('train', 'test', 'combinations')
@@ -47,7 +48,7 @@ def load(
   split: str,
   style: str = 'noto',
   shape: images.Shape = (64, 64, 3),
-  words: int = 0,
+  words: Count = 0,
   sentence_model: str = '',
 ) -> ArraySource:
   """Returns a split with 'image' and 'label', the index of the category.

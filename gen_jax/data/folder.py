@@ -42,6 +42,7 @@ from gen_jax.data.sources import (
   describe,
 )
 from gen_jax.errors import InputError
+from gen_jax.fields import Place
 
 # A set up to this size is decoded once and kept.
 MEMORY_BYTES = 2**30
@@ -119,7 +120,7 @@ class FolderSource:
 
 def load(
   split: str,
-  path: str,
+  path: Place,
   shape: images.Shape,
   skip_unreadable: bool = False,
   range: Any = 'auto',

@@ -14,11 +14,10 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from gen_jax.data import inputs, pixels
 from gen_jax.errors import InputError
+from gen_jax.fields import Shape
 
 _ORIENTATION = 0x0112  # the EXIF tag
 MAX_PIXELS = 100_000_000
-
-Shape = tuple[int, int, int]  # H, W, C
 
 _NO_RANGES: pixels.Ranges = MappingProxyType({})
 _MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}

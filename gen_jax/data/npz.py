@@ -22,6 +22,7 @@ from gen_jax.data.sources import (
   class_order,
 )
 from gen_jax.errors import InputError
+from gen_jax.fields import Place
 
 _ENDINGS = ('_image', '_label')
 _KINDS = 'biufSU'  # of labels
@@ -35,7 +36,7 @@ _HEADERS = {
 
 def load(
   split: str,
-  path: str,
+  path: Place,
   shape: images.Shape | None = None,
   range: Any = 'auto',
 ) -> ArraySource:

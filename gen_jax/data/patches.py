@@ -12,13 +12,14 @@ import numpy as np
 from gen_jax.data import folder, images, listing, pixels
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
+from gen_jax.fields import Place, Size
 
 
 def load(
   split: str,
-  path: str,
+  path: Place,
   shape: images.Shape = (32, 32, 1),
-  num: int = 20_000,
+  num: Size = 20_000,
   range: Any = 'auto',
 ) -> ArraySource:
   """Returns `num` patches of a split, the same ones each time.

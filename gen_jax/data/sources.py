@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import importlib
-import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from gen_jax.data import fingerprints, pixels
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Field, check_all, declared
 
 Indices = Sequence[int] | np.ndarray
 Fields = dict[str, tuple[tuple[int, ...], np.dtype]]
@@ -254,17 +254,7 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
     InputError: an unknown name, split or field, or an empty slice.
   """
   load = _find_load(name)
-  parameters = list(inspect.signature(load).parameters.values())[1:]
-  for field in fields:
-    if field not in {p.name for p in parameters}:
-      raise InputError(
-        f'data.{field}: unknown field of data.name "{name}".'
-        + nearest(field, [p.name for p in parameters])
-      )
-  for p in parameters:
-    if p.default is p.empty and p.name not in fields:
-      raise InputError(f'data.{p.name}: needed with data.name "{name}".')
-
+  check_all(load_fields(name), fields, 'config.data', f'data.name={name!r}')
   match = _SPLIT.fullmatch(split)
   if not match:
     raise InputError(
@@ -282,6 +272,12 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
       {k: _slice(x, start, stop, split) for k, x in source.parts.items()}
     )
   return _slice(source, start, stop, split)
+
+
+def load_fields(name: str) -> dict[str, Field]:
+  """Returns the fields that a data set takes beside its split, by name."""
+  known = declared(_find_load(name))
+  return {k: v for k, v in known.items() if k != 'split'}
 
 
 def base_split(split: str) -> str:

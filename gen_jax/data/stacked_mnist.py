@@ -21,6 +21,7 @@ from gen_jax.data.sources import (
   describe,
 )
 from gen_jax.errors import InputError
+from gen_jax.fields import Count
 
 SIZES = {'train': 128_000, 'test': 26_000}
 
@@ -73,7 +74,7 @@ class StackedSource:
     return fingerprints.digest('stacks', self.digits.fingerprint, self.rows)
 
 
-def load(split: str, draw: int = 0) -> StackedSource:
+def load(split: str, draw: Count = 0) -> StackedSource:
   """Returns a split; the label is the number that R, G and B spell.
 
   Args:

@@ -23,6 +23,7 @@ import numpy as np
 from gen_jax.data import captions, folder, images, inputs, pickles
 from gen_jax.data.sources import ArraySource, check_split
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Place
 
 _SPLITS = ('train', 'test')
 _NAMES = 'filenames.pickle'
@@ -33,9 +34,9 @@ _MARGIN = 0.75  # of the larger side of the box: half the side of the square
 
 def load(
   split: str,
-  path: str,
+  path: Place,
   shape: images.Shape,
-  words: int = 0,
+  words: Count = 0,
   embeddings: bool = True,
 ) -> ArraySource | folder.FolderSource:
   """Returns a split with 'image', 'label' and what is known of the captions.

@@ -32,6 +32,7 @@ from gen_jax.data.sources import (
   describe,
 )
 from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Count, Place
 
 _CAPTIONS = 5  # of an image
 _LABELS = 10_000  # that are checked when a split is opened
@@ -63,7 +64,7 @@ class TfdsSource:
   label: str | None
   classes: tuple[str, ...] = ()
   text: str | None = None
-  words: int = 0
+  words: Count = 0
   arrays: None = None
   labels: None = None
 
@@ -154,13 +155,13 @@ class TfdsSource:
 def load(
   split: str,
   dataset: str,
-  data_dir: str | None = None,
-  manual_dir: str | None = None,
+  data_dir: Place | None = None,
+  manual_dir: Place | None = None,
   shape: images.Shape | None = None,
   image: str = 'image',
   label: str | None = 'label',
   text: str | None = None,
-  words: int = 24,
+  words: Count = 24,
 ) -> TfdsSource:
   """Returns a split of a prepared data set; prepares MNIST and Fashion-MNIST.
 

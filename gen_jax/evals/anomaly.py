@@ -9,6 +9,7 @@ import numpy as np
 from gen_jax.data.selection import class_index, read_labels
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -37,11 +38,11 @@ class Anomaly:
   task: Task
   split: str = 'test'
   normal: tuple[int | str, ...] = ()
-  num: int = 0
-  draws: int = 1
+  num: Count = 0
+  draws: Size = 1
   by_class: bool = False
-  shown: int = 16
-  batch_size: int = 500
+  shown: Size = 16
+  batch_size: Size = 500
 
   needs = ('scores',)
 

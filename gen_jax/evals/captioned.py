@@ -11,6 +11,7 @@ import numpy as np
 from gen_jax.data import captions, images
 from gen_jax.evals.latent_figures import lerp
 from gen_jax.evals.task import Minimum, Task, filled
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8, to_unit
 
 _BATCH = 64
@@ -112,7 +113,7 @@ class Sentences:
 
   task: Task
   sentences: Sequence[str] = ('a red heart', 'a smiling cat')
-  num: int = 8
+  num: Count = 8
 
   needs = ('read', 'illustrate')
 
@@ -144,9 +145,9 @@ class HeldOut:
 
   task: Task
   split: str = 'test'
-  rows: int = 32
-  num: int = 3
-  columns: int = 4
+  rows: Size = 32
+  num: Count = 3
+  columns: Size = 4
 
   needs = ('read', 'illustrate')
 
@@ -182,8 +183,8 @@ class Between:
 
   task: Task
   sentences: Sequence[str] = ('a red heart', 'a blue heart')
-  rows: int = 4
-  columns: int = 8
+  rows: Size = 4
+  columns: Size = 8
 
   needs = ('read', 'illustrate')
 

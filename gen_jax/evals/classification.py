@@ -6,6 +6,7 @@ import numpy as np
 
 from gen_jax import plot
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Error:
 
   task: Task
   split: str = 'test'
-  num: int = 0
-  batch_size: int = 500
+  num: Count = 0
+  batch_size: Size = 500
 
   needs = ('classify',)
 

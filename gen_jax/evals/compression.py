@@ -8,6 +8,7 @@ from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.denoising import psnr
 from gen_jax.evals.task import Minimum, Task, filled, stratified_rows
+from gen_jax.fields import Count, Fraction, Size, SomeSizes
 from gen_jax.writer import grid, to_uint8, to_unit
 
 
@@ -23,7 +24,7 @@ class Quantiser:
 
   low: np.ndarray
   width: np.ndarray
-  bits: int
+  bits: Size
   log2_probability: np.ndarray
 
   def quantise(self, codes: np.ndarray) -> np.ndarray:
@@ -89,12 +90,12 @@ class Compression:
 
   task: Task
   split: str = 'test'
-  bits: tuple[int, ...] = (8, 4, 2)
-  outside: float = 0.002
-  train: int = 10_000
-  num: int = 0
-  shown: int = 16
-  batch_size: int = 500
+  bits: SomeSizes = (8, 4, 2)
+  outside: Fraction = 0.002
+  train: Count = 10_000
+  num: Count = 0
+  shown: Size = 16
+  batch_size: Size = 500
 
   needs = ('encode', 'decode')
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -20,7 +21,7 @@ class Relabelled:
 
   task: Task
   split: str = 'test'
-  rows: int = 10
+  rows: Size = 10
 
   needs = ('relabel',)
 
@@ -49,7 +50,7 @@ class BetweenClasses:
   """
 
   task: Task
-  columns: int = 10
+  columns: Size = 10
 
   needs = ('sample',)
 

@@ -9,6 +9,7 @@ import numpy as np
 from gen_jax import config as config_lib
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid
 
 
@@ -24,7 +25,7 @@ class LabelAccuracy:
   """
 
   task: Task
-  num: int = 10_000
+  num: Count = 10_000
 
   needs = ('sample',)
 
@@ -64,8 +65,8 @@ class TrainOnSamples:
 
   task: Task
   split: str = 'test'
-  num: int = 60_000
-  steps: int = 3000
+  num: Count = 60_000
+  steps: Size = 3000
 
   needs = ('sample',)
 
@@ -112,9 +113,9 @@ class Neighbours:
   """
 
   task: Task
-  rows: int = 10
-  columns: int = 7
-  train: int = 0
+  rows: Size = 10
+  columns: Size = 7
+  train: Count = 0
 
   needs = ('sample',)
 

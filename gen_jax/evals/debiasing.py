@@ -8,6 +8,7 @@ import numpy as np
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Shift:
 
   task: Task
   split: str = 'train'
-  batch_size: int = 1024
+  batch_size: Size = 1024
 
   needs = ('sampling_probabilities',)
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from gen_jax.evals.task import Minimum, Task, stratified_rows
+from gen_jax.fields import Count, Size, SomeSizes
 from gen_jax.writer import grid, to_uint8
 
 
@@ -26,10 +27,10 @@ class Denoising:
 
   task: Task
   split: str = 'test'
-  num: int = 1000
-  windows: tuple[int, ...] = (3, 5, 7)
-  shown: int = 32
-  batch_size: int = 500
+  num: Count = 1000
+  windows: SomeSizes = (3, 5, 7)
+  shown: Size = 32
+  batch_size: Size = 500
 
   needs = ('corrupt', 'reconstruct')
 

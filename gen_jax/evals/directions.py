@@ -9,6 +9,7 @@ import numpy as np
 from gen_jax.data.selection import read_labels
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task, stratified_rows
+from gen_jax.fields import Count, Number, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -36,11 +37,11 @@ class Arithmetic:
   task: Task
   split: str = 'test'
   classes: tuple[int, ...] = ()
-  reach: float = 1.0
-  train: int = 5000
-  rows: int = 8
-  columns: int = 9
-  batch_size: int = 500
+  reach: Number = 1.0
+  train: Count = 5000
+  rows: Size = 8
+  columns: Size = 9
+  batch_size: Size = 500
 
   needs = ('encode', 'decode')
 
@@ -122,12 +123,12 @@ class Traversal:
 
   task: Task
   split: str = 'test'
-  index: int = 0
-  dimensions: int = 10
-  reach: float = 3.0
-  columns: int = 15
-  train: int = 5000
-  batch_size: int = 500
+  index: Count = 0
+  dimensions: Size = 10
+  reach: Number = 3.0
+  columns: Size = 15
+  train: Count = 5000
+  batch_size: Size = 500
 
   needs = ('encode', 'decode')
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from gen_jax.fields import Count, Seed
+
 
 class Moments(NamedTuple):
   """Mean [D] and covariance [D, D] of features, and of how many."""
@@ -66,8 +68,8 @@ def kernel(
   a: np.ndarray,
   b: np.ndarray,
   subsets: int = 100,
-  size: int = 1000,
-  seed: int = 0,
+  size: Count = 1000,
+  seed: Seed = 0,
 ) -> tuple[float, float]:
   """The kernel distance (KID): mean and deviation over subsets.
 

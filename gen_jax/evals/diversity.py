@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Diversity:
 
   task: Task
   split: str = 'test'
-  num: int = 500
-  least: float = 0.5
+  num: Count = 500
+  least: Fraction = 0.5
 
   needs = ('sample',)
 

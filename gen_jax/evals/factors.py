@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Number, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -26,9 +27,9 @@ class Matching:
 
   task: Task
   split: str = 'test'
-  train: int = 10_000
-  num: int = 0
-  batch_size: int = 500
+  train: Count = 10_000
+  num: Count = 0
+  batch_size: Size = 500
 
   needs = ('classify',)
 
@@ -62,9 +63,9 @@ class Sweeps:
   """
 
   task: Task
-  rows: int = 5
-  columns: int = 10
-  reach: float = 2.0
+  rows: Size = 5
+  columns: Size = 10
+  reach: Number = 2.0
 
   needs = ('vary',)
 

@@ -27,6 +27,7 @@ from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import filled
+from gen_jax.fields import Seed, Size
 from gen_jax.models import conv
 
 Shape = tuple[int, int, int]  # H, W, C
@@ -143,9 +144,9 @@ class RandomFeatures:
   """
 
   shape: Shape
-  width: int = 32
-  features: int = 64
-  seed: int = 0
+  width: Size = 32
+  features: Size = 64
+  seed: Seed = 0
 
   def look(self, images: np.ndarray) -> np.ndarray:
     return _in_parts(self.apply, images)

@@ -7,6 +7,7 @@ import numpy as np
 
 from gen_jax.evals import distances, features
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Fidelity:
 
   task: Task
   split: str = 'test'
-  num: int = 10_000
-  k: int = 5
+  num: Count = 10_000
+  k: Size = 5
   features: str = 'classifier'
 
   needs = ('sample',)

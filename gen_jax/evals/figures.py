@@ -7,6 +7,7 @@ import numpy as np
 
 from gen_jax import plot
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -15,7 +16,7 @@ class Samples:
   """Draws from the model: a grid of images, or a scatter of points."""
 
   task: Task
-  num: int = 64
+  num: Count = 64
 
   needs = ('sample',)
 
@@ -34,8 +35,8 @@ class Reconstructions:
 
   task: Task
   split: str = 'test'
-  num: int = 32
-  columns: int = 4
+  num: Count = 32
+  columns: Size = 4
 
   needs = ('reconstruct',)
 
@@ -63,7 +64,7 @@ class Dictionary:
   """
 
   task: Task
-  num: int = 100
+  num: Count = 100
 
   needs = ('encode', 'decode')
 

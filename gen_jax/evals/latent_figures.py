@@ -10,6 +10,7 @@ import numpy as np
 from gen_jax import plot
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -47,8 +48,8 @@ class Interpolation:
 
   task: Task
   split: str = 'test'
-  rows: int = 8
-  columns: int = 10
+  rows: Size = 8
+  columns: Size = 10
 
   needs = ('encode', 'decode')
 
@@ -82,7 +83,7 @@ class Manifold:
   """Decoded codes on a grid of the normal's quantiles; for two dimensions."""
 
   task: Task
-  size: int = 20
+  size: Count = 20
 
   needs = ('encode', 'decode')
 
@@ -114,8 +115,8 @@ class Scatter:
 
   task: Task
   split: str = 'test'
-  num: int = 5000
-  batch_size: int = 500
+  num: Count = 5000
+  batch_size: Size = 500
 
   needs = ('encode',)
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size, Weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +18,9 @@ class ActiveUnits:
 
   task: Task
   split: str = 'test'
-  num: int = 0
-  threshold: float = 0.01
-  batch_size: int = 500
+  num: Count = 0
+  threshold: Weight = 0.01
+  batch_size: Size = 500
 
   needs = ('encode',)
 

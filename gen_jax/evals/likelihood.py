@@ -11,6 +11,7 @@ from tqdm import tqdm
 from gen_jax import parallel
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,9 @@ class ELBO:
 
   task: Task
   split: str = 'test'
-  num: int = 0
+  num: Count = 0
   by_class: bool = False
-  batch_size: int = 500
+  batch_size: Size = 500
 
   needs = ('elbo',)
 
@@ -77,10 +78,10 @@ class NLL:
 
   task: Task
   split: str = 'test'
-  samples: int = 5000
-  num: int = 0
-  batch_size: int = 20
-  chunk: int = 50
+  samples: Size = 5000
+  num: Count = 0
+  batch_size: Size = 20
+  chunk: Size = 50
 
   needs = ('log_weights',)
 

@@ -17,6 +17,7 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8
 
 
@@ -107,11 +108,11 @@ class Samples:
 
   task: Task
   split: str = 'test'
-  components: int = 50
-  train: int = 10_000
-  num: int = 0
-  shown: int = 64
-  batch_size: int = 500
+  components: Size = 50
+  train: Count = 10_000
+  num: Count = 0
+  shown: Size = 64
+  batch_size: Size = 500
 
   needs = ('encode', 'decode')
 

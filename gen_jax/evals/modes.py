@@ -11,6 +11,7 @@ from gen_jax.data import toy
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Modes:
   """
 
   task: Task
-  num: int = 2500
-  shown: int = 2000
+  num: Count = 2500
+  shown: Size = 2000
 
   needs = ('sample',)
 
@@ -85,7 +86,7 @@ class StackedModes:
 
   task: Task
   split: str = 'test'
-  num: int = 26_000
+  num: Count = 26_000
 
   needs = ('sample',)
 

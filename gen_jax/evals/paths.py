@@ -11,6 +11,7 @@ from gen_jax.errors import InputError
 from gen_jax.evals import features
 from gen_jax.evals.latent_figures import lerp, slerp
 from gen_jax.evals.task import Task
+from gen_jax.fields import Count, Positive, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +33,10 @@ class PathLength:
   """
 
   task: Task
-  num: int = 2000
-  epsilon: float = 1e-4
+  num: Count = 2000
+  epsilon: Positive = 1e-4
   features: str = 'random'
-  batch_size: int = 100
+  batch_size: Size = 100
 
   needs = ('codes', 'map', 'synthesise')
 

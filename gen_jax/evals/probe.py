@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Probe:
 
   task: Task
   split: str = 'test'
-  num: int = 10_000
-  neighbours: int = 5
-  batch_size: int = 500
+  num: Count = 10_000
+  neighbours: Size = 5
+  batch_size: Size = 500
 
   needs = ('encode',)
 

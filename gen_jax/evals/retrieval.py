@@ -7,6 +7,7 @@ import numpy as np
 
 from gen_jax.evals import captioned, distances, scorer
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 
 
 def top(similarity: np.ndarray, choices: int = 10) -> np.ndarray:
@@ -59,10 +60,10 @@ class Retrieval:
 
   task: Task
   split: str = 'test'
-  num: int = 0
-  copies: int = 4
-  choices: int = 10
-  steps: int = 2000
+  num: Count = 0
+  copies: Size = 4
+  choices: Size = 10
+  steps: Size = 2000
 
   needs = ('read', 'illustrate')
 
@@ -140,9 +141,9 @@ class Diversity:
 
   task: Task
   split: str = 'test'
-  num: int = 50
-  copies: int = 8
-  steps: int = 2000
+  num: Count = 50
+  copies: Size = 8
+  steps: Size = 2000
 
   needs = ('read', 'illustrate')
 
@@ -191,9 +192,9 @@ class Reals:
 
   task: Task
   split: str = 'test'
-  num: int = 0
-  choices: int = 10
-  batch_size: int = 100
+  num: Count = 0
+  choices: Size = 10
+  batch_size: Size = 100
 
   needs = ('read', 'look')
 

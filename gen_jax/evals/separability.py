@@ -9,6 +9,7 @@ import numpy as np
 from gen_jax.errors import InputError
 from gen_jax.evals import yardstick
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count, Size
 from gen_jax.writer import to_unit
 
 
@@ -28,8 +29,8 @@ class Separability:
   """
 
   task: Task
-  num: int = 4000
-  batch_size: int = 250
+  num: Count = 4000
+  batch_size: Size = 250
 
   needs = ('codes', 'map', 'synthesise')
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from gen_jax.evals import captioned
 from gen_jax.evals.task import Minimum, Task
+from gen_jax.fields import Count
 
 
 def slopes(pictures: np.ndarray) -> float:
@@ -29,7 +30,7 @@ class Sharpness:
 
   task: Task
   split: str = 'test'
-  num: int = 0
+  num: Count = 0
 
   needs = ('read', 'illustrate')
 

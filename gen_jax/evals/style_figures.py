@@ -8,6 +8,7 @@ import numpy as np
 
 from gen_jax.evals.latent_figures import lerp
 from gen_jax.evals.task import Task
+from gen_jax.fields import Number, Size
 from gen_jax.writer import grid, to_uint8, to_unit
 
 _NEEDS = ('codes', 'map', 'synthesise', 'centre')
@@ -17,7 +18,7 @@ class _Figure:
   """What the figures share."""
 
   task: Task
-  psi: float = 1.0
+  psi: Number = 1.0
 
   needs = _NEEDS
 
@@ -46,8 +47,8 @@ class Truncation(_Figure):
   """
 
   task: Task
-  rows: int = 4
-  psis: tuple[float, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
+  rows: Size = 4
+  psis: tuple[Number, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
 
   def run(self, players, key):
     styles, mean = self._styles(players, key, self.rows)
@@ -71,9 +72,9 @@ class Mixing(_Figure):
   """
 
   task: Task
-  rows: int = 4
-  columns: int = 6
-  psi: float = 1.0
+  rows: Size = 4
+  columns: Size = 6
+  psi: Number = 1.0
 
   def run(self, players, key):
     styles, _ = self._styles(players, key, self.rows + self.columns)
@@ -117,10 +118,10 @@ class Noise(_Figure):
   """
 
   task: Task
-  rows: int = 4
-  shown: int = 3
-  draws: int = 50
-  psi: float = 1.0
+  rows: Size = 4
+  shown: Size = 3
+  draws: Size = 50
+  psi: Number = 1.0
 
   def run(self, players, key):
     styles, _ = self._styles(players, key, self.rows)
@@ -157,10 +158,10 @@ class Walk(_Figure):
   """
 
   task: Task
-  tiles: int = 9
-  stops: int = 4
-  frames: int = 12
-  psi: float = 0.7
+  tiles: Size = 9
+  stops: Size = 4
+  frames: Size = 12
+  psi: Number = 0.7
 
   def run(self, players, key):
     styles, _ = self._styles(players, key, self.tiles * self.stops)

@@ -14,6 +14,7 @@ from gen_jax.errors import InputError
 from gen_jax.evals import distances, features
 from gen_jax.evals.denoising import psnr, ssim
 from gen_jax.evals.task import Minimum, Task, filled, stratified_rows
+from gen_jax.fields import Count, Size
 from gen_jax.writer import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
@@ -66,8 +67,8 @@ class Errors:
 
   task: Task
   split: str = 'test'
-  num: int = 500
-  batch_size: int = 50
+  num: Count = 500
+  batch_size: Size = 50
 
   needs = _NEEDS
 
@@ -124,8 +125,8 @@ class Pairs:
 
   task: Task
   split: str = 'test'
-  num: int = 500
-  batch_size: int = 50
+  num: Count = 500
+  batch_size: Size = 50
 
   needs = _NEEDS
 
@@ -170,8 +171,8 @@ class Frechet:
 
   task: Task
   split: str = 'test'
-  num: int = 500
-  batch_size: int = 50
+  num: Count = 500
+  batch_size: Size = 50
   features: str = 'random'
 
   needs = _NEEDS
@@ -225,8 +226,8 @@ class Grid:
 
   task: Task
   split: str = 'test'
-  num: int = 32
-  columns: int = 4
+  num: Count = 32
+  columns: Size = 4
 
   needs = _NEEDS
 

@@ -6,12 +6,12 @@ look at too.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import Dtype, Shape, Size, Sizes, SomeSizes
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
 from gen_jax.models.resampling import levels
@@ -28,10 +28,10 @@ class DenseEncoder(nn.Module):
     dtype: of the computation; parameters and output are float32.
   """
 
-  features: int
-  hidden: tuple[int, ...] = (400,)
+  features: Size
+  hidden: Sizes = (400,)
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -52,10 +52,10 @@ class DenseDecoder(nn.Module):
     hidden: widths of the layers before the last.
   """
 
-  shape: tuple[int, int, int]
-  hidden: tuple[int, ...] = (400,)
+  shape: Shape
+  hidden: Sizes = (400,)
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -77,11 +77,11 @@ class ConvEncoder(nn.Module):
     kernel: size of their kernels, in pixels.
   """
 
-  features: int
-  channels: tuple[int, ...] = (32, 64)
-  kernel: int = 3
+  features: Size
+  channels: SomeSizes = (32, 64)
+  kernel: Size = 3
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -112,12 +112,12 @@ class ConvDecoder(nn.Module):
     kernel: size of their kernels, in pixels.
   """
 
-  shape: tuple[int, int, int]
-  channels: tuple[int, ...] = (64, 32)
-  base: int = 32
-  kernel: int = 3
+  shape: Shape
+  channels: SomeSizes = (64, 32)
+  base: Size = 32
+  kernel: Size = 3
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -144,10 +144,10 @@ class MapEncoder(nn.Module):
     kernel: size of their kernels, in pixels.
   """
 
-  channels: tuple[int, ...] = (48, 48)
-  kernel: int = 5
+  channels: SomeSizes = (48, 48)
+  kernel: Size = 5
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -167,11 +167,11 @@ class MapDecoder(nn.Module):
     kernel: size of their kernels, in pixels.
   """
 
-  shape: tuple[int, int, int]
-  channels: tuple[int, ...] = (48,)
-  kernel: int = 5
+  shape: Shape
+  channels: SomeSizes = (48,)
+  kernel: Size = 5
   activation: Activation = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, codes: jax.Array) -> jax.Array:

@@ -1,12 +1,12 @@
 """Classifiers of images, whose features measure generated ones."""
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import Count, Decay, Dtype, Size, SomeSizes
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
 
@@ -22,13 +22,13 @@ class ConvClassifier(nn.Module):
     dropout: share of the map and of the features left out in training.
   """
 
-  classes: int
-  channels: tuple[int, ...] = (32, 64)
-  kernel: int = 5
-  features: int = 128
-  dropout: float = 0.4
+  classes: Count
+  channels: SomeSizes = (32, 64)
+  kernel: Size = 5
+  features: Size = 128
+  dropout: Decay = 0.4
   activation: Callable[[jax.Array], jax.Array] = nn.relu
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(

@@ -15,6 +15,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from gen_jax.fields import Dtype, Size
 from gen_jax.models.conv_triple import D, F, Geometry, Pads, Pair, plain
 from gen_jax.models.linear import add_bias
 
@@ -154,12 +155,12 @@ def _explicit(padding: Padding) -> Pads:
 class _Layer(nn.Module):
   """What the two layers share: parameters `kernel` and `bias`."""
 
-  features: int
+  features: Size
   kernel_size: int | Sequence[int]
   strides: int | Sequence[int] = 1
   padding: Padding = 'SAME'
   use_bias: bool = True
-  dtype: Any = None
+  dtype: Dtype = None
   param_dtype: Any = jnp.float32
   kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
   bias_init: Callable[..., jax.Array] = nn.initializers.zeros_init()

@@ -5,15 +5,23 @@ to logits [B]; both take `train`, which says whether statistics are those of the
 batch.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import (
+  Count,
+  Decay,
+  Dtype,
+  Fraction,
+  Shape,
+  Size,
+  Sizes,
+  SomeSizes,
+)
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalised
+from gen_jax.models.normalisation import Normalisation, Normalised
 from gen_jax.models.resampling import levels
 
 # N(0, .02) for all weights (section 4); the authors' program has it for the
@@ -39,12 +47,12 @@ class Generator(nn.Module):
       1024 (Chen et al. 2016, appendix C.1).
   """
 
-  shape: tuple[int, int, int]
-  channels: tuple[int, ...] = (1024, 512, 256, 128)
-  kernel: int = 5
-  normalise: str = 'batch'
-  hidden: tuple[int, ...] = ()
-  dtype: Any = None
+  shape: Shape
+  channels: SomeSizes = (1024, 512, 256, 128)
+  kernel: Size = 5
+  normalise: Normalisation = 'batch'
+  hidden: Sizes = ()
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
@@ -105,14 +113,14 @@ class Discriminator(nn.Module):
     head: width of the layer before those.
   """
 
-  channels: tuple[int, ...] = (64, 128, 256, 512)
-  kernel: int = 5
-  normalise: str = 'batch'
-  slope: float = 0.2
-  hidden: tuple[int, ...] = ()
-  extra: int = 0
-  head: int = 128
-  dtype: Any = None
+  channels: SomeSizes = (64, 128, 256, 512)
+  kernel: Size = 5
+  normalise: Normalisation = 'batch'
+  slope: Fraction = 0.2
+  hidden: Sizes = ()
+  extra: Count = 0
+  head: Size = 128
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False):
@@ -152,7 +160,7 @@ class SmallGenerator(nn.Module):
   its rectifiers leaky, its initialisation Glorot's.
   """
 
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
@@ -179,8 +187,8 @@ class SmallDiscriminator(nn.Module):
     dropout: share of each map that is left out in training.
   """
 
-  dropout: float = 0.3
-  dtype: Any = None
+  dropout: Decay = 0.3
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:

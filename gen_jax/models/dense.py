@@ -5,24 +5,16 @@ A generator maps codes [B, Z] to images [B, H, W, C], a judge images to logits
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Decay, Dtype, Fraction, Shape, Size, Sizes, one_of
 from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalised
+from gen_jax.models.normalisation import Normalisation, Normalised
 
 OUTPUTS = {'tanh': jnp.tanh, 'linear': lambda x: x}
-
-
-def find_output(name: str):
-  """Returns an activation of images by its name."""
-  if name not in OUTPUTS:
-    raise InputError(f'output={name!r} is unknown.{nearest(name, OUTPUTS)}')
-  return OUTPUTS[name]
 
 
 class Generator(nn.Module):
@@ -35,11 +27,11 @@ class Generator(nn.Module):
     output: 'tanh', for pixels in [-1, 1], or 'linear', for points.
   """
 
-  shape: tuple[int, int, int]
-  hidden: tuple[int, ...] = (256, 512, 1024)
-  normalise: str = ''
-  output: str = 'tanh'
-  dtype: Any = None
+  shape: Shape
+  hidden: Sizes = (256, 512, 1024)
+  normalise: Normalisation = ''
+  output: one_of(OUTPUTS) = 'tanh'
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
@@ -54,7 +46,7 @@ class Generator(nn.Module):
       x = nn.relu(Normalised(layer, self.normalise, dtype=self.dtype)(x, train))
     x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
     x = x.reshape(-1, *self.shape).astype(jnp.float32)
-    return find_output(self.output)(x)
+    return OUTPUTS[self.output](x)
 
 
 class Discriminator(nn.Module):
@@ -69,12 +61,12 @@ class Discriminator(nn.Module):
     dropout: share of each layer's output that is left out in training.
   """
 
-  hidden: tuple[int, ...] = (512, 256)
-  normalise: str = ''
-  slope: float = 0.2
-  pieces: int = 1
-  dropout: float = 0.0
-  dtype: Any = None
+  hidden: Sizes = (512, 256)
+  normalise: Normalisation = ''
+  slope: Fraction = 0.2
+  pieces: Size = 1
+  dropout: Decay = 0.0
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import Count, Size
+
 
 class Embedded(nn.Module):
   """A network whose input ends with a one-hot class, of which it sees a row.
@@ -21,8 +23,8 @@ class Embedded(nn.Module):
   """
 
   network: nn.Module
-  classes: int = 10
-  features: int = 16
+  classes: Count = 10
+  features: Size = 16
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False):

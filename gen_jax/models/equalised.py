@@ -6,12 +6,12 @@ of all layers at one speed (Karras et al. 2017, section 4.1).
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import Dtype, Positive, Size
 from gen_jax.models import conv
 from gen_jax.models.linear import add_bias
 from gen_jax.models.resampling import smear
@@ -29,10 +29,10 @@ class Dense(nn.Module):
       stored as much larger than they are used.
   """
 
-  features: int
-  gain: float = GAIN
-  rate: float = 1.0
-  dtype: Any = None
+  features: Size
+  gain: Positive = GAIN
+  rate: Positive = 1.0
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -60,12 +60,12 @@ class Conv(nn.Module):
     use_bias: whether a bias is added.
   """
 
-  features: int
-  kernel: int = 3
-  scale: float = 1
-  gain: float = GAIN
+  features: Size
+  kernel: Size = 3
+  scale: Positive = 1
+  gain: Positive = GAIN
   use_bias: bool = True
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:

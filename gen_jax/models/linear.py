@@ -15,6 +15,8 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from gen_jax.fields import Dtype, Size
+
 
 def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
   """Returns x + bias in the type of x, computed in float32 or wider.
@@ -45,9 +47,9 @@ def _wide(x):
 class Dense(nn.Module):
   """Drop-in for `nn.Dense`, [..., C] -> [..., features]; see `add_bias`."""
 
-  features: int
+  features: Size
   use_bias: bool = True
-  dtype: Any = None
+  dtype: Dtype = None
   param_dtype: Any = jnp.float32
   kernel_init: Callable[..., jax.Array] = nn.initializers.lecun_normal()
   bias_init: Callable[..., jax.Array] = nn.initializers.zeros_init()

@@ -10,15 +10,16 @@ running averages are the mean of the devices'. In the same way, it uses each
 part of a batch alone where gradients are accumulated.
 """
 
-from typing import Any
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError
+from gen_jax.fields import Dtype, Fraction, Positive, Size, Weight
 
-NORMALISATIONS = ('', 'batch', 'instance', 'spectral')
+Normalisation = Literal['', 'batch', 'instance', 'spectral']
 
 
 class Normalised(nn.Module):
@@ -40,20 +41,15 @@ class Normalised(nn.Module):
   """
 
   layer: nn.Module
-  kind: str = ''
-  momentum: float = 0.9
-  epsilon: float = 1e-5
-  scale_std: float = 0.0
-  parts: int = 1
-  dtype: Any = None
+  kind: Normalisation = ''
+  momentum: Fraction = 0.9
+  epsilon: Positive = 1e-5
+  scale_std: Weight = 0.0
+  parts: Size = 1
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    if self.kind not in NORMALISATIONS:
-      raise InputError(
-        f'normalisation {self.kind!r} is unknown.'
-        + nearest(self.kind, NORMALISATIONS)
-      )
     if self.kind == 'spectral':
       return nn.SpectralNorm(self.layer, collection_name='spectral')(
         x, update_stats=train

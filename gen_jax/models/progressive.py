@@ -5,14 +5,13 @@ over all that a smaller one has learned. The blur is that of StyleGAN (Karras et
 al. 2018), whose discriminator this is: 23,087,249 parameters at 1024 pixels.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Dtype, Size
 from gen_jax.models.equalised import Conv, Dense, blur
 from gen_jax.models.resampling import shrink
 
@@ -60,11 +59,11 @@ class Discriminator(nn.Module):
     group: images of a group.
   """
 
-  base: int = 8192
-  most: int = 512
-  classes: int = 0
-  group: int = 4
-  dtype: Any = None
+  base: Size = 8192
+  most: Size = 512
+  classes: Count = 0
+  group: Size = 4
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(

@@ -1,11 +1,10 @@
 """Deeper convolutional encoders and decoders, of residual blocks."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.fields import Depth, Dtype, Shape, Size, SomeSizes
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
 from gen_jax.models.resampling import levels
@@ -19,8 +18,8 @@ class Block(nn.Module):
   image's bound depend on the others of its batch.
   """
 
-  kernel: int = 3
-  dtype: Any = None
+  kernel: Size = 3
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -45,11 +44,11 @@ class ResidualEncoder(nn.Module):
     hidden: width of the layer between the last map and the output.
   """
 
-  features: int
-  channels: tuple[int, ...] = (32, 64)
-  blocks: int = 2
-  hidden: int = 256
-  dtype: Any = None
+  features: Size
+  channels: SomeSizes = (32, 64)
+  blocks: Depth = 2
+  hidden: Size = 256
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -74,11 +73,11 @@ class ResidualDecoder(nn.Module):
     hidden: width of the layer between the code and the first map.
   """
 
-  shape: tuple[int, int, int]
-  channels: tuple[int, ...] = (64, 32)
-  blocks: int = 2
-  hidden: int = 256
-  dtype: Any = None
+  shape: Shape
+  channels: SomeSizes = (64, 32)
+  blocks: Depth = 2
+  hidden: Size = 256
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, codes: jax.Array) -> jax.Array:

@@ -7,16 +7,15 @@ judge takes images and T vectors of captions for each, [T, B, E], and returns
 logits [T, B]: what it sees of an image is computed once.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
+from gen_jax.fields import Depth, Dtype, Shape, Size, SomeSizes
 from gen_jax.models import conv
 from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalised
+from gen_jax.models.normalisation import Normalisation, Normalised
 from gen_jax.models.resampling import enlarge, smear
 
 # As the authors' program has it, for the scales around 1.
@@ -32,8 +31,8 @@ class Condition(nn.Module):
     width: c, as wide as the noise.
   """
 
-  width: int
-  dtype: Any = None
+  width: Size
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, texts: jax.Array, noise: jax.Array):
@@ -50,8 +49,8 @@ class Upsampled(nn.Module):
   [B, H, W, C] -> [B, 2 H, 2 W, features], without a bias.
   """
 
-  features: int
-  dtype: Any = None
+  features: Size
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -92,10 +91,10 @@ class Generator(nn.Module):
     condition: width of the conditioning; the draws are this wide and the code.
   """
 
-  shape: tuple[int, int, int]
-  channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
-  condition: int = 128
-  dtype: Any = None
+  shape: Shape
+  channels: SomeSizes = (1024, 512, 256, 128, 64)
+  condition: Size = 128
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, texts: jax.Array, draws: jax.Array, train: bool = False):
@@ -147,13 +146,13 @@ class Refiner(nn.Module):
       only corrects; not in the paper.
   """
 
-  shape: tuple[int, int, int]
-  down: tuple[int, ...] = (128, 256, 512)
-  blocks: int = 4
-  up: tuple[int, ...] = (256, 128, 64, 32)
-  condition: int = 128
+  shape: Shape
+  down: SomeSizes = (128, 256, 512)
+  blocks: Depth = 4
+  up: SomeSizes = (256, 128, 64, 32)
+  condition: Size = 128
   skip: bool = False
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -202,7 +201,7 @@ class Refiner(nn.Module):
 class _Block(nn.Module):
   """relu(x + norm(conv(relu(norm(conv(x)))))), as in the authors' program."""
 
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -238,10 +237,10 @@ class Discriminator(nn.Module):
       applies the network to real and to mismatched pairs in turn.
   """
 
-  channels: tuple[int, ...] = (64, 128, 256, 512)
-  text: int = 128
-  normalise: str = 'batch'
-  dtype: Any = None
+  channels: SomeSizes = (64, 128, 256, 512)
+  text: Size = 128
+  normalise: Normalisation = 'batch'
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(

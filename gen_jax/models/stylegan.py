@@ -8,13 +8,13 @@ and is none of them.
 
 import itertools
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Dtype, Levels, Positive, Shape, Size
 from gen_jax.models.equalised import Conv, Dense, blur, pixel_norm
 from gen_jax.models.linear import add_bias, scale_and_shift
 from gen_jax.models.normalisation import instance_norm
@@ -33,11 +33,11 @@ class Mapping(nn.Module):
       beside the code; 0 for none.
   """
 
-  width: int = 512
-  layers: int = 8
-  rate: float = 0.01
-  classes: int = 0
-  dtype: Any = None
+  width: Size = 512
+  layers: Levels = 8
+  rate: Positive = 0.01
+  classes: Count = 0
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -65,7 +65,7 @@ class Layer(nn.Module):
   y_b) a dense layer of w [B, W].
   """
 
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -86,11 +86,11 @@ class Layer(nn.Module):
 class Synthesis(nn.Module):
   """Styles [B, layers, W] to images [B, H, H, C]; see `Generator`."""
 
-  shape: tuple[int, int, int]
-  base: int = 8192
-  most: int = 512
+  shape: Shape
+  base: Size = 8192
+  most: Size = 512
   noise: bool = True
-  dtype: Any = None
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(
@@ -170,15 +170,15 @@ class Generator(nn.Module):
     dtype: of the computation; parameters and images are float32.
   """
 
-  shape: tuple[int, int, int]
-  width: int = 512
-  depth: int = 8
-  rate: float = 0.01
-  classes: int = 0
-  base: int = 8192
-  most: int = 512
+  shape: Shape
+  width: Size = 512
+  depth: Levels = 8
+  rate: Positive = 0.01
+  classes: Count = 0
+  base: Size = 8192
+  most: Size = 512
   noise: bool = True
-  dtype: Any = None
+  dtype: Dtype = None
 
   def setup(self):
     height, width, _ = self.shape

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
+from gen_jax.fields import Decay, Dtype, Size
 from gen_jax.models.linear import Dense
 
 
@@ -29,12 +30,12 @@ class Encoder(nn.Module):
     dropout: share of the words that are left out in training.
   """
 
-  features: int = 128
-  buckets: int = 16_384
-  width: int = 96
-  hidden: int = 256
-  dropout: float = 0.2
-  dtype: Any = None
+  features: Size = 128
+  buckets: Size = 16_384
+  width: Size = 96
+  hidden: Size = 256
+  dropout: Decay = 0.2
+  dtype: Dtype = None
 
   field: ClassVar[str] = 'text'
 

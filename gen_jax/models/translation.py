@@ -5,21 +5,24 @@ divides, and give [B, H, W, out] in [-1, 1]. Layers and parameters are those of
 the authors' program, github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
 """
 
-from typing import Any
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
+from gen_jax.fields import Depth, Dtype, Levels, Size, SomeSizes
 from gen_jax.models.conv import Conv, ConvTranspose
-from gen_jax.models.normalisation import Normalised
+from gen_jax.models.normalisation import Normalisation, Normalised
 from gen_jax.models.resampling import enlarge
 
 INIT = nn.initializers.normal(0.02)
 _PAD = ((1, 1), (1, 1))
 # PyTorch's padding of 1 and output padding of 1.
 _PAD_UP = ((1, 2), (1, 2))
+
+_Upsample = Literal['transpose', 'resize']
 
 
 def reflect(x: jax.Array, pad: int) -> jax.Array:
@@ -46,8 +49,8 @@ def reflect(x: jax.Array, pad: int) -> jax.Array:
 class _Block(nn.Module):
   """x + norm(conv(relu(norm(conv(x))))), with reflection padding."""
 
-  normalise: str
-  dtype: Any
+  normalise: Normalisation
+  dtype: Dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -80,13 +83,13 @@ class ResidualTranslator(nn.Module):
     normalise: 'instance', or another of models/normalisation.py.
   """
 
-  out: int = 3
-  channels: int = 64
-  blocks: int = 9
-  levels: int = 2
-  upsample: str = 'transpose'
-  normalise: str = 'instance'
-  dtype: Any = None
+  out: Size = 3
+  channels: Size = 64
+  blocks: Depth = 9
+  levels: Levels = 2
+  upsample: _Upsample = 'transpose'
+  normalise: Normalisation = 'instance'
+  dtype: Dtype = None
 
   @property
   def stride(self) -> int:
@@ -95,7 +98,6 @@ class ResidualTranslator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-    check_known('objective.gen_*.upsample', self.upsample, _UPSAMPLES)
     _check_size(self, images)
     common = dict(kernel_init=INIT, dtype=self.dtype)
 
@@ -133,11 +135,11 @@ class UNetTranslator(nn.Module):
       last.
   """
 
-  out: int = 3
-  channels: tuple[int, ...] = (64, 128, 256, 512, 512)
-  upsample: str = 'transpose'
-  normalise: str = 'instance'
-  dtype: Any = None
+  out: Size = 3
+  channels: SomeSizes = (64, 128, 256, 512, 512)
+  upsample: _Upsample = 'transpose'
+  normalise: Normalisation = 'instance'
+  dtype: Dtype = None
 
   @property
   def stride(self) -> int:
@@ -146,7 +148,6 @@ class UNetTranslator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-    check_known('objective.gen_*.upsample', self.upsample, _UPSAMPLES)
     _check_size(self, images)
     common = dict(kernel_init=INIT, dtype=self.dtype)
     depth = len(self.channels)
@@ -189,10 +190,10 @@ class PatchDiscriminator(nn.Module):
     normalise: of all layers but the first and the last.
   """
 
-  channels: int = 64
-  levels: int = 3
-  normalise: str = 'instance'
-  dtype: Any = None
+  channels: Size = 64
+  levels: Levels = 3
+  normalise: Normalisation = 'instance'
+  dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -218,9 +219,6 @@ class PatchDiscriminator(nn.Module):
       x = nn.leaky_relu(layer(x, train), 0.2)
     x = Conv(1, (4, 4), padding=_PAD, kernel_init=INIT, dtype=self.dtype)(x)
     return x[..., 0].astype(jnp.float32)
-
-
-_UPSAMPLES = ('transpose', 'resize')
 
 
 def _check_size(network, images):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
+from gen_jax.fields import Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.objectives.cgan import Conditional
@@ -25,7 +26,7 @@ class ACGAN(Conditional, TwoHeads):
     weight: of L_C.
   """
 
-  weight: float = 1.0
+  weight: Weight = 1.0
 
   @property
   def outputs(self) -> int:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import check_known
+from gen_jax.fields import one_of
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
 from gen_jax.objectives.shapes import check_images
 
@@ -32,17 +32,10 @@ class Autoencoder:
 
   encoder: nn.Module
   decoder: nn.Module
-  reconstruction: str = 'l2'
-  code: str = 'linear'
+  reconstruction: one_of(RECONSTRUCTIONS) = 'l2'
+  code: one_of(ACTIVATIONS) = 'linear'
 
   pixels = 'unit'
-
-  def __post_init__(self):
-    for field, known in (
-      ('reconstruction', RECONSTRUCTIONS),
-      ('code', ACTIVATIONS),
-    ):
-      check_known(f'objective.{field}', getattr(self, field), known)
 
   # Training.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Fraction
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models.embedding import Embedded
 from gen_jax.objectives.game import Game
@@ -28,7 +29,7 @@ class Conditional(Game):
     classes: K; a batch has 'label', int32 [B], in [0, K).
   """
 
-  classes: int = 10
+  classes: Count = 10
 
   def __post_init__(self):
     super().__post_init__()
@@ -86,7 +87,7 @@ class CGAN(Conditional, GAN):
       with the class of another (Reed et al. 2016, algorithm 1).
   """
 
-  mismatch: float = 0.0
+  mismatch: Fraction = 0.0
 
   def updates(self) -> tuple[Update, ...]:
     updates = super().updates()

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import check_known
+from gen_jax.fields import Weight, one_of
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.labels import check_labelled
@@ -27,13 +27,10 @@ class Classifier:
   """
 
   network: nn.Module
-  noise: str = 'deformation'
-  amount: float = 0.0
+  noise: one_of(CORRUPTIONS) = 'deformation'
+  amount: Weight = 0.0
 
   pixels = 'unit'
-
-  def __post_init__(self):
-    check_known('objective.noise', self.noise, CORRUPTIONS)
 
   @property
   def classes(self) -> int:

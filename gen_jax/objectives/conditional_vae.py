@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
+from gen_jax.fields import Count
 from gen_jax.objectives.labels import check_labelled, one_hot
 from gen_jax.objectives.vae import VAE
 
@@ -22,7 +23,7 @@ class ConditionalVAE(VAE):
     classes: K; a batch has 'label', int32 [B], in [0, K).
   """
 
-  classes: int = 10
+  classes: Count = 10
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     check_labelled(batch, self)

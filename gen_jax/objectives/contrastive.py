@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
+from gen_jax.fields import Count, Positive, Weight, one_of
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.models import text as text_models
@@ -36,19 +37,12 @@ class Contrastive:
 
   text: nn.Module
   image: nn.Module
-  temperature: float = 0.1
-  noise: str = 'deformation'
-  amount: float = 0.0
-  size: int = 0
+  temperature: Positive = 0.1
+  noise: one_of(CORRUPTIONS) = 'deformation'
+  amount: Weight = 0.0
+  size: Count = 0
 
   pixels = 'unit'
-
-  def __post_init__(self):
-    check_known('objective.noise', self.noise, CORRUPTIONS)
-    if self.temperature <= 0:
-      raise InputError(
-        f'objective.temperature={self.temperature}: expected more than 0.'
-      )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     text_models.check_captioned(batch, self.text)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.cycle import absolute, mean_rest
 from gen_jax.objectives import pool
-from gen_jax.objectives.game import check_loss
+from gen_jax.objectives.game import Loss
 from gen_jax.objectives.translation import Translation, make
 
 
@@ -42,19 +43,11 @@ class CycleGAN(Translation):
 
   disc_a: nn.Module
   disc_b: nn.Module
-  loss: str = 'least_squares'
-  adversarial: float = 2.0
-  cycle: float = 10.0
-  identity: float = 5.0
-  pool: int = 50
-
-  def __post_init__(self):
-    check_loss(self.loss)
-    for field in ('adversarial', 'cycle', 'identity', 'pool'):
-      if getattr(self, field) < 0:
-        raise InputError(
-          f'objective.{field}={getattr(self, field)}: expected 0 or more.'
-        )
+  loss: Loss = 'least_squares'
+  adversarial: Weight = 2.0
+  cycle: Weight = 10.0
+  identity: Weight = 5.0
+  pool: Count = 50
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     key_gens, *keys = jax.random.split(key, 3)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.core import Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
+from gen_jax.fields import Fraction, Size, one_of
 from gen_jax.losses.densities import DENSITIES
 from gen_jax.objectives.vae import VAE
 
@@ -29,17 +30,9 @@ class DebiasingVAE(VAE):
     strength: 0 leaves the bias, 1 draws evenly over the codes' space.
   """
 
-  candidates: int = 8
-  density: str = 'neighbours'
-  strength: float = 0.3
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_known('objective.density', self.density, DENSITIES)
-    if self.candidates < 1:
-      raise InputError(
-        f'objective.candidates={self.candidates}: expected 1 or more.'
-      )
+  candidates: Size = 8
+  density: one_of(DENSITIES) = 'neighbours'
+  strength: Fraction = 0.3
 
   def updates(self) -> tuple[Update, ...]:
     why = 'the density is estimated from the codes of the batch'

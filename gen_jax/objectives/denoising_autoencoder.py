@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from gen_jax.errors import check_known
+from gen_jax.fields import Weight, one_of
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.autoencoder import Autoencoder
 
@@ -19,12 +19,8 @@ class DenoisingAutoencoder(Autoencoder):
       probability that a pixel is hit, or the reach of a deformation, in pixels.
   """
 
-  noise: str = 'gaussian'
-  amount: float = 0.5
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_known('objective.noise', self.noise, CORRUPTIONS)
+  noise: one_of(CORRUPTIONS) = 'gaussian'
+  amount: Weight = 0.5
 
   def corrupt(self, images: jax.Array, key: jax.Array) -> jax.Array:
     return CORRUPTIONS[self.noise](images, self.amount, key)

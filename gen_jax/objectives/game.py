@@ -8,10 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
+from gen_jax.fields import Positive, Size, one_of, several_of
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 from gen_jax.objectives.shapes import check_images
+
+Loss = one_of([name for name in LOSSES if name != 'wasserstein'])
+Augment = several_of(AUGMENTATIONS)
 
 
 def _normal(game, key, shape):
@@ -78,24 +82,17 @@ class Game:
   """
 
   gen: nn.Module
-  latent: int = 100
-  prior: str = 'normal'
-  components: int = 32
-  radius: float = 8.0
-  pack: int = 1
-  augment: tuple[str, ...] = ()
+  latent: Size = 100
+  prior: one_of(PRIORS) = 'normal'
+  components: Size = 32
+  radius: Positive = 8.0
+  pack: Size = 1
+  augment: Augment = ()
 
   pixels: ClassVar[str] = 'symmetric'
   judge: ClassVar[str] = 'disc'  # the judge, as a player and as a field
 
   def __post_init__(self):
-    check_known('objective.prior', self.prior, PRIORS)
-    check_augment(self.augment)
-    for field in ('latent', 'components', 'pack'):
-      if getattr(self, field) < 1:
-        raise InputError(
-          f'objective.{field}={getattr(self, field)}: expected 1 or more.'
-        )
     if self.prior == 'mixture' and self.components > self.latent:
       raise InputError(
         f'objective.components={self.components}: expected at most '
@@ -214,18 +211,10 @@ def apply(
   )
 
 
-def check_loss(loss: str, label: float = 1.0) -> None:
-  """Raises InputError on no loss of a game, or on a label that it has not."""
-  known = [name for name in LOSSES if name != 'wasserstein']
-  check_known('objective.loss', loss, known)
+def check_label(loss: str, label: float) -> None:
+  """Raises InputError when a loss knows no label."""
   if label != 1 and not LOSSES[loss].labels:
     raise InputError(f'objective.label={label}: {loss!r} has no labels.')
-
-
-def check_augment(names: tuple[str, ...]) -> None:
-  """Raises InputError on an augmentation that there is not."""
-  for name in names:
-    check_known('objective.augment', name, AUGMENTATIONS)
 
 
 def check_slope(players: Players, judge: str) -> None:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
+from gen_jax.fields import Fraction, Size
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.objectives.game import Game, check_loss, check_slope
+from gen_jax.objectives.game import Game, Loss, check_label, check_slope
 from gen_jax.objectives.penalised import Penalised
 
 # What counts as a judge that always wins, and as no gradient at all.
@@ -37,18 +38,13 @@ class GAN(Penalised, Game):
   """
 
   disc: nn.Module
-  loss: str = 'non_saturating'
-  label: float = 1.0
-  disc_steps: int = 1
+  loss: Loss = 'non_saturating'
+  label: Fraction = 1.0
+  disc_steps: Size = 1
 
   def __post_init__(self):
     super().__post_init__()
-    check_loss(self.loss, self.label)
-    self.check_penalty()
-    if self.disc_steps < 1:
-      raise InputError(
-        f'objective.disc_steps={self.disc_steps}: expected 1 or more.'
-      )
+    check_label(self.loss, self.label)
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     players = super().init(key, batch)

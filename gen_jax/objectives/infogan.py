@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
+from gen_jax.fields import Count, Size, Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.information import gaussian_log_likelihood
@@ -31,10 +32,10 @@ class InfoGAN(TwoHeads):
     continuous_weight: lambda for the numbers.
   """
 
-  categories: int = 10
-  continuous: int = 2
-  weight: float = 1.0
-  continuous_weight: float = 0.1
+  categories: Size = 10
+  continuous: Count = 2
+  weight: Weight = 1.0
+  continuous_weight: Weight = 0.1
 
   @property
   def outputs(self) -> int:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
 from gen_jax.errors import InputError
+from gen_jax.fields import Size
 from gen_jax.losses.estimators import scale_gradient
 from gen_jax.objectives.vae import VAE, reparameterise
 
@@ -19,7 +20,7 @@ class IWAE(VAE):
   (eq. 8). k = 1 is the VAE. What weighs the KL has no meaning here.
   """
 
-  samples: int = 50
+  samples: Size = 50
 
   def __post_init__(self):
     super().__post_init__()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.fields import Size, Weight, one_of
 from gen_jax.losses.penalties import OF_DEVIATION, PENALTIES
 
 
@@ -32,18 +32,9 @@ class Penalised(abc.ABC):
       `lazy_rescale=True` in the optimizer of the discriminator.
   """
 
-  penalty: str = ''
-  penalty_weight: float = 10.0
-  penalty_every: int = 1
-
-  def check_penalty(self) -> None:
-    """Raises InputError on a penalty that there is not."""
-    if self.penalty:
-      check_known('objective.penalty', self.penalty, PENALTIES)
-    if self.penalty_every < 1:
-      raise InputError(
-        f'objective.penalty_every={self.penalty_every}: expected 1 or more.'
-      )
+  penalty: one_of(('', *PENALTIES)) = ''
+  penalty_weight: Weight = 10.0
+  penalty_every: Size = 1
 
   def disc_updates(self, disc: str) -> tuple[Update, ...]:
     """The updates of the judge, the player `disc`."""

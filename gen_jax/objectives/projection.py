@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.fields import Weight
 from gen_jax.objectives.style import Style
 
 
@@ -31,8 +32,8 @@ class Projection:
   model: Style
   features: Callable[[jax.Array], jax.Array]
   every_layer: bool = False
-  pixel_weight: float = 1.0
-  feature_weight: float = 1.0
+  pixel_weight: Weight = 1.0
+  feature_weight: Weight = 1.0
 
   @property
   def pixels(self) -> str:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Update
+from gen_jax.fields import Probability, Weight, one_of
 from gen_jax.losses import sparsity
-from gen_jax.objectives.autoencoder import Autoencoder
+from gen_jax.objectives.autoencoder import ACTIVATIONS, Autoencoder
 from gen_jax.parallel import batch_mean
 
 
@@ -23,8 +24,8 @@ class SparseL1(Autoencoder):
     weight: lambda, in units of the reconstruction error.
   """
 
-  code: str = 'relu'
-  weight: float = 0.1
+  code: one_of(ACTIVATIONS) = 'relu'
+  weight: Weight = 0.1
 
   def penalty(self, codes: jax.Array):
     size = jnp.mean(sparsity.l1(codes))
@@ -44,9 +45,9 @@ class SparseKL(Autoencoder):
     target: rho, the activation that a unit should have on average.
   """
 
-  code: str = 'sigmoid'
-  weight: float = 1.0
-  target: float = 0.1
+  code: one_of(ACTIVATIONS) = 'sigmoid'
+  weight: Weight = 1.0
+  target: Probability = 0.1
 
   def updates(self) -> tuple[Update, ...]:
     why = 'the penalty is a function of the mean activation over the batch'

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known, nearest
+from gen_jax.errors import InputError, nearest
+from gen_jax.fields import Count, Shape, SomeSizes, Weight, one_of
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
@@ -41,30 +42,16 @@ class _Stack:
     amount: of the noise, as in `losses/corruption.py`.
   """
 
-  shape: tuple[int, int, int]
-  widths: tuple[int, ...]
-  classes: int = 10
-  reconstruction: str = 'cross_entropy'
-  hidden: str = 'relu'
-  code: str = 'linear'
-  noise: str = 'masking'
-  amount: float = 0.0
+  shape: Shape
+  widths: SomeSizes
+  classes: Count = 10
+  reconstruction: one_of(RECONSTRUCTIONS) = 'cross_entropy'
+  hidden: one_of(ACTIVATIONS) = 'relu'
+  code: one_of(ACTIVATIONS) = 'linear'
+  noise: one_of(CORRUPTIONS) = 'masking'
+  amount: Weight = 0.0
 
   pixels = 'unit'
-
-  def __post_init__(self):
-    for field, known in (
-      ('reconstruction', RECONSTRUCTIONS),
-      ('hidden', ACTIVATIONS),
-      ('code', ACTIVATIONS),
-      ('noise', CORRUPTIONS),
-    ):
-      check_known(f'objective.{field}', getattr(self, field), known)
-    if not self.widths or min(self.widths) < 1:
-      raise InputError(
-        f'objective.widths={self.widths!r}: expected one or more layers of at '
-        'least one unit.'
-      )
 
   @property
   def depth(self) -> int:
@@ -202,10 +189,9 @@ class GreedyLayer(_Autoencoder):
     index: of the layer that learns, from 0.
   """
 
-  index: int = 0
+  index: Count = 0
 
   def __post_init__(self):
-    super().__post_init__()
     if not 0 <= self.index < len(self.widths):
       raise InputError(
         f'objective.index={self.index}: there are layers 0 to '

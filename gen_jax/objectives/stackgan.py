@@ -15,13 +15,13 @@ import jax.numpy as jnp
 
 from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError
+from gen_jax.fields import Fraction, Size, Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import augment
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
 from gen_jax.models.resampling import shrink_to
-from gen_jax.objectives.game import check_augment, check_loss, check_slope
+from gen_jax.objectives.game import Augment, Loss, check_label, check_slope
 from gen_jax.objectives.penalised import Penalised
 
 
@@ -62,22 +62,18 @@ class StageI(Penalised):
   text: nn.Module
   gen1: nn.Module
   disc1: nn.Module
-  latent: int = 100
-  loss: str = 'non_saturating'
-  label: float = 1.0
-  mismatch: float = 0.5
-  kl: float = 1 / 64
-  augment: tuple[str, ...] = ()
+  latent: Size = 100
+  loss: Loss = 'non_saturating'
+  label: Fraction = 1.0
+  mismatch: Fraction = 0.5
+  kl: Weight = 1 / 64
+  augment: Augment = ()
 
   pixels: ClassVar[str] = 'symmetric'
   stage: ClassVar[str] = '1'
 
   def __post_init__(self):
-    check_loss(self.loss, self.label)
-    check_augment(self.augment)
-    self.check_penalty()
-    if not 0 <= self.mismatch <= 1:
-      raise InputError(f'objective.mismatch={self.mismatch}: expected 0 to 1.')
+    check_label(self.loss, self.label)
 
   @property
   def gen(self) -> str:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError
+from gen_jax.fields import Count, Fraction, Number, Size
 from gen_jax.models import progressive
 from gen_jax.models.progressive import lerp
 from gen_jax.models.resampling import enlarge, shrink
@@ -43,12 +44,12 @@ class Style(Game):
     cutoff: layers that are truncated, from the coarsest on; 0 for all.
   """
 
-  latent: int = 512
-  fade: int = 0
-  mixing: float = 0.9
-  decay: float = 0.995
-  psi: float = 1.0
-  cutoff: int = 0
+  latent: Size = 512
+  fade: Count = 0
+  mixing: Fraction = 0.9
+  decay: Fraction = 0.995
+  psi: Number = 1.0
+  cutoff: Count = 0
 
   def __post_init__(self):
     super().__post_init__()
@@ -57,16 +58,6 @@ class Style(Game):
         f'objective.pack={self.pack}: this judge sees the deviation over '
         'groups of images already: take 1.'
       )
-    for field in ('fade', 'cutoff'):
-      if getattr(self, field) < 0:
-        raise InputError(
-          f'objective.{field}={getattr(self, field)}: expected 0 or more.'
-        )
-    for field in ('mixing', 'decay'):
-      if not 0 <= getattr(self, field) <= 1:
-        raise InputError(
-          f'objective.{field}={getattr(self, field)}: expected 0 to 1.'
-        )
     if getattr(self, self.judge).classes != self.classes:
       raise InputError(
         f'objective.{self.judge}.classes: expected {self.classes}, as '

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
+from gen_jax.fields import Weight
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.style import Style
 from gen_jax.objectives.wgan_gp import WGANGP
@@ -29,7 +30,7 @@ class StyleWGAN(Style, WGANGP):
       2017, appendix A.1).
   """
 
-  drift: float = 1e-3
+  drift: Weight = 1e-3
 
   def penalty(
     self, players: Players, batch: Batch, fake: jax.Array, key: jax.Array

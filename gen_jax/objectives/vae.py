@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError
+from gen_jax.fields import Count, Size, Weight, one_of
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS
 from gen_jax.objectives.shapes import check_images
@@ -40,27 +41,24 @@ class VAE:
 
   encoder: nn.Module
   decoder: nn.Module
-  likelihood: str = 'bernoulli'
+  likelihood: one_of(LIKELIHOODS) = 'bernoulli'
   learn_variance: bool = False
-  beta: float = 1.0
-  kl_warmup: int = 0
-  free_bits: float = 0.0
-  capacity: float = 0.0
-  capacity_steps: int = 0
-  samples: int = 1
+  beta: Weight = 1.0
+  kl_warmup: Count = 0
+  free_bits: Weight = 0.0
+  capacity: Weight = 0.0
+  capacity_steps: Count = 0
+  samples: Size = 1
 
   pixels = 'unit'
 
   def __post_init__(self):
-    check_known('objective.likelihood', self.likelihood, LIKELIHOODS)
     if self.learn_variance and self.likelihood != 'gaussian':
       raise InputError(
         "objective.learn_variance=True needs likelihood='gaussian'."
       )
     if self.capacity and self.free_bits:
       raise InputError('objective.capacity and free_bits exclude each other.')
-    if self.samples < 1:
-      raise InputError(f'objective.samples={self.samples}: expected 1 or more.')
 
   # Training.
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.errors import InputError
+from gen_jax.fields import Size, Weight
 from gen_jax.losses.adversarial import wasserstein
 from gen_jax.objectives.game import Game
 
@@ -36,21 +36,10 @@ class WGAN(Game):
   """
 
   critic: nn.Module
-  n_critic: int = 5
-  clip_weights: float = 0.0
+  n_critic: Size = 5
+  clip_weights: Weight = 0.0
 
   judge: ClassVar[str] = 'critic'
-
-  def __post_init__(self):
-    super().__post_init__()
-    if self.n_critic < 1:
-      raise InputError(
-        f'objective.n_critic={self.n_critic}: expected 1 or more.'
-      )
-    if self.clip_weights < 0:
-      raise InputError(
-        f'objective.clip_weights={self.clip_weights}: expected 0 or more.'
-      )
 
   def updates(self) -> tuple[Update, ...]:
     return (

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
+from gen_jax.fields import Weight
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.objectives.game import check_slope
@@ -25,7 +26,7 @@ class WGANGP(WGAN):
     one_sided: only slopes above 1 cost.
   """
 
-  weight: float = 10.0
+  weight: Weight = 10.0
   one_sided: bool = False
 
   def init(self, key: jax.Array, batch: Batch) -> Players:

@@ -58,7 +58,7 @@ def test_networks_see_points_as_they_are():
   [
     ('train', dict(mixture='rign'), '"ring"'),
     ('val', dict(mixture='ring'), 'no split "val"'),
-    ('train', {}, 'data.mixture: needed'),
+    ('train', {}, 'data.mixture: .* needs it'),
   ],
 )
 def test_bad_input_is_named(split, fields, match):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from drawn import drawn
 
-from gen_jax.errors import InputError
 from gen_jax.models import dcgan, dense
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.linear import Dense
@@ -106,13 +105,6 @@ def test_training_looks_at_the_batch_and_use_at_the_running_averages():
   np.testing.assert_allclose(use(variables, CODES), trained, atol=1e-3)
   one = use(variables, CODES[:1])
   np.testing.assert_allclose(one, trained[:1], atol=1e-3)
-
-
-def test_names_that_are_unknown_are_named():
-  with pytest.raises(InputError, match='"spectral"'):
-    jax.eval_shape(dense.Discriminator(normalise='spektral').init, KEY, CODES)
-  with pytest.raises(InputError, match='"tanh"'):
-    jax.eval_shape(dense.Generator((1, 1, 2), output='tan').init, KEY, CODES)
 
 
 @pytest.mark.parametrize(

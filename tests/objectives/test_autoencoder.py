@@ -7,7 +7,6 @@ import pytest
 from sklearn.decomposition import PCA
 
 from gen_jax import parallel
-from gen_jax.errors import InputError
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
@@ -110,16 +109,3 @@ def test_the_denoiser_sees_noise_and_is_judged_by_the_clean_image():
   loss, out = compute(init(objective))
   expected = np.square(out - batch['image']).sum((1, 2, 3)).mean()
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-  'make,match',
-  [
-    (lambda: Autoencoder(**NETWORKS, reconstruction='l2_'), '"l2"'),
-    (lambda: Autoencoder(**NETWORKS, code='rellu'), '"relu"'),
-    (lambda: DenoisingAutoencoder(**NETWORKS, noise='mask'), '"masking"'),
-  ],
-)
-def test_unknown_choices_are_named(make, match):
-  with pytest.raises(InputError, match=match):
-    make()

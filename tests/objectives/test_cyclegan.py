@@ -274,10 +274,6 @@ def shapes(objective, data):
 @pytest.mark.parametrize(
   'make,match',
   [
-    (lambda: linear(loss='least_square'), '"least_squares"'),
-    (lambda: linear(loss='wasserstein'), 'unknown'),
-    (lambda: linear(cycle=-1.0), 'cycle=-1.0'),
-    (lambda: linear(pool=-1), 'pool=-1'),
     (lambda: shapes(linear(), {'image': jnp.zeros(1)}), "'domains'"),
     (
       lambda: shapes(linear(), batch(1, 8, (1, 2))),

@@ -88,8 +88,3 @@ def test_a_density_needs_two_images():
   assert jax.eval_shape(loss, batch).shape == ()
   with pytest.raises(InputError, match='2 images or more'):
     jax.eval_shape(loss, {'image': batch['image'][:1]})
-
-
-def test_an_unknown_density_is_named():
-  with pytest.raises(InputError, match='"neighbours"'):
-    DebiasingVAE(**NETWORKS, density='neighbors')

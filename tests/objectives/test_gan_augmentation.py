@@ -94,9 +94,7 @@ def test_a_penalised_critic_is_augmented_too():
   assert other_aux.metrics['distance'] != 0
 
 
-def test_bad_names_and_points_are_refused():
-  with pytest.raises(InputError, match='"cutout"'):
-    GAN(gen=Constant(), disc=Sum(), augment=('cutuot',))
+def test_points_are_refused():
   objective = GAN(
     gen=dense.Generator((1, 1, 2), (4,)), disc=Sum(), augment=('cutout',)
   )

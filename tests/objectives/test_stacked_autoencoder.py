@@ -248,11 +248,7 @@ def test_a_layer_may_have_one_unit():
   'make,match',
   [
     (lambda: GreedyLayer(**STACK, index=3), 'layers 0 to 2'),
-    (lambda: GreedyLayer(shape=(4, 3, 1), widths=()), 'objective.widths'),
-    (lambda: GreedyLayer(shape=(4, 3, 1), widths=(1, 0)), 'objective.widths'),
-    (lambda: Unrolled(**STACK, noise='mask'), '"masking"'),
     (lambda: GreedyLayer(**STACK, index=1, noise='deformation'), 'a code'),
-    (lambda: Classifier(**STACK, hidden='rellu'), '"relu"'),
     (
       lambda: Classifier(**STACK).init(KEY, {'image': BATCH['image']}),
       'labels',

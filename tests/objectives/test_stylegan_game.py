@@ -359,8 +359,6 @@ def test_a_batch_of_one_group_is_accepted():
   'make,match',
   [
     (lambda: game(pack=2), 'objective.pack'),
-    (lambda: game(mixing=1.5), 'objective.mixing'),
-    (lambda: game(fade=-1), 'objective.fade'),
     (lambda: game().check_batch(6, 6), 'batch of 6'),
     (lambda: game().check_batch(2, 2), 'group=4.*take group=2'),
     (lambda: game(disc=progressive.Discriminator(classes=2)), 'disc.classes'),

@@ -1,0 +1,91 @@
+"""Whether a config can be used: the same check for all ways it may come.
+
+Each value is compared with the type and the range that its field is declared
+with; see `gen_jax/schema.py`. Nothing is built, and no data is opened.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gen_jax import construction, fields, optim, schema, stages
+from gen_jax.errors import InputError
+from gen_jax.fields import Decay, Field
+
+_NAME = re.compile(r'\w[\w.-]*')  # of an evaluator, which names files
+
+
+def check(config: ConfigDict) -> None:
+  """Raises InputError on a field that is unknown, missing or out of its range.
+
+  Args:
+    config: with all fields that every config has, see `config.complete`.
+  """
+  _check_common(config, 'config')
+  plan = stages.plan(config)
+  for stage in plan:
+    where = 'config'
+    if config.stages:
+      where = f'config.stages[{stage.index}]'
+      _check_common(stage.config, where)
+    _check_described(stage.config, where)
+
+
+def _check_common(config, where):
+  """Checks the fields that every config has."""
+  known = fields.declared(schema.Config)
+  fields.check_names(known, config, where, 'a config')
+  for name in ('data', 'objective', 'optim', 'ema', 'checkpoint', 'evals'):
+    _check_group(config[name], f'{where}.{name}')
+  for name, field in known.items():
+    fields.check(field, config[name], f'{where}.{name}')
+  what = 'checkpoint'
+  known = fields.declared(schema.Checkpoint)
+  fields.check_all(known, config.checkpoint, f'{where}.{what}', what)
+  if config.batch_size % config.accumulate:
+    raise InputError(
+      f'{where}.accumulate={config.accumulate} does not divide '
+      f'batch_size={config.batch_size}.'
+    )
+
+
+def _check_described(config, where):
+  """Checks the groups whose fields depend on the names in them."""
+  known = schema.known_fields(config, 'data')
+  what = f'data.name={config.data.name!r}'
+  fields.check_all(known, config.data, f'{where}.data', what)
+  construction.check(
+    'gen_jax.objectives', config.objective, f'{where}.objective'
+  )
+  for player, spec in config.optim.items():
+    at = f'{where}.optim.{player}'
+    _check_group(spec, at)
+    name = spec.get('name', optim.Common.name)
+    known = optim.known_fields(name, f'{at}.name')
+    fields.check_all(known, spec, at, name)
+  for player, decay in config.ema.items():
+    fields.check(Field(Decay), decay, f'{where}.ema.{player}')
+  for name, spec in config.evals.items():
+    at = f'{where}.evals.{name}'
+    _check_group(spec, at)
+    if not _NAME.fullmatch(name):
+      raise InputError(
+        f'{at}: the name of an evaluator has letters, digits, ".", "_" and "-".'
+      )
+    check_evaluator(spec, at)
+
+
+def check_evaluator(spec: Mapping[str, Any], field: str) -> None:
+  """Checks the group of an evaluator; `field` is where it stands."""
+  cadence = fields.declared(schema.Cadence)
+  own = {k: v for k, v in spec.items() if k not in cadence}
+  construction.check('gen_jax.evals', own, field, 1)
+  when = {k: v for k, v in spec.items() if k in cadence}
+  fields.check_all(cadence, when, field, 'an evaluator')
+
+
+def _check_group(value, where):
+  if not isinstance(value, ConfigDict | Mapping):
+    raise InputError(f'{where}={value!r}: it should be a group of fields.')
