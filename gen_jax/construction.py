@@ -56,7 +56,7 @@ def check(package: str, spec: Any, field: str, given: int = 0) -> None:
       or a value of another type or out of its range.
   """
   if not isinstance(spec, ConfigDict | Mapping):
-    raise InputError(f'{field}={spec!r}: it should be a group of fields.')
+    raise InputError(f'{field}={spec!r}: expected a group of fields.')
   values = dict(spec)
   name = values.pop('name', '')
   known = known_fields(package, name, f'{field}.name', given)

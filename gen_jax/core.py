@@ -143,7 +143,16 @@ def stream(seed: int, name: str) -> jax.Array:
   Keys are never stored: a run's randomness is a function of the seed, the
   stream ('init', 'train', 'eval', ...) and the step.
   """
-  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+  return jax.random.fold_in(root_key(seed), zlib.crc32(name.encode()))
+
+
+def root_key(seed: int) -> jax.Array:
+  """Returns the key of a seed from 0 to 2^64 - 1.
+
+  `jax.random.key` takes only the lower 32 bits, so that others would be equal.
+  """
+  key, high = jax.random.key(seed % 2**32), seed >> 32
+  return jax.random.fold_in(key, high) if high else key
 
 
 def averaged(state: TrainState) -> Players:

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from gen_jax import cli, optim, outputs, runtime, step, workdir
-from gen_jax.core import averaged
+from gen_jax.core import averaged, root_key
 from gen_jax.data import images, inputs
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.errors import InputError
@@ -74,7 +74,7 @@ def project(args: argparse.Namespace) -> None:
     )
   shape = model.gen.shape
   raw = np.stack([_read(path, experiment) for path in args.image])
-  key = jax.random.key(args.seed)
+  key = root_key(args.seed)
   batch = Preprocess(model.pixels)({'image': raw}, key)
   objective = Projection(
     model=model,

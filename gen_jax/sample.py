@@ -32,7 +32,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gen_jax import cli, outputs, plot, runtime, workdir
-from gen_jax.core import averaged
+from gen_jax.core import averaged, root_key
 from gen_jax.data import captions
 from gen_jax.data.selection import class_index
 from gen_jax.errors import InputError
@@ -106,7 +106,7 @@ def sample(args: argparse.Namespace) -> None:
   out = outputs.parse(args.out, _KINDS)
   runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
-  players, key = averaged(state), jax.random.key(args.seed)
+  players, key = averaged(state), root_key(args.seed)
   objective = _truncated(experiment.objective, args)
   if args.text or 'illustrate' in objective.predict_fns():
     drawing = _illustrate(experiment, players, args, key)

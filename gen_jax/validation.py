@@ -88,4 +88,4 @@ def check_evaluator(spec: Mapping[str, Any], field: str) -> None:
 
 def _check_group(value, where):
   if not isinstance(value, ConfigDict | Mapping):
-    raise InputError(f'{where}={value!r}: it should be a group of fields.')
+    raise InputError(f'{where}={value!r}: expected a group of fields.')

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from gen_jax import checkpoint, locks, processes, stages
+from gen_jax import checkpoint, locks, processes, stages, validation
 from gen_jax import config as config_lib
 from gen_jax.checkpoint import (
   Checkpointer,
@@ -346,11 +346,16 @@ def _find_config(workdir):
       return None
     where, text = found
   try:
-    return config_lib.complete(config_lib.from_json(text))
-  except (ValueError, TypeError, AttributeError) as error:
+    config = config_lib.complete(config_lib.from_json(text))
+  except (ValueError, TypeError, AttributeError, RecursionError) as error:
     raise InputError(
       f'the config in {where} cannot be read: {error}'
     ) from error
+  try:
+    validation.check(config)
+  except InputError as error:
+    raise InputError(f'{where}: {error}') from error
+  return config
 
 
 class Found(NamedTuple):

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 
+import dense_vae
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from gen_jax.errors import InputError
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[1]
-CONFIG = config_lib.default()
+CONFIG = dense_vae.get_config()
 
 
 def record(*classes, shape=(8, 8, 3)):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.fields import Depth, Dtype, Levels, Size, SomeSizes
+from gen_jax.fields import Depth, Dtype, Size, SomeSizes
 from gen_jax.models.conv import Conv, ConvTranspose
 from gen_jax.models.normalisation import Normalisation, Normalised
 from gen_jax.models.resampling import enlarge
@@ -86,7 +86,7 @@ class ResidualTranslator(nn.Module):
   out: Size = 3
   channels: Size = 64
   blocks: Depth = 9
-  levels: Levels = 2
+  levels: Depth = 2
   upsample: _Upsample = 'transpose'
   normalise: Normalisation = 'instance'
   dtype: Dtype = None
@@ -191,7 +191,7 @@ class PatchDiscriminator(nn.Module):
   """
 
   channels: Size = 64
-  levels: Levels = 3
+  levels: Depth = 3
   normalise: Normalisation = 'instance'
   dtype: Dtype = None
 

@@ -126,7 +126,7 @@ def test_slices_overlap_where_they_share_examples(a, b, shared):
     (('mnist', 'test[-10001:]'), {}, 'data.split: .*beyond the 10000'),
     (('mnist', 'test[7:7]'), {}, 'data.split: .* is empty'),
     (('mnist', 'test'), {'shap': (8, 8, 1)}, 'data.shap: .* mean "shape"'),
-    (('mnist', 'test'), {'shape': (8, 8)}, 'data.shape: .*height, width'),
+    (('mnist', 'test'), {'shape': (8, 8)}, 'data.shape=.*height, width'),
     (('mnist', 'test'), {'shape': (8, 8, 2)}, 'data.shape: .*channels'),
     (('folder', 'test'), {'shape': (8, 8, 1)}, 'data.path: .* needs it'),
   ],
