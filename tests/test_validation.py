@@ -76,7 +76,7 @@ REFUSED = [
   ('vae', 'evals.elbo.batch_size', 0, 'expected 1 or more'),
   ('autoencoder', 'objective.reconstruction', 'l2_', 'Did you mean "l2"?'),
   ('autoencoder', 'objective.code', 'rellu', 'Did you mean "relu"?'),
-  ('denoising_autoencoder', 'objective.noise', 'mask', 'Did you mean "masking"?'),
+  ('denoising_autoencoder', 'objective.noise', 'mask', '"masking"'),
   ('debiasing_vae', 'objective.density', 'neighbors', '"neighbours"'),
   ('gan', 'objective.loss', 'wasserstein', 'it is unknown'),
   ('gan', 'objective.label', 1.7, 'expected at most 1'),
