@@ -10,18 +10,22 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 # What the modules of a folder, or a file, may import of the project.
 ALLOWED = {
   'losses': {'losses'},
-  'models': {'models', 'errors', 'native', 'parallel'},
+  'models': {'models', 'errors', 'fields', 'native', 'parallel'},
   'objectives': {
     'objectives',
     'models',
     'losses',
     'core',
     'errors',
+    'fields',
     'parallel',
   },
-  'data': {'data', 'core', 'errors'},
+  'data': {'data', 'core', 'errors', 'fields'},
   'core.py': set(),
   'errors.py': set(),
+  'fields.py': {'errors'},
+  'construction.py': {'errors', 'fields'},
+  'schema.py': {'construction', 'data', 'errors', 'fields', 'optim'},
   'locks.py': set(),
   'native.py': {'runtime'},
   'parallel.py': {'errors', 'processes', 'program'},
@@ -29,7 +33,7 @@ ALLOWED = {
   'program.py': set(),
   'runtime.py': set(),
   'step.py': {'core', 'errors', 'parallel'},
-  'optim.py': {'errors'},
+  'optim.py': {'errors', 'fields'},
 }
 
 
