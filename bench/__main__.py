@@ -207,4 +207,4 @@ def _say(text):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

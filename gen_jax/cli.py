@@ -203,8 +203,9 @@ def _nobody_reads() -> bool:
 def leave(code: int) -> NoReturn:
   """Ends the process at once; all that it writes is to be closed before.
 
-  What an evaluation that was dropped still computes would crash the slow way
-  out, on which the interpreter takes down what it computes with.
+  On the slow way out the interpreter first drops its signal handlers and then
+  takes down the libraries. A signal would end the process without a line, and
+  an evaluation that was dropped, and still computes, would crash.
   """
   _flush()
   os._exit(code)

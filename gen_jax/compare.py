@@ -294,4 +294,4 @@ def _is_number(value):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -120,4 +120,4 @@ class _Alone(NamedTuple):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

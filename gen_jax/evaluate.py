@@ -154,4 +154,4 @@ def _add(evals, name):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -135,4 +135,4 @@ def _read(path, experiment):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -352,4 +352,4 @@ def _sampler(objective, experiment, players, components):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -207,4 +207,4 @@ def _read_plot(text):
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

@@ -208,4 +208,4 @@ def _groups(
 
 
 if __name__ == '__main__':
-  raise SystemExit(main())
+  cli.leave(main())

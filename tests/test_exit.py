@@ -502,7 +502,9 @@ def test_a_signal_at_any_moment(tmp_path, name, number):
   args = {
     'main': [TEST, f'--workdir={path}', '--config.steps=100000'],
     'cost': ['--config=configs/vae.py:test'],
-  }.get(name, [f'--workdir={path}'])
+    'sample': [f'--workdir={path}', f'--out={path}.png'],
+    'evaluate': [f'--workdir={path}'],
+  }[name]
   if name in ('sample', 'evaluate'):
     assert main.main([TEST, f'--workdir={path}']) == 0
   codes = []
