@@ -27,16 +27,21 @@ def check_shape(shape: Iterable[int]) -> Shape:
   """Returns (H, W, C) as a tuple of ints.
 
   Raises:
-    InputError: it is not three positive numbers, or C is not 1, 3 or 4.
+    InputError: it is not three positive numbers, C is not 1, 3 or 4, or it has
+      more than 100 megapixels.
   """
   try:
     h, w, c = map(int, shape)
-  except (TypeError, ValueError):
+  except (TypeError, ValueError, OverflowError):
     h, w, c = 0, 0, 0
   if h < 1 or w < 1 or c not in _MODES:
     raise InputError(
       f'data.shape: {shape} is not (height, width, channels) with 1 (grey), 3 '
       '(RGB) or 4 (RGBA) channels.'
+    )
+  if h * w > MAX_PIXELS:
+    raise InputError(
+      f'data.shape: {shape} has more than {MAX_PIXELS // 10**6} megapixels.'
     )
   return h, w, c
 

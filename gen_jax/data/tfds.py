@@ -89,24 +89,24 @@ class TfdsSource:
     indices = check_indices(indices, len(self))
     # The encoded bytes, for TFDS itself would decode in one thread.
     raw = {self.image: tfds.decode.SkipDecoding()}
+    out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
     with self._reading():
       examples = [
         self.features.deserialize_example_np(record, decoders=raw)
         for record in self.records.__getitems__(indices.tolist())
       ]
-    out = {'image': np.empty((len(examples), *self.shape), np.uint8)}
-    if self.label is not None:
-      out['label'] = self._labels(examples)
-    if self.text is not None:
-      out['text'] = np.stack(
-        [
-          captions.repeat(_texts(_pick(e, self.text)), _CAPTIONS, self.words)
-          for e in examples
-        ]
-      )
-    encoded = [example[self.image] for example in examples]
-    for i, image in enumerate(images.map_threads(self._decode, encoded)):
-      out['image'][i] = image
+      if self.label is not None:
+        out['label'] = self._labels(examples)
+      if self.text is not None:
+        out['text'] = np.stack(
+          [
+            captions.repeat(_texts(_pick(e, self.text)), _CAPTIONS, self.words)
+            for e in examples
+          ]
+        )
+      encoded = [example[self.image] for example in examples]
+      for i, image in enumerate(images.map_threads(self._decode, encoded)):
+        out['image'][i] = image
     return out
 
   def summary(self) -> str:
@@ -135,7 +135,7 @@ class TfdsSource:
         alone.deserialize_example_np(record)
         for record in self.records.__getitems__(rows.tolist())
       ]
-    self._labels(examples)
+      self._labels(examples)
 
   def _reading(self):
     what = f'an example of {self.name} "{self.split}"'
@@ -148,7 +148,7 @@ class TfdsSource:
     return labels
 
   def _decode(self, encoded: bytes) -> np.ndarray:
-    with self._reading(), images.open_image(encoded) as image:
+    with images.open_image(encoded) as image:
       return images.fit(image, self.shape)
 
 
@@ -191,37 +191,39 @@ def load(
   import tensorflow_datasets as tfds
 
   builder = _open(dataset, data_dir, manual_dir)
-  info = builder.info
-  check_split(split, info.splits, info.full_name)
-  if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
-    raise InputError(
-      f'data.dataset: "{builder.data_dir}" has {info.file_format.value} files, '
-      'which are not random access; ' + _how_to_prepare(dataset, 'NEW_DIR')
+  with inputs.reading(builder.data_dir, 'data.dataset'):
+    info = builder.info
+    check_split(split, info.splits, info.full_name)
+    if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
+      raise InputError(
+        f'data.dataset: "{builder.data_dir}" has {info.file_format.value} '
+        'files, which are not random access; '
+        + _how_to_prepare(dataset, 'NEW_DIR')
+      )
+    features, shape, label, classes = _choose(info, image, label, shape)
+    if text is not None:
+      captions.check_words(words)
+      features = _with_text(info, features, text)
+    records = builder.as_data_source(
+      split,
+      deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+      file_format='array_record',
     )
-  features, shape, label, classes = _choose(info, image, label, shape)
-  if text is not None:
-    captions.check_words(words)
-    features = _with_text(info, features, text)
-  records = builder.as_data_source(
-    split,
-    deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-    file_format='array_record',
-  )
-  for file in info.splits[split].filepaths:
-    if not file.exists():
-      raise InputError(f'data.dataset: {file} is missing; copy it again.')
-  source = TfdsSource(
-    info.full_name,
-    split,
-    records,
-    features,
-    shape,
-    image,
-    label,
-    classes,
-    text,
-    words,
-  )
+    for file in info.splits[split].filepaths:
+      if not file.exists():
+        raise InputError(f'data.dataset: {file} is missing; copy it again.')
+    source = TfdsSource(
+      info.full_name,
+      split,
+      records,
+      features,
+      shape,
+      image,
+      label,
+      classes,
+      text,
+      words,
+    )
   source.check()
   return source
 
@@ -250,11 +252,13 @@ def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
       return read_only_builder.builder_from_files(dataset, data_dir=root)
   except InputError:
     raise
-  except (OSError, ValueError, RuntimeError) as e:
+  # Damaged files lead to errors of many kinds.
+  except Exception as e:
     # TFDS explains in many lines; the first says what happened.
     reason = str(e).strip().split('\n')[0]
     raise InputError(
-      f'data.dataset: cannot open "{dataset}": {reason}' + _similar(dataset)
+      f'data.dataset: cannot open "{dataset}" in {root}: {reason}'
+      + _similar(dataset)
     ) from e
 
   name = dataset.split('/')[0].split(':')[0]
@@ -312,6 +316,8 @@ def _similar(name: str) -> str:
   import tensorflow_datasets as tfds
 
   known = tfds.list_builders(with_community_datasets=False)
+  if name in known:
+    return ''
   return nearest(name, known).partition(' Known')[0]  # which are hundreds
 
 
@@ -345,6 +351,10 @@ def _choose(info, image: str, label: str | None, shape):
         f'data.shape: the images of {info.full_name} differ in size; say to '
         'which (height, width, channels) they are resized.'
       )
+    try:
+      shape = images.check_shape(shape)
+    except InputError as error:
+      raise InputError(f'{error} It is that of {info.full_name}.') from error
   shape = images.check_shape(shape)
 
   features = {image: known[image]}

@@ -33,6 +33,7 @@ from gen_jax.data import (
   safetensors,
   sentences,
   text_release,
+  tfds,
 )
 from gen_jax.errors import InputError
 
@@ -391,6 +392,20 @@ def read_model(root):
   jax.eval_shape(model.encode, model.weights, tokens, lengths)
 
 
+def make_tfds(root):
+  from gen_jax.data import tfds_idx
+
+  image = np.arange(3 * 28 * 28).reshape(3, 28, 28).astype(np.uint8)
+  arrays = {'train': (image, np.array([0, 1, 9]))}
+  builder = tfds_idx.IdxBuilder('fashion_mnist', arrays, root)
+  builder.download_and_prepare()
+
+
+def read_tfds(root):
+  source = tfds.load('train', 'fashion_mnist', str(root))
+  source.__getitems__(range(len(source)))
+
+
 def folders(root):
   return (str(root),)
 
@@ -418,6 +433,7 @@ CASES = {
     lambda root: safetensors.read(root / 'model.safetensors', 'f'),
   ),
   'model': Case(make_model, read_model, lambda root: ('config.json',)),
+  'tfds': Case(make_tfds, read_tfds, lambda root: ('fashion_mnist',)),
   'words': Case(make_words, read_model, lambda root: ('config.json',)),
 }  # fmt: skip
 
@@ -444,6 +460,8 @@ def mutate(path):
   content = path.read_bytes()
   if path.name in ('images.txt', 'bounding_boxes.txt'):
     return any_table(content) | damaged(content)
+  if 'array_record' in path.name:  # mostly zeros behind that
+    return damaged(content[:900]).map(lambda start: start + content[900:])
   return MUTATIONS.get(path.suffix, damaged)(content)
 
 

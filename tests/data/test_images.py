@@ -178,7 +178,11 @@ def test_a_large_photograph_is_not_a_bomb(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'shape', [(8, 8), (8, 8, 2), (0, 8, 1), (8, 8, 3, 3), None, 'abc']
+  'shape',
+  [
+    *((8, 8), (8, 8, 2), (0, 8, 1), (8, 8, 3, 3), None, 'abc'),
+    *((float('inf'), 8, 1), (10**5, 10**4, 1)),
+  ],
 )
 def test_a_bad_shape_is_named(shape):
   with pytest.raises(InputError, match='data.shape: '):
