@@ -1,8 +1,9 @@
 """What a stage of a config describes, put together."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,7 +13,15 @@ import optax
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import construction, optim, schema, stages, step
+from gen_jax import (
+  construction,
+  memory,
+  optim,
+  processes,
+  schema,
+  stages,
+  step,
+)
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data import splits
 from gen_jax.data.pipeline import Preprocess
@@ -87,7 +96,37 @@ class Experiment:
     step.check_accumulate(self.objective, self.config.accumulate)
     self._check_data()
     # Networks compare the shapes of their images with those of the data.
-    jax.eval_shape(self._jitted_init, jax.random.key(0))
+    with building('the networks'):
+      jax.eval_shape(self._jitted_init, jax.random.key(0))
+    self._check_memory()
+
+  def check_step(self) -> None:
+    """Raises InputError when a step cannot be made of these networks."""
+    state, batch = self.abstract_state(), self.abstract_batch()
+    with building(f'a step of stage {self.stage.index + 1}'):
+      jax.eval_shape(self.train_step(), state, batch)
+
+  def _check_memory(self) -> None:
+    """Compares what is certain to be needed with what there is.
+
+    That is the state with its gradients, and a batch as floats.
+    """
+    state = self.abstract_state()
+    trained = [state.players[name] for name in self.optimizers]
+    gradients = sum(x.size * 4 for x in jax.tree.leaves(trained))
+    memory.check(
+      state_bytes(state) + gradients,
+      'config.objective: the state of training',
+      'take smaller networks',
+    )
+    part = self.config.batch_size // self.config.accumulate
+    devices = 1 if memory.shares_host() else len(processes.devices())
+    values = sum(x.size for x in self.abstract_batch().values())
+    memory.check(
+      4 * values // self.config.batch_size * part // devices,
+      f'config.batch_size={self.config.batch_size}: a batch',
+      'take a smaller batch_size, or a larger accumulate',
+    )
 
   def _check_data(self) -> None:
     data, train, test = self.config.data, self.train_source, self.test_source
@@ -311,6 +350,25 @@ def _resolve_stage(run, fields):
   index = run.stage.index
   own = {k: v for k, v in fields.items() if k.split('.')[0] == 'objective'}
   return {**fields, **run.resolve(own, f'config.stages[{index}]')}
+
+
+@contextlib.contextmanager
+def building(what: str) -> Iterator[None]:
+  """Turns what JAX says of networks that do not fit together into InputError.
+
+  Args:
+    what: is traced in this scope.
+  """
+  try:
+    yield
+  except InputError:
+    raise
+  except Exception as error:  # of JAX, Flax, or the arithmetic of shapes
+    first = (str(error).strip().splitlines() or [''])[0][:300]
+    raise InputError(
+      f'config.objective: {what} cannot be built of these fields and data: '
+      f'{type(error).__name__}: {first}'
+    ) from error
 
 
 @functools.lru_cache(maxsize=8)

@@ -110,6 +110,9 @@ class _PmapProgram(Program):
     super().__init__(jitted)
     self._unreplicate = unreplicate
 
+  def compile(self, *args):
+    pass  # at the first call; what it needs is not told
+
   def __call__(self, *args):
     state, metrics = self._jitted(*args)
     return state, self._unreplicate(metrics)

@@ -13,13 +13,28 @@ class Program:
     self._jitted, self._compiled = jitted, None
 
   def __call__(self, *args: Any) -> Any:
+    self.compile(*args)
+    return self._compiled(*args)
+
+  def compile(self, *args: Any) -> None:
+    """Compiles it for arguments of these shapes, if that is not yet done."""
     if self._compiled is None:
       self._compiled = self._jitted.lower(*args).compile()
-    return self._compiled(*args)
 
   def peak_bytes(self) -> int | None:
     """Returns the most memory it takes on a device, where that is known."""
     return peak_bytes(self._compiled) if self._compiled else None
+
+  def more_bytes(self) -> int:
+    """Returns the memory that it takes on a device beside its arguments.
+
+    0 where that is not known.
+    """
+    found = self._compiled and self._compiled.memory_analysis()
+    if not found:
+      return 0
+    made = found.output_size_in_bytes - found.alias_size_in_bytes
+    return found.temp_size_in_bytes + made
 
 
 def peak_bytes(compiled: jax.stages.Compiled) -> int | None:

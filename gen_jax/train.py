@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
 from gen_jax import (
+  memory,
   parallel,
   plot,
   processes,
@@ -34,11 +35,13 @@ from gen_jax.errors import (
 from gen_jax.evals.suite import Suite
 from gen_jax.experiment import (
   Experiment,
+  building,
   parameter_table,
   resolve,
   state_bytes,
 )
 from gen_jax.monitor import Log, Pace, Trace, Warnings
+from gen_jax.program import Program
 from gen_jax.progress import Progress
 from gen_jax.step import make_train_chunk
 from gen_jax.stopping import Stopped, Stopper
@@ -176,7 +179,13 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
   validation.check(config)
   config = resolve(config)
   text = config_lib.to_json(config)
-  return config, [_Stage(stage, text) for stage in stages.plan(config)]
+  runs = [_Stage(stage, text) for stage in stages.plan(config)]
+  # The first one is compiled before any step, and says then what is wrong.
+  for run in runs[1:]:
+    run.experiment.check_step()
+  for run in runs:
+    run.suite.check()
+  return config, runs
 
 
 class _Stage:
@@ -278,11 +287,11 @@ class _Stage:
       )
       inputs = self.batches.inputs(step, count, length)
       self.trace.dispatch()
-      state, metrics = chunk(
-        state, data, self.parallel.shard(inputs), np.int32(count)
-      )
-      if step == first and (peak := chunk.peak_bytes()) is not None:
-        self.progress.note(f'compiled step: {peak / 2**20:.1f} MiB a device')
+      given = state, data, self.parallel.shard(inputs), np.int32(count)
+      if step == first:
+        self._compile(chunk, given)
+      state, metrics = chunk(*given)
+      del given
       # While the devices compute this one, read what the one before gave.
       self._read(pending, pace)
       pending = (step, count, metrics)
@@ -302,6 +311,19 @@ class _Stage:
     state = self.parallel.unreplicate(state)
     self._save(state)
     return state
+
+  def _compile(self, chunk: Program, given: tuple[Any, ...]) -> None:
+    """Compiles the steps of a dispatch; they have to fit into the memory."""
+    with building(f'a step of stage {self.stage.index + 1}'):
+      chunk.compile(*given)
+    if (peak := chunk.peak_bytes()) is not None:
+      self.progress.note(f'compiled step: {memory.show(peak)} a device')
+    devices = jax.local_device_count() if memory.shares_host() else 1
+    memory.check(
+      chunk.more_bytes() * devices,
+      f'config.batch_size={self.config.batch_size}: the compiled step',
+      'take a smaller batch_size, a larger accumulate, or smaller networks',
+    )
 
   def _enter(self, state: TrainState | None) -> TrainState:
     """Makes the stage's players; what was trained before is carried over."""

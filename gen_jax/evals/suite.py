@@ -1,18 +1,20 @@
 """The evaluators of a config, and when they run."""
 
+import inspect
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import construction, processes
-from gen_jax.core import stream
+from gen_jax.core import averaged, stream
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.errors import EvaluationError, InputError
 from gen_jax.evals.task import Task
-from gen_jax.experiment import Experiment
+from gen_jax.experiment import Experiment, building
 from gen_jax.writer import Writer
 
 # Seconds that a process whose evaluator failed waits for the others, which may
@@ -58,7 +60,7 @@ class Suite:
       experiment: whose config names them.
       only: names of those that are made; all if None.
     """
-    config = experiment.config
+    config, self._experiment = experiment.config, experiment
     self._seed, self._data = config.seed, config.data
     # Of all, because the key of an evaluator follows from its place.
     self._places = list(config.evals)
@@ -83,6 +85,23 @@ class Suite:
         if missing:
           reason = f'evaluator {name} is skipped: it needs {missing}'
           self.skipped[name] = reason
+
+  def check(self) -> None:
+    """Raises InputError when a model cannot do what an evaluator needs.
+
+    It is traced with the shapes of the data; nothing is computed.
+    """
+    experiment = self._experiment
+    players = averaged(experiment.abstract_state())
+    fns = experiment.objective.predict_fns()
+    key = jax.random.key(0)
+    batch = jax.eval_shape(
+      experiment.preprocess, experiment.abstract_batch(), key
+    )
+    ran = {k: e for k, e in self._evaluators.items() if k not in self.skipped}
+    for need in dict.fromkeys(n for e in ran.values() for n in e.needs):
+      with building(f'{need!r} of the trained model'):
+        _trace(fns[need], players, batch, key)
 
   def cadences(self) -> list[int]:
     """Returns after how many steps each runs; 0 for only at the end."""
@@ -184,6 +203,21 @@ class Suite:
       for field, value in vars(self._evaluators[name]).items()
       if isinstance(value, int | float | str)
     }
+
+
+def _trace(fn, players, batch, key) -> None:
+  """Traces a predict function, if its arguments are among these."""
+  given = {'batch': batch, 'key': key, 'num': 2}
+  given['labels'] = jax.ShapeDtypeStruct((2,), jnp.int32)
+  _, *others = inspect.signature(fn).parameters.values()
+  wanted = [p.name for p in others if p.default is p.empty]
+  if set(wanted) - set(given):
+    return  # codes or styles, which another function makes
+  static = {k: given[k] for k in wanted if k == 'num'}
+  arrays = {k: given[k] for k in wanted if k != 'num'}
+  jax.eval_shape(
+    lambda players, arrays: fn(players, **arrays, **static), players, arrays
+  )
 
 
 def _describe(error: Exception) -> str:
