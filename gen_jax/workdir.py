@@ -84,12 +84,10 @@ def _cloud(text):
   # Libraries try again for minutes where there is no network.
   asking = threading.Thread(target=ask, daemon=True)
   asking.start()
-  asking.join(_CONFIG_BYTES = 2**24  # of a config.json, at most
-_CLOUD_SECONDS)
+  asking.join(_CLOUD_SECONDS)
   if asking.is_alive():
     raise InputError(
-      f'workdir {text} cannot be reached: no answer in {_CONFIG_BYTES = 2**24  # of a config.json, at most
-_CLOUD_SECONDS} s.'
+      f'workdir {text} cannot be reached: no answer in {_CLOUD_SECONDS} s.'
     )
   if failed and isinstance(failed[0], KeyError):
     raise InputError(
