@@ -76,7 +76,7 @@ whole = yardstick.make_config
 def small(*args):
   made = whole(*args)
   config.tiny(made)
-  made.objective.network.update(channels=(), features=8)
+  made.objective.network.update(channels=(4,), features=8)
   made.objective.update(noise='gaussian', amount=0.1)
   return made
 

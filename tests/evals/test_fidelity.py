@@ -175,7 +175,7 @@ def test_a_yardstick_is_found_again_when_the_data_moved(
   def small(data, classes):
     config = whole(data, classes)
     config.update(steps=1, batch_size=4, steps_per_dispatch=1)
-    config.objective.network.update(channels=(), features=4)
+    config.objective.network.update(channels=(4,), features=4)
     config.objective.update(noise='gaussian', amount=0.1)
     return config
 
