@@ -6,27 +6,36 @@ others are told through JAX's coordination service: on the hosts, so that no
 agreement waits for a device. A run of one process pays nothing for it.
 """
 
+import contextlib
+import hashlib
 import itertools
 import json
 import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 
-from gen_jax import runtime
+from gen_jax import coordinator, runtime
 from gen_jax.errors import InputError
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
+_MEET = 300  # seconds for all processes to start
+_SAY = 5  # seconds until a process says that it waits
+_AGREE = 1800  # seconds for all processes to open their data
 _LATE = 10  # seconds until a network folder shows a file, at most
+_SHOWN = 3  # differences in a message
 _KEPT = 1000  # decisions: no process is so many behind
 
 
 def connect(
-  coordinator: str | None = None,
+  address: str | None = None,
   num_processes: int | None = None,
   process_id: int | None = None,
+  lost: Callable[[], None] = lambda: None,
 ) -> None:
   """Joins the other processes, if flags or the environment tell of any.
 
@@ -35,34 +44,150 @@ def connect(
   JAX computes.
 
   Args:
-    coordinator: host:port of process 0.
+    address: --coordinator, host:port of process 0.
     num_processes: of the run.
     process_id: of this one, from 0.
+    lost: called from a thread in another process than process 0, when process
+      0 has ended.
 
   Raises:
-    InputError: some flags without the others, or nobody answers.
+    InputError: a flag is wrong or missing, or the processes do not meet.
   """
-  flags = (coordinator, num_processes, process_id)
-  if any(f is not None for f in flags) and None in flags:
+  flags = (address, num_processes, process_id)
+  if any(f is not None for f in flags):
+    found = _check_flags(*flags)
+    coordinator.check_known(found)
+  elif _announced():
+    address, num_processes, process_id = _detect()
+    found = coordinator.parse(address)
+  else:
+    return
+  if num_processes == 1:
+    return
+  if process_id == 0:
+    coordinator.check_own(found)
+  runtime.order_collectives()
+  jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+  with _meeting(address, num_processes, process_id) as deadline:
+    if process_id == 0:
+      _initialize(address, num_processes, process_id)
+      client().key_value_set(key('run', 'processes'), str(num_processes))
+    else:
+      coordinator.wait_for(found, deadline)
+      relay = coordinator.Relay(found, lost)
+      _initialize(relay.address, num_processes, process_id)
+      relay.guard()
+      _check_count(num_processes, process_id)
+
+
+def _check_flags(address, num_processes, process_id) -> coordinator.Address:
+  """Returns the host and port of process 0; raises InputError."""
+  if None in (address, num_processes, process_id):
     raise InputError(
       '--coordinator, --num_processes and --process_id: give all three, or '
       'none where the environment announces the cluster.'
     )
-  if coordinator is None and not _announced():
-    return
-  if num_processes is not None and not 0 <= process_id < num_processes:
+  if num_processes < 1:
+    raise InputError(f'--num_processes={num_processes}: expected 1 or more.')
+  if not 0 <= process_id < num_processes:
     raise InputError(
       f'--process_id={process_id}: expected 0 to {num_processes - 1}.'
     )
-  runtime.order_collectives()
-  jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+  return coordinator.parse(address)
+
+
+def _detect() -> tuple[str, int, int]:
+  """Returns what the environment announces, as JAX finds it."""
+  from jax._src.clusters import ClusterEnv
+
   try:
-    jax.distributed.initialize(*flags)
-  except (RuntimeError, ValueError) as error:
-    where = coordinator or 'the address that the environment gives'
+    found = ClusterEnv.auto_detect_unset_distributed_params(
+      os.environ.get('JAX_COORDINATOR_ADDRESS'),
+      None,
+      None,
+      None,
+      None,
+      _MEET,
+    )[:3]
+  except (KeyError, OSError, RuntimeError, ValueError) as error:
     raise InputError(
-      f'the processes did not meet at {where}: {str(error).splitlines()[0]}'
+      f'the environment announces a cluster, but not all about it: {error!r}'
     ) from error
+  if None in found:
+    raise InputError(
+      'the environment announces a cluster, but not how many processes it has: '
+      'give --coordinator, --num_processes and --process_id.'
+    )
+  return found
+
+
+@contextlib.contextmanager
+def _meeting(address, num_processes, process_id) -> Iterator[float]:
+  """The scope in which processes meet, and its deadline.
+
+  A process says after some seconds that it waits, and ends at the deadline:
+  JAX would abort it.
+  """
+  here = f'process {process_id} of {num_processes}'
+  missing = 'process 0' if process_id else 'the other processes'
+
+  def say():
+    print(
+      f'{here} waits up to {_MEET} s for {missing} at {address}', flush=True
+    )
+
+  def refuse(reason=''):
+    return (
+      f'{missing} did not come to {address} within {_MEET} s{reason}: start '
+      f'all {num_processes} processes with the same --coordinator.'
+    )
+
+  def end():
+    print(f'gen_jax: {refuse()} ({here})', file=sys.stderr, flush=True)
+    os._exit(InputError.exit_code)
+
+  timers = threading.Timer(_SAY, say), threading.Timer(_MEET, end)
+  for timer in timers:
+    timer.daemon = True
+    timer.start()
+  try:
+    yield time.monotonic() + _MEET - 1
+  except TimeoutError as error:
+    raise InputError(refuse(f' ({error})')) from error
+  except (RuntimeError, ValueError) as error:
+    if isinstance(error, InputError):
+      raise
+    raise InputError(
+      f'{here} did not join the others at {address}: '
+      f'{str(error).splitlines()[0]}'
+    ) from error
+  finally:
+    for timer in timers:
+      timer.cancel()
+
+
+def _initialize(address, *flags):
+  # Where the environment names a proxy, gRPC would use it within a host too.
+  name = 'no_grpc_proxy' if 'no_grpc_proxy' in os.environ else 'no_proxy'
+  hosts = os.environ.get(name), address.rpartition(':')[0]
+  os.environ[name] = ','.join(filter(None, hosts))
+  jax.config.update('jax_check_proxy_envs', False)  # it would warn
+  # JAX waits for longer than `_meeting` does, and never aborts.
+  jax.distributed.initialize(address, *flags, initialization_timeout=2 * _MEET)
+
+
+def _check_count(mine, process_id):
+  """Raises InputError when process 0 was told of other processes."""
+  theirs = int(
+    client().blocking_key_value_get(key('run', 'processes'), _FOREVER)
+  )
+  if mine != theirs:
+    text = (
+      f'--num_processes={mine}, but {theirs} in process 0: give the same to '
+      'all processes.'
+    )
+    client().key_value_set(key('left', process_id), text)  # see `together`
+    raise InputError(text)
 
 
 def _announced() -> bool:
@@ -77,6 +202,10 @@ def _announced() -> bool:
     if not kind.opt_in_only_method and kind.is_env_present():
       return kind.get_process_count() > 1
   return False
+
+
+class CommonError(InputError):
+  """An InputError that every process of the run raises at the same point."""
 
 
 def count() -> int:
@@ -106,7 +235,7 @@ def share(decide: Callable[[], Any]) -> Any:
   """Returns on every process what `decide` gives to process 0.
 
   Every process has to call it, in the same order. An error of process 0 is
-  raised by all: an InputError as it is, another one as a RuntimeError.
+  raised by all: an InputError as a CommonError, another one as a RuntimeError.
 
   Args:
     decide: returns what JSON can hold.
@@ -118,7 +247,7 @@ def share(decide: Callable[[], Any]) -> Any:
     found = client().blocking_key_value_get(key('said', number), _FOREVER)
     found = json.loads(found)
     if 'error' in found:
-      raise (InputError if found['input'] else RuntimeError)(found['error'])
+      raise (CommonError if found['input'] else RuntimeError)(found['error'])
     return found['value']
   try:
     value = decide()
@@ -128,6 +257,8 @@ def share(decide: Callable[[], Any]) -> Any:
     client().key_value_set(
       key('said', number), json.dumps({'error': text, 'input': given})
     )
+    if given:
+      raise CommonError(text) from error
     raise
   client().key_value_set(key('said', number), json.dumps({'value': value}))
   if number >= _KEPT:
@@ -170,6 +301,47 @@ def gather(mine: Any, patience: float | None = None) -> list[Any]:
   return found
 
 
+def check_same(what: Mapping[str, str], patience: float = _AGREE) -> None:
+  """Raises CommonError on every process when they do not all give the same.
+
+  Args:
+    what: texts by the names that the message calls them.
+    patience: how long this process waits for each of the others, in seconds.
+
+  Raises:
+    TimeoutError: another process did not call it in time.
+  """
+  text = json.dumps(dict(what), sort_keys=True)
+  digest = hashlib.sha256(text.encode()).hexdigest()
+  if len(set(gather(digest, patience))) == 1:
+    return
+  changes = _differences(gather(dict(what), patience))
+  more = len(changes) - _SHOWN
+  raise CommonError(
+    '; '.join(changes[:_SHOWN])
+    + (f'; and {more} more' if more > 0 else '')
+    + ': start all processes with the same command, code and data.'
+  )
+
+
+def _differences(found: Sequence[Mapping[str, str]]) -> list[str]:
+  """Says in what the other processes differ from process 0."""
+  lines = []
+  for name in dict.fromkeys(name for each in found for name in each):
+    values = [_short(each.get(name, 'not given')) for each in found]
+    for process, value in enumerate(values):
+      if found[process].get(name) != found[0].get(name):
+        lines.append(
+          f'{name} is {values[0]} in process 0 and {value} in process {process}'
+        )
+        break
+  return lines
+
+
+def _short(text):
+  return text if len(text) <= 60 else f'{text[:57]}...'
+
+
 def tell(name: str) -> None:
   """Leaves a word for all processes; `told` finds it from then on."""
   if count() > 1:
@@ -203,7 +375,7 @@ def check_shared(folder: Any) -> None:
   if leads():
     (folder / token).unlink()
   if not seen:
-    raise InputError(
+    raise CommonError(
       f'workdir {folder}: not all hosts see it, so the others could not '
       'restore what process 0 saves: give a gs:// path or a network folder.'
     )

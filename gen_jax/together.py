@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+from jax._src import distributed  # as in `processes.client`
 
 from gen_jax import parallel, processes
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
-from gen_jax.processes import client, key
+from gen_jax.processes import CommonError, client, key
 
 LOST = 4  # exit code when another process ended
 # Seconds between two signs of life, and without one until a process counts as
@@ -22,7 +23,7 @@ _BEAT, _PATIENCE = 2.0, 30.0
 
 # Every process raises these, so that all end alike and in order: the loss is
 # the same on each, and they agree on the evaluators that failed.
-_SHARED = (EvaluationError, NonFiniteError)
+_SHARED = (CommonError, EvaluationError, NonFiniteError)
 
 _leaving = threading.Event()  # this process ends by itself
 
@@ -34,11 +35,11 @@ def joined(*flags: Any) -> Iterator[None]:
   Within it a process that dies, or ends with an error, ends all others within
   a minute with a line that says so.
   """
-  processes.connect(*flags)
-  if jax.process_count() == 1:
+  watch = _Watch()
+  processes.connect(*flags, lost=watch.lost)
+  if _count() == 1:
     yield
     return
-  watch = _Watch()
   watch.start()
   try:
     parallel.introduce()
@@ -57,17 +58,25 @@ def leave(error: Exception) -> None:
   Returns in a run of one process, and after an error that every process
   raises. The exit code is that of the error.
   """
-  if jax.process_count() == 1 or isinstance(error, _SHARED):
+  if _count() == 1 or isinstance(error, _SHARED):
     return
   text = ' '.join(str(error).split())
   if not isinstance(error, InputError):
     text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
+  if _of_another(error):
+    time.sleep(2 * _BEAT)  # the watch may hear how that one ended
+    text = f'a computation of all processes failed. {text}'
   _leaving.set()
   with contextlib.suppress(Exception):
-    client().key_value_set(key('left', jax.process_index()), text)
-  if jax.process_index() == 0:  # where the others hear of it, while it lives
+    client().key_value_set(key('left', _index()), text)
+  if _index() == 0:  # where the others hear of it, while it lives
     time.sleep(2 * _BEAT)
   _exit(text, getattr(error, 'exit_code', LOST))
+
+
+def _of_another(error):
+  """Whether a computation failed, maybe because another process ended."""
+  return isinstance(error, jax.errors.JaxRuntimeError) and 'Gloo' in str(error)
 
 
 def _finish(watch: '_Watch') -> None:
@@ -78,7 +87,11 @@ def _finish(watch: '_Watch') -> None:
 
 
 class _Watch(threading.Thread):
-  """Gives signs of life, and ends this process when another gives none."""
+  """Gives signs of life, and ends this process when another gives none.
+
+  While the main thread waits for another process it needs the interpreter
+  only for moments, also in a computation or while XLA compiles.
+  """
 
   def __init__(self):
     super().__init__(daemon=True)
@@ -88,22 +101,30 @@ class _Watch(threading.Thread):
     self._stopped.set()
     self.join()
 
+  def lost(self) -> None:
+    """Ends this process, because process 0 closed a connection."""
+    if not self._stopped.is_set():
+      _exit('process 0 ended or cannot be reached.' + _HINT, LOST)
+
   def run(self):
-    service, me = client(), jax.process_index()
-    last = {i: ('', time.monotonic()) for i in range(jax.process_count())}
+    service, me = client(), _index()
+    last = {i: ('', time.monotonic()) for i in range(_count())}
     del last[me]
     beat = 0
     while not self._stopped.wait(_BEAT):
       beat += 1
       now = time.monotonic()
       try:
-        service.key_value_set(key('beat', me), str(beat), allow_overwrite=True)
-        found = dict(service.key_value_dir_get('gen_jax/left'))
-        beats = dict(service.key_value_dir_get('gen_jax/beat'))
+        with _at_most(_PATIENCE):
+          service.key_value_set(
+            key('beat', me), str(beat), allow_overwrite=True
+          )
+          found = dict(service.key_value_dir_get('gen_jax/left'))
+          beats = dict(service.key_value_dir_get('gen_jax/beat'))
       except Exception:
         if self._stopped.is_set():
           return
-        _exit('process 0 cannot be reached.' + _HINT, LOST)
+        self.lost()
       if _leaving.is_set():
         return
       for name, text in found.items():
@@ -127,8 +148,34 @@ class _Watch(threading.Thread):
 _HINT = ' Start all processes again: the run goes on from its last checkpoint.'
 
 
+@contextlib.contextmanager
+def _at_most(seconds):
+  """Ends this process when process 0 answers nothing for so long."""
+  text = f'process 0 gave no sign of life for {seconds:.0f} s.{_HINT}'
+  timer = threading.Timer(seconds, _exit, (text, LOST))
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
+
+
+# The backend, which jax.process_count() starts, may wait for other processes.
+def _count():
+  return distributed.global_state.num_processes
+
+
+def _index():
+  return distributed.global_state.process_id
+
+
+_ending = threading.Lock()  # several threads may notice the same loss
+
+
 def _exit(text, code):
-  where = f'process {jax.process_index()} of {jax.process_count()}'
+  _ending.acquire()  # and is not released: one line, of the first
+  where = f'process {_index()} of {_count()}'
   host = socket.gethostname()
   print(f'gen_jax: {text} ({where}, on {host})', file=sys.stderr, flush=True)
   os._exit(code)

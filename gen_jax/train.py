@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gen_jax import config as config_lib
 from gen_jax import (
+  agreement,
   memory,
   parallel,
   plot,
@@ -22,6 +22,7 @@ from gen_jax import (
   validation,
   workdir,
 )
+from gen_jax import config as config_lib
 from gen_jax.best import Best
 from gen_jax.checkpoint import Checkpointer
 from gen_jax.core import TrainState, averaged, stream
@@ -77,6 +78,7 @@ def train(
   runtime.configure()
   config, runs = prepare(config)
   plan = tuple(run.stage for run in runs)
+  agreement.check(config, path, _records(runs))
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.held(path) as folder, listening as stopper:

@@ -1,5 +1,6 @@
 """Several processes on this machine that train one model together."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -12,7 +13,25 @@ ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = ('-m', 'gen_jax.main')
 
 
-def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
+@contextlib.contextmanager
+def free_port():
+  """The scope of a port where nothing listens, and that no other test gets."""
+  with socket.socket() as held:
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(('', 0))
+    yield held.getsockname()[1]
+
+
+def start(
+  num,
+  devices,
+  *args,
+  program=TRAIN,
+  folders=None,
+  caches=None,
+  own=None,
+  stderr=subprocess.STDOUT,
+):
   """Starts `num` processes of `devices` CPU devices each; returns them.
 
   Args:
@@ -22,6 +41,8 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
     program: what Python runs.
     folders: where each is started.
     caches: the folder of caches of each.
+    own: further arguments of each.
+    stderr: where it goes; by default it is mixed with what is printed.
   """
   with socket.socket() as free:
     free.bind(('localhost', 0))
@@ -45,20 +66,27 @@ def start(num, devices, *args, program=TRAIN, folders=None, caches=None):
     ]
     running.append(
       subprocess.Popen(
-        [sys.executable, *program, *args, *flags],
+        [sys.executable, *program, *args, *(own[index] if own else ()), *flags],
         cwd=folders[index] if folders else ROOT,
         env=variables,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
       )
     )
   return running
 
 
-def finish(running):
-  """Waits for all; returns their exit codes and what they printed."""
+def finish(running, kill=False):
+  """Waits for all; returns their exit codes and what they printed.
+
+  Args:
+    running: as `start` returns it.
+    kill: end them before.
+  """
   try:
+    for process in running if kill else ():
+      process.kill()
     outputs = [p.communicate(timeout=environment.HANG)[0] for p in running]
   finally:
     for process in running:

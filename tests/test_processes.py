@@ -5,15 +5,19 @@ import os
 import re
 import shutil
 import signal
+import socket
+import subprocess
+import threading
 import time
 
 import cluster
+import environment
 import jax
 import numpy as np
 import pytest
 
+from gen_jax import agreement, coordinator, main, processes, together, workdir
 from gen_jax import config as config_lib
-from gen_jax import main, processes, together, workdir
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -217,24 +221,53 @@ together._BEAT = 0.25
 
 
 @pytest.mark.slow('starts two processes')
-@pytest.mark.parametrize('victim', [1, pytest.param(0, marks=pytest.mark.long)])
-def test_a_killed_process_ends_the_others_with_a_message(tmp_path, victim):
+@pytest.mark.parametrize(
+  'victim,sign,reason',
+  [
+    (0, signal.SIGKILL, 'process 0 ended or cannot be reached'),
+    pytest.param(
+      1, signal.SIGKILL, 'all processes failed', marks=pytest.mark.long
+    ),
+    pytest.param(0, signal.SIGSTOP, 'no sign of life', marks=pytest.mark.long),
+    pytest.param(1, signal.SIGSTOP, 'no sign of life', marks=pytest.mark.long),
+  ],
+)
+def test_a_lost_process_ends_the_others_with_one_line(
+  tmp_path, victim, sign, reason
+):
   args, _ = fields('vae', **DENSE, **ENDLESS)
   running = cluster.start(
-    2, 1, f'--workdir={tmp_path}', *args, program=('-c', LIVELY)
-  )
+    2, 1, f'--workdir={tmp_path}', *args,
+    program=('-c', LIVELY), stderr=subprocess.PIPE,
+  )  # fmt: skip
   wait_for_checkpoint(tmp_path, running)
-  running[victim].send_signal(signal.SIGKILL)
-  codes, outputs = cluster.finish(running)
-  output = outputs[1 - victim]
-  assert codes[1 - victim] not in (0, None)
-  if victim == 0:  # where the coordination lives: JAX itself ends the others
-    assert 'gen_jax: ' in output or 'another task died' in output, output
-  else:
-    assert 'gen_jax: ' in output, output
-    assert 'the run goes on from its last checkpoint' in output
+  running[victim].send_signal(sign)
+  left = running[1 - victim]
+  error = left.communicate(timeout=environment.HANG)[1]
+  cluster.finish([running[victim]], kill=True)
+  assert left.returncode == together.LOST, error
+  assert error.startswith('gen_jax: ') and reason in error, error
+  assert error.count('\n') == 1, error  # no stack of C++
+  assert 'the run goes on from its last checkpoint' in error
   state, _ = workdir.open_trained(tmp_path)
   assert int(state.step) >= 100
+
+
+@pytest.mark.long
+def test_processes_with_other_configs_end_before_the_first_step(tmp_path):
+  args, _ = fields('vae', **DENSE, **ENDLESS)
+  steps = [[f'--config.steps={n}'] for n in (8, 12)]
+  running = cluster.start(
+    2, 1, f'--workdir={tmp_path}/run', *args, own=steps, stderr=subprocess.PIPE
+  )
+  errors = [p.communicate(timeout=environment.HANG)[1] for p in running]
+  assert [p.returncode for p in running] == [2, 2], errors
+  for error in errors:
+    assert error.startswith(
+      'gen_jax: config.steps is 8 in process 0 and 12 in process 1: '
+    )
+    assert error.count('\n') == 1
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.long
@@ -270,8 +303,8 @@ def test_a_folder_that_only_one_host_sees_is_refused(tmp_path):
   codes, outputs = cluster.finish(running)
   for output in outputs:
     assert 'Traceback' not in output
-  assert 2 in codes and set(codes) <= {2, together.LOST}
-  assert 'not all hosts see it' in outputs[codes.index(2)]
+    assert 'not all hosts see it' in output
+  assert codes == [2, 2]
 
 
 @pytest.mark.long
@@ -298,20 +331,226 @@ def test_many_processes_measure_with_classifiers(tmp_path):
   assert 0 <= values['trained/accuracy'] <= 1
 
 
+def with_others(monkeypatch, *others):
+  """Process 0 of many; each of the others makes its answer from that of 0."""
+  monkeypatch.setattr(processes, 'count', lambda: 1 + len(others))
+  monkeypatch.setattr(
+    processes, 'gather', lambda mine, patience=None: [
+      mine, *(f(mine) if isinstance(mine, dict) else repr(f) for f in others)
+    ],
+  )  # fmt: skip
+
+
+def test_what_differs_between_processes_is_named(monkeypatch):
+  config = config_lib.load(f'{cluster.ROOT}/configs/vae.py:test')
+  data = [{'classes': ['cat', 'dog'], 'shapes': {'image': [28, 28, 1]}}]
+  other = agreement.record(config, 'runs/a', data)
+  rate = config.optim.model.learning_rate
+  config.optim.model.learning_rate = 7.5
+  same = lambda mine: mine  # noqa: E731
+  with_others(monkeypatch, same, lambda mine: other)
+  with pytest.raises(processes.CommonError) as error:
+    agreement.check(config, 'runs/a', data)
+  assert str(error.value) == (
+    f'config.optim.model.learning_rate is 7.5 in process 0 and {rate} in '
+    'process 2: start all processes with the same command, code and data.'
+  )
+
+
+@pytest.mark.parametrize(
+  'field,value,expected',
+  [
+    ('workdir', 'runs/b', '--workdir is "runs/b" in process 0'),
+    ('data', [{'classes': ['a']}], 'data[0].classes[1] is not given in'),
+  ],
+)
+def test_workdir_and_data_have_to_be_the_same(
+  monkeypatch, field, value, expected
+):
+  given = dict(
+    config=config_lib.default(), workdir='w', data=[{'classes': ['a', 'b']}]
+  )
+  other = agreement.record(**given)
+  with_others(monkeypatch, lambda mine: other)
+  with pytest.raises(InputError, match=re.escape(expected)):
+    agreement.check(**{**given, field: value})
+
+
+@pytest.mark.parametrize(
+  'where,name,value,expected',
+  [
+    (agreement, '_code', lambda: '1', 'source code of gen_jax is "1" in'),
+    (jax, '__version__', '0.0', 'the version of jax is "0.0" in process 0'),
+  ],
+)
+def test_versions_have_to_be_the_same(
+  monkeypatch, where, name, value, expected
+):
+  other = agreement.record(config_lib.default(), 'w', [])
+  with_others(monkeypatch, lambda mine: other)
+  monkeypatch.setattr(where, name, value)
+  with pytest.raises(InputError, match=re.escape(expected)):
+    agreement.check(config_lib.default(), 'w', [])
+
+
+def test_processes_that_are_the_same_go_on(monkeypatch):
+  monkeypatch.setattr(processes, 'count', lambda: 3)
+  monkeypatch.setattr(processes, 'gather', lambda mine, patience: [mine] * 3)
+  agreement.check(config_lib.default(), 'runs/a', [{'classes': []}])
+
+
+def test_the_digest_of_the_code_changes_with_a_file(tmp_path, monkeypatch):
+  monkeypatch.setattr(agreement.gen_jax, '__file__', f'{tmp_path}/__init__.py')
+  (tmp_path / 'losses').mkdir()
+  file = tmp_path / 'losses' / 'kl.py'
+  file.write_text('weight = 1')
+  before = agreement._code()
+  file.write_text('weight = 2')
+  assert agreement._code() != before
+
+
+TWO = ['--num_processes=2', '--process_id=1']
+
+
 @pytest.mark.parametrize(
   'args,expected',
   [
     (['--num_processes=2'], 'give all three'),
+    (['--coordinator=a:1', '--process_id=0'], 'give all three'),
+    (['--coordinator=a:1', '--num_processes=2'], 'give all three'),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
       'expected 0 to 1',
     ),
+    (
+      ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
+      'expected 0 to 1',
+    ),
+    (
+      ['--coordinator=a:1', '--num_processes=0', '--process_id=0'],
+      'expected 1 or more',
+    ),
+    (['--coordinator=garbage', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=localhost:', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=localhost:x', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=http://localhost:80', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=::1:1234', *TWO], 'expected HOST:PORT'),
+    (['--coordinator=localhost:0', *TWO], 'from 1 to 65535'),
+    (['--coordinator=localhost:99999', *TWO], 'from 1 to 65535'),
+    (['--coordinator=a..b:1234', *TWO], "'a..b' is unknown"),
   ],
 )
 def test_flags_are_checked(refused, tmp_path, args, expected):
   test = ['--config=configs/vae.py:test', f'--workdir={tmp_path}/w']
   assert expected in refused(main, *test, *args)
   assert not (tmp_path / 'w').exists()
+
+
+def test_an_address_may_be_a_name_or_a_number():
+  assert coordinator.parse('node-1.pod:80') == ('node-1.pod', 80)
+  assert coordinator.parse('10.0.0.1:65535') == ('10.0.0.1', 65535)
+  assert coordinator.parse('[::1]:1') == ('::1', 1)
+
+
+def test_a_name_service_that_does_not_answer_is_not_waited_for(monkeypatch):
+  answer = threading.Event()
+  monkeypatch.setattr(socket, 'getaddrinfo', lambda *_, **__: answer.wait())
+  monkeypatch.setattr(coordinator, '_RESOLVE', 0.01)
+  with pytest.raises(InputError, match='the name service does not answer'):
+    coordinator.check_known(('node', 80))
+  answer.set()
+
+
+def test_process_0_needs_a_free_port(refused, tmp_path):
+  with socket.create_server(('', 0)) as other:
+    port = other.getsockname()[1]
+    line = refused(
+      main,
+      '--config=configs/vae.py:test',
+      f'--workdir={tmp_path}/w',
+      f'--coordinator=localhost:{port}',
+      '--num_processes=2',
+      '--process_id=0',
+    )
+  assert f'cannot listen on port {port} (Address already in use)' in line
+
+
+def test_process_0_needs_an_address_of_its_own_host(monkeypatch):
+  def unreachable(address, timeout):
+    raise TimeoutError('timed out')
+
+  with cluster.free_port() as port:
+    coordinator.check_own(('localhost', port))
+    monkeypatch.setattr(coordinator, '_is_own', lambda address: False)
+    coordinator.check_own(('localhost', port))  # by a translated address
+    monkeypatch.setattr(socket, 'create_connection', unreachable)
+    with pytest.raises(InputError, match='has to be an address of the host'):
+      coordinator.check_own(('192.0.2.1', port))
+
+
+def test_a_process_waits_for_process_0_in_vain_with_one_line(
+  refused, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(processes, '_MEET', 1)
+  with cluster.free_port() as port:
+    line = refused(
+      main,
+      '--config=configs/vae.py:test',
+      f'--workdir={tmp_path}/w',
+      f'--coordinator=localhost:{port}',
+      *TWO,
+    )
+  assert f'process 0 did not come to localhost:{port}' in line
+  assert 'Connection refused' in line
+
+
+def test_a_process_waits_for_one_that_listens_later():
+  with cluster.free_port() as port:
+    deadline = time.monotonic() + environment.HANG
+    waiting = threading.Thread(
+      target=coordinator.wait_for, args=(('localhost', port), deadline)
+    )
+    waiting.start()
+    with socket.create_server(('', port)) as server:
+      server.accept()
+    waiting.join()
+
+
+def test_a_relay_notices_the_loss_of_process_0_and_hides_it():
+  lost = threading.Event()
+  with socket.create_server(('127.0.0.1', 0)) as service:
+    relay = coordinator.Relay(service.getsockname(), lost.set)
+    host, port = coordinator.parse(relay.address)
+    with socket.create_connection((host, port)) as client:
+      there, _ = service.accept()
+      client.sendall(b'question')
+      assert there.recv(99) == b'question'
+      there.sendall(b'answer')
+      assert client.recv(99) == b'answer'
+      relay.guard()
+      there.close()
+      assert lost.wait(environment.HANG)
+      client.setblocking(False)
+      with pytest.raises(BlockingIOError):  # it sees no end
+        client.recv(99)
+
+
+def test_a_relay_that_the_client_closes_has_lost_nothing():
+  lost = threading.Event()
+  with socket.create_server(('127.0.0.1', 0)) as service:
+    relay = coordinator.Relay(service.getsockname(), lost.set)
+    relay.guard()
+    client = socket.create_connection(coordinator.parse(relay.address))
+    there, _ = service.accept()
+    client.close()
+    assert there.recv(99) == b''
+    there.close()
+    # The next connection works, and only then is a loss reported.
+    client = socket.create_connection(coordinator.parse(relay.address))
+    there, _ = service.accept()
+    assert not lost.is_set()
+    client.close()
 
 
 def test_a_single_process_shares_with_nobody(monkeypatch):
