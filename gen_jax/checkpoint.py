@@ -226,6 +226,15 @@ def exist(path: Any) -> bool:
   return any(_is_step(n) or n.startswith('damaged-') for n in names)
 
 
+def newest(path: Any) -> int:
+  """Returns the last step that has a checkpoint below a folder, or 0.
+
+  Raises:
+    UnreadableError: when the folder cannot be listed now.
+  """
+  return max((int(name) for name in _listed(path) if _is_step(name)), default=0)
+
+
 def read_notes(path: Any, step: int) -> dict[str, Any]:
   """Returns the notes of a checkpoint below a folder.
 

@@ -264,7 +264,7 @@ def complete(config: ConfigDict) -> ConfigDict:
 
 
 def difference(
-  old: ConfigDict, new: ConfigDict, places: bool = True
+  old: ConfigDict, new: ConfigDict, places: bool = True, end: bool = True
 ) -> Sequence[str]:
   """Returns the fields in which two configs would train differently.
 
@@ -272,13 +272,14 @@ def difference(
     old: one config.
     new: the other.
     places: whether the fields that say where the data are count.
+    end: whether the number of steps of the last stage counts.
   """
-  old, new = (_training(from_json(to_json(c)), places) for c in (old, new))
+  old, new = (_training(from_json(to_json(c)), places, end) for c in (old, new))
   lines = difflib.ndiff(_flat(old), _flat(new))
   return [line for line in lines if line[0] in '+-']
 
 
-def _training(config, places):
+def _training(config, places, end):
   """Leaves out the fields that do not count in a `difference`."""
 
   def counts(name):
@@ -290,10 +291,18 @@ def _training(config, places):
   for key in _FREE:
     if key in config:
       del config[key]
-  config.stages = tuple(
-    {k: v for k, v in dict(stage).items() if counts(k)}
-    for stage in config.stages
-  )
+  whole = {'steps': config.steps}  # for the stages without their own
+  del config.steps
+  kept = [
+    {k: v for k, v in {**whole, **dict(stage)}.items() if counts(k)}
+    for stage in config.stages or ({},)
+  ]
+  if not end:
+    del kept[-1]['steps']
+  if config.stages:
+    config.stages = tuple(kept)
+  else:
+    config.update(kept[0])
   if not places:
     _remove_places(config.data)
   return config

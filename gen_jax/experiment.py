@@ -240,12 +240,29 @@ class Experiment:
     return self.objective.init(key, self.preprocess(batch, key))
 
   @functools.cached_property
-  def optimizers(self) -> Mapping[str, optax.GradientTransformation]:
-    """One per player that some update names."""
-    spec, every = self.config.optim, {}
+  def _cadences(self):
+    """In every how many steps the updates of each player run."""
+    every: dict[str, list[int]] = {}
     for update in self.objective.updates():
       for name in update.wrt:
         every.setdefault(name, []).append(update.every)
+    return every
+
+  def _updates(self, name, steps):
+    """How many updates of a player run in the first steps of the stage."""
+    return sum(steps // n for n in self._cadences[name])
+
+  def _main_share(self, name):
+    """The fraction of a player's updates that descend its main loss."""
+    every = self._cadences[name]
+    # A regularization is lazy if it runs less often than the main loss.
+    shares = [min(every) / n for n in every]
+    return shares.count(1) / sum(shares)
+
+  @functools.cached_property
+  def optimizers(self) -> Mapping[str, optax.GradientTransformation]:
+    """One per player that some update names."""
+    spec, every = self.config.optim, self._cadences
     for name in every:
       if name not in spec:
         raise InputError(f'config.optim: no optimizer for player {name!r}.')
@@ -259,14 +276,31 @@ class Experiment:
             )
 
     def make(name):
-      steps = [self.config.steps // n for n in every[name]]
-      # A regularization is lazy if it runs less often than the main loss.
-      shares = [min(every[name]) / n for n in every[name]]
-      main = shares.count(1) / sum(shares)
-      field = f'config.optim.{name}'
-      return optim.make(_tuples(spec[name]), sum(steps), main, field)
+      updates = self._updates(name, self.config.steps)
+      main, field = self._main_share(name), f'config.optim.{name}'
+      return optim.make(_tuples(spec[name]), updates, main, field)
 
     return {name: make(name) for name in every}
+
+  def ending_schedules(self) -> dict[str, str]:
+    """Returns the schedules that depend on the end of the stage, by player."""
+    found = {
+      name: optim.ending_schedule(self.config.optim[name])
+      for name in self.optimizers
+    }
+    return {name: schedule for name, schedule in found.items() if schedule}
+
+  def learning_rate(self, name: str, step: int, steps: int) -> float:
+    """Returns the learning rate of a player if the stage had so many steps.
+
+    Args:
+      name: of the player.
+      step: of the stage, from 0.
+      steps: of the stage.
+    """
+    spec, main = _tuples(self.config.optim[name]), self._main_share(name)
+    rates = optim.learning_rate(spec, self._updates(name, steps), main)
+    return float(rates(self._updates(name, step)))
 
   @functools.cached_property
   def ema(self) -> Mapping[str, float]:

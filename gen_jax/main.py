@@ -35,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     action='store_true',
     help='write a trace of a few dispatches to profile/ in the workdir',
   )
+  parser.add_argument(
+    '--extend',
+    action='store_true',
+    help='go on to another number of steps although learning rates, which '
+    'depend on it, jump',
+  )
   many = parser.add_argument_group(
     'many processes',
     'Found by themselves on a TPU pod, GKE, Slurm and Open MPI.',
@@ -65,7 +71,7 @@ def _train(args, overrides):
   given = args.workdir is not None
   path = workdir.folder(args.workdir if given else f'runs/{name}')
   with together.joined(args.coordinator, args.num_processes, args.process_id):
-    train(config, path, profile=args.profile)
+    train(config, path, profile=args.profile, extend=args.extend)
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules from a config."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import optax
 
@@ -38,11 +38,24 @@ def _constant_then_linear(rate, steps):
   return optax.linear_schedule(rate, 0.0, steps - half, half)
 
 
+class _Schedule(NamedTuple):
+  """A schedule of the learning rate.
+
+  Attributes:
+    make: returns it for a peak rate and a number of updates.
+    needs_end: whether its values depend on the number of updates, so that a
+      longer run has other rates from its first update on.
+  """
+
+  make: Callable[[float, int], optax.Schedule]
+  needs_end: bool
+
+
 _SCHEDULES = {
-  'constant': _constant,
-  'cosine': _cosine,
-  'linear': _linear,
-  'constant_then_linear': _constant_then_linear,
+  'constant': _Schedule(_constant, needs_end=False),
+  'cosine': _Schedule(_cosine, needs_end=True),
+  'linear': _Schedule(_linear, needs_end=True),
+  'constant_then_linear': _Schedule(_constant_then_linear, needs_end=True),
 }
 
 
@@ -155,13 +168,39 @@ def schedule(name: str, rate: float, steps: int, warmup: int = 0):
     warmup: updates of linear warm-up before the schedule's own start.
   """
   check_known('schedule', name, _SCHEDULES)
-  main = _SCHEDULES[name](rate, max(steps - warmup, 1))
+  main = _SCHEDULES[name].make(rate, max(steps - warmup, 1))
   if not warmup:
     return main
   return optax.join_schedules(
     [optax.linear_schedule(rate / warmup, rate, max(warmup - 1, 1)), main],
     [warmup],
   )
+
+
+def ending_schedule(spec: Mapping[str, Any]) -> str:
+  """Returns the name of a player's schedule if it depends on the end, or ''.
+
+  Args:
+    spec: the fields of its optimizer.
+  """
+  name = spec.get('schedule', Common.schedule)
+  return name if _SCHEDULES[name].needs_end else ''
+
+
+def learning_rate(
+  spec: Mapping[str, Any], steps: int, main: float = 1.0
+) -> optax.Schedule:
+  """Returns a player's learning rate as a function of the update's count.
+
+  The arguments are those of `make`.
+  """
+  common = _common(spec)
+  peak = common.learning_rate * (main if common.lazy_rescale else 1)
+  return schedule(common.schedule, peak, steps, common.warmup)
+
+
+def _common(spec):
+  return Common(**{k: v for k, v in spec.items() if hasattr(Common, k)})
 
 
 def make(
@@ -186,13 +225,12 @@ def make(
   """
   known = known_fields(spec.get('name', ''), f'{field}.name')
   check_all(known, spec, field, spec.get('name', Common.name))
-  common = Common(**{k: v for k, v in spec.items() if hasattr(Common, k)})
+  common = _common(spec)
   own = {k: v for k, v in spec.items() if not hasattr(Common, k)}
-  optimizer, rate = _OPTIMIZERS[common.name], common.learning_rate
+  optimizer = _OPTIMIZERS[common.name]
   if common.lazy_rescale:
-    rate, own = main * rate, _longer_memory(optimizer, own, main)
-  rates = schedule(common.schedule, rate, steps, common.warmup)
-  transformation = optimizer(rates, **own)
+    own = _longer_memory(optimizer, own, main)
+  transformation = optimizer(learning_rate(spec, steps, main), **own)
   if not common.clip_norm:
     return transformation
   return optax.chain(

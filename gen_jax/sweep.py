@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     metavar='X:Y',
     help='draws a metric against another, elbo/kl:elbo; may be given again',
   )
+  parser.add_argument(
+    '--extend', action='store_true', help='as that of gen_jax.main'
+  )
   return cli.run(lambda: sweep(*parser.read(argv)))
 
 
@@ -75,7 +78,9 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   from gen_jax.train import train
 
   folder = workdir.folder(args.workdir)
-  runs = [_Run(args.config, overrides, values, folder) for values in grid]
+  runs = [
+    _Run(args.config, overrides, values, folder, args.extend) for values in grid
+  ]
   for name in (name for pair in plots for name in pair):
     for run in runs:
       run.check_metric(name)
@@ -88,7 +93,7 @@ def sweep(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
         line += f'  ETA {each * (len(runs) - index):.0f} s'
       print(line, flush=True)
       try:
-        state, latest = train(run.config, run.path, stopper)
+        state, latest = train(run.config, run.path, stopper, extend=args.extend)
       except EvaluationError as error:
         state, latest = error.result
         print(error, flush=True)
@@ -125,6 +130,7 @@ class _Run:
     overrides: Sequence[tuple],
     values: Mapping[str, str],
     folder: pathlib.Path,
+    extend: bool,
   ):
     from gen_jax import config as config_lib
     from gen_jax import workdir
@@ -137,7 +143,7 @@ class _Run:
     self.path = folder.joinpath(*(re.sub(r'[/\s]', '_', n) for n in names))
     self.config, stages = prepare(self.config)
     data = [stage.experiment.data_record for stage in stages]
-    workdir.check(self.path, self.config, data)
+    workdir.check(self.path, self.config, data, extend)
     suite = stages[-1].suite
     self._evaluators = suite.names()
     self._protocol = {

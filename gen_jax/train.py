@@ -54,6 +54,7 @@ def train(
   path: str | os.PathLike,
   stopper: Stopper | None = None,
   profile: bool = False,
+  extend: bool = False,
 ) -> tuple[TrainState, dict[str, float]]:
   """Trains what a config describes, and resumes where a workdir left off.
 
@@ -63,6 +64,8 @@ def train(
       `images/` and `tensorboard/`.
     stopper: of a caller that runs more than this and is to know of a signal.
     profile: write a trace of a few dispatches below `profile/`.
+    extend: go on to another number of steps also where learning rates depend
+      on the end, so that they jump.
 
   Returns:
     The last state, on one device, and the last value of each metric.
@@ -82,11 +85,13 @@ def train(
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.held(path) as folder, listening as stopper:
-    return _train(config, folder, runs, plan, stopper, profile)
+    return _train(config, folder, runs, plan, stopper, profile, extend)
 
 
-def _train(config, folder, runs, plan, stopper, profile):
-  processes.share(lambda: workdir.check(folder, config, _records(runs)))
+def _train(config, folder, runs, plan, stopper, profile, extend):
+  another_end = processes.share(
+    lambda: workdir.check(folder, config, _records(runs), extend)
+  )
   with contextlib.ExitStack() as closing:
     checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
     closing.callback(checkpoints.close)
@@ -105,7 +110,7 @@ def _train(config, folder, runs, plan, stopper, profile):
       closing.callback(trace.close)
       for run in runs:
         run.attach(checkpoints, best, writer, stopper, trace)
-      state = _run(config, folder, runs, found, closing)
+      state = _run(config, folder, runs, found, closing, another_end)
     except Exception as failure:
       error = _explained(failure, folder, checkpoints)
       together.leave(error)  # what follows would wait for the other processes
@@ -121,7 +126,7 @@ def _train(config, folder, runs, plan, stopper, profile):
   return state, writer.latest
 
 
-def _run(config, folder, runs, found, closing):
+def _run(config, folder, runs, found, closing, another_end):
   """Runs the stages from a checkpoint, if there is one; returns the state."""
   state, last = found.state if found else None, runs[-1]
   first, end = int(state.step) if found else 0, last.stage.end
@@ -133,6 +138,8 @@ def _run(config, folder, runs, found, closing):
     f'{jax.default_backend()} device(s) of {processes.count()} process(es), '
     f'{config.parallel}'
   )
+  if another_end:
+    progress.note(another_end)
   for run in runs:
     # One that ends here may have evaluations to do.
     if run.stage.end < first:
@@ -354,7 +361,10 @@ class _Stage:
   # When something happens: at multiples of its cadence and at the end.
 
   def _due(self, step: int, every: int) -> bool:
-    return step == self.stage.end or (every > 0 and step % every == 0)
+    return step == self.stage.end or self._regular(step, every)
+
+  def _regular(self, step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
 
   def _stops(self) -> list[int]:
     # Logs need no stop: they are read one dispatch late.
@@ -382,6 +392,7 @@ class _Stage:
     rate = pace.steps_per_second * self.config.batch_size
     self.progress.update(end, rate, self.log.shown)
     if self._due(end, self.config.log_every):
+      before = self.log.state, self.warnings.state
       values = self.log.means()
       values['time/steps_per_second'] = pace.steps_per_second
       values['time/images_per_second'] = rate
@@ -392,6 +403,10 @@ class _Stage:
         named = {f'warning/{k}': text for k, text in warnings.items()}
         self.writer.scalars(end, named)
         self._warn(end, warnings.values())
+      if not self._regular(end, self.config.log_every):
+        # A longer run has no log here; this one may become longer.
+        self.log.begin(end, before[0])
+        self.warnings.begin(before[1])
 
   def _warn(self, step: int, texts: Iterable[str]) -> None:
     for text in texts:

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from gen_jax import checkpoint, locks, processes, stages, validation
+from gen_jax import (
+  checkpoint,
+  extension,
+  locks,
+  processes,
+  stages,
+  validation,
+)
 from gen_jax import config as config_lib
 from gen_jax.checkpoint import (
   Checkpointer,
@@ -201,21 +208,33 @@ def check(
   path: str | os.PathLike,
   config: ConfigDict,
   data: Sequence[Mapping[str, Any]] = (),
-) -> None:
+  extend: bool = False,
+) -> str:
   """Checks that a run may go on in a workdir.
 
   One without a checkpoint belongs to nobody: any run may start there.
+
+  Args:
+    path: the workdir.
+    config: of the run.
+    data: `Experiment.data_record` of each stage.
+    extend: see `extension.check`.
+
+  Returns:
+    What there is to say about learning rates if the run gets another end.
 
   Raises:
     InputError: when its checkpoints were made with another config or data.
   """
   workdir = folder(path)
   if not checkpoint.exist(workdir / 'checkpoints'):
-    return
+    return ''
   check_data(workdir, dict(enumerate(data)))
   old = _find_config(workdir)
-  changes = config_lib.difference(old, config) if old is not None else ()
-  apart = changes and config_lib.difference(old, config, places=False)
+  changes, apart = (
+    config_lib.difference(old, config, places, end=False) if old else ()
+    for places in (True, False)
+  )
   # Another config may well have other data, which is no news then.
   same = not apart and _check_content(workdir, data)
   if changes and not same:
@@ -223,6 +242,10 @@ def check(
       f'workdir {workdir} was made with another config '
       f'({"; ".join(changes)}): give another --workdir, or the old values.'
     )
+  if old is None:
+    return ''
+  trained = checkpoint.newest(workdir / 'checkpoints')
+  return extension.check(old, config, trained, workdir, extend)
 
 
 def check_data(workdir: Any, data: Mapping[int, Mapping[str, Any]]) -> None:

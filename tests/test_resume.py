@@ -507,7 +507,139 @@ def test_a_stage_may_get_other_evaluators(copied):
   again, _ = train(staged(evals=evals), path)
   equal(again, state)
   with pytest.raises(InputError, match='another config'):
-    train(staged(steps=5), path)
+    train(staged(batch_size=8), path)
+
+
+def game(steps, **fields):
+  """A game with an averaged generator, whose learning rates are constant."""
+  config = config_lib.load(f'{ROOT}/configs/gan.py:test')
+  config.objective.gen.hidden = config.objective.disc.hidden = (4,)
+  for optimizer in config.optim.values():
+    optimizer.schedule = 'constant'
+  config.ema.gen, config.steps, config.log_every = 0.9, steps, 4
+  config.evals = {}
+  config.update(fields)
+  return config
+
+
+@pytest.fixture(scope='module')
+def long_game(tmp_path_factory):
+  """The last state of 12 steps at once, and its metrics."""
+  path = tmp_path_factory.mktemp('long')
+  state, _ = train(game(12), path)
+  return jax.device_get(state), numbers(path)
+
+
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path, long_game):
+  state, lines = long_game
+  train(game(6), tmp_path)
+  again, _ = train(game(12), tmp_path)
+  assert again.ema['gen']
+  equal(again, state)
+  assert workdir.read_config(tmp_path).steps == 12
+  # The log at the end of the shorter run is all that is told of it.
+  got = numbers(tmp_path)
+  assert [line['step'] for line in lines] == [4, 8, 12]
+  assert [line['step'] for line in got] == [4, 6, 8, 12]
+  assert [line for line in got if line['step'] != 6] == lines
+
+
+def test_another_end_may_be_given_at_any_step(tmp_path, long_game):
+  """Before the end that a run had, an earlier one too."""
+  longer = game(20)
+  longer.checkpoint.keep = 10
+  train(longer, tmp_path)
+  for step in (8, 12, 16, 20):
+    shutil.rmtree(tmp_path / 'checkpoints' / str(step))
+  equal(train(game(12), tmp_path)[0], long_game[0])
+  with pytest.raises(InputError) as caught:
+    train(game(11), tmp_path)
+  assert str(caught.value) == (
+    f'workdir {tmp_path} is trained to step 12, and this config ends at step '
+    '11: give more steps, or another --workdir.'
+  )
+  with pytest.raises(InputError, match='another config'):
+    train(game(14, seed=3), tmp_path)
+  assert workdir.read_config(tmp_path).steps == 12
+
+
+def test_only_the_last_stage_may_get_longer(tmp_path, copied):
+  path, _, _ = copied
+  constant = {'optim.model.schedule': 'constant'}
+  rest = {'batch_size': 16, 'optim.model.learning_rate': 1e-2}
+  whole, short = tmp_path / 'whole', tmp_path / 'short'
+
+  def stages_of(first, last):
+    second = {'steps': last, **rest, **constant}
+    return test_config(stages=({'steps': first}, second), log_every=2)
+
+  state, _ = train(stages_of(3, 7), whole)
+  train(stages_of(3, 4), short)
+  for other in (stages_of(4, 4), stages_of(2, 9)):
+    with pytest.raises(InputError, match='another config'):
+      train(other, short)
+  again, _ = train(stages_of(3, 7), short)
+  equal(again, jax.device_get(state))
+  got = [line for line in numbers(short) if line['step'] != 7]
+  assert got == numbers(whole)
+  # Of a stage with a schedule that ends, before it has begun.
+  for step in range(4, 8):
+    shutil.rmtree(path / 'checkpoints' / str(step))
+  train(staged(steps=5), path)
+  with pytest.raises(InputError, match='learning rates depend on the end'):
+    train(staged(steps=6), path)
+
+
+@pytest.fixture
+def extended(tmp_path, monkeypatch, refused):
+  """Runs the command on one workdir, for some steps of a cosine."""
+  monkeypatch.chdir(ROOT)
+  args = ['--config=tests/dense_vae.py', f'--workdir={tmp_path}']
+
+  def command(steps, *flags):
+    given = [*args, f'--config.steps={steps}', *flags]
+    return main.main(given)
+
+  command.refused = lambda steps: refused(
+    main, *args, f'--config.steps={steps}'
+  )
+  return command
+
+
+def test_learning_rates_that_depend_on_the_end_jump_only_when_asked_to(
+  extended, tmp_path, capsys
+):
+  assert extended(6) == 0
+  assert extended.refused(12) == (
+    f'gen_jax: workdir {tmp_path} was made for 6 steps, now 12, and learning rates '
+    "depend on the end: that of model ('cosine'). Give --extend to go on with "
+    'other learning rates, or another --workdir.'
+  )
+  assert workdir.read_config(tmp_path).steps == 6
+  capsys.readouterr()
+  assert extended(12, '--extend') == 0
+  printed = capsys.readouterr().out.splitlines()
+  assert (
+    "the schedule 'cosine' of model now ends at step 12 instead of 6: its "
+    'learning rate goes from 0 to 0.001 at step 6, and to 0 at the end'
+  ) in printed
+  assert int(final(tmp_path).step) == 12
+  assert workdir.read_config(tmp_path).steps == 12
+  # From now on the workdir is one of 12 steps.
+  shutil.rmtree(tmp_path / 'checkpoints' / '12')
+  assert extended(12) == 0
+  assert int(final(tmp_path).step) == 12
+
+
+def test_the_learning_rate_is_that_of_the_updates_of_a_player():
+  config = config_lib.load(f'{ROOT}/configs/gan.py:test')
+  config.objective.disc_steps = 2
+  config.optim.gen.update(learning_rate=1.0, schedule='linear')
+  config.optim.disc.schedule = 'constant'
+  one = Experiment(stages.plan(config)[0])
+  assert one.ending_schedules() == {'gen': 'linear'}
+  rates = [one.learning_rate('gen', step, 8) for step in range(9)]
+  assert rates == [1, 1, 0.75, 0.75, 0.5, 0.5, 0.25, 0.25, 0]
 
 
 def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):

@@ -59,7 +59,7 @@ def test_a_table_has_rows_of_values_and_goes_on_below():
 def test_a_run_whose_evaluator_fails_is_among_the_results(
   tmp_path, monkeypatch, capsys
 ):
-  def trained(config, path, stopper):
+  def trained(config, path, stopper, extend):
     result = types.SimpleNamespace(step=6), {'elbo': -2.5}
     if config.seed == 1:
       raise EvaluationError('elbo: failed to evaluate', result)
@@ -120,6 +120,16 @@ def test_what_is_wrong_is_found_before_anything_is_trained(
   error = refused(sweep, *TEST, f'--workdir={tmp_path}/w', *args)
   assert expected in error
   assert not (tmp_path / 'w').exists()
+
+
+def test_finished_runs_get_another_end_together(refused, tmp_path):
+  args = [*TEST, f'--workdir={tmp_path}', '--over=seed=1', '--config.evals={}']
+  assert sweep.main([*args, '--config.steps=2']) == 0
+  error = refused(sweep, *args, '--config.steps=3')
+  assert 'Give --extend to go on' in error
+  assert sweep.main([*args, '--config.steps=3', '--extend']) == 0
+  (run,) = json.loads((tmp_path / 'sweep.json').read_text())['runs']
+  assert run['step'] == 3
 
 
 def test_a_signal_stops_the_sweep_and_the_same_command_goes_on(
