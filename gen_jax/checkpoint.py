@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 
 _SHOWN = 3  # arrays that do not fit and are named
+_OPENINGS = 20  # tries to list a folder that changes
 
 
 class Checkpointer:
@@ -62,7 +63,9 @@ class Checkpointer:
     try:
       if self._writes:
         processes.share(lambda: self.path.mkdir(parents=True, exist_ok=True))
-      self._manager = ocp.CheckpointManager(self.path, options=options)
+      self._manager = _open(
+        lambda: ocp.CheckpointManager(self.path, options=options)
+      )
     except OSError as error:
       raise _unreadable(self.path, error) from error
 
@@ -202,6 +205,17 @@ class Checkpointer:
         f'{_first_line(error)}. Those from before are whole:'
         ' make room, and the same command goes on from the newest.'
       ) from error
+
+
+def _open(manager: Callable[[], Any]) -> Any:
+  """Makes a manager, which reads the date of each checkpoint that it lists.
+
+  One that a run at work removes between the two is an error, which passes.
+  """
+  for _ in range(_OPENINGS):
+    with contextlib.suppress(FileNotFoundError):
+      return manager()
+  return manager()
 
 
 class DamagedError(InputError):

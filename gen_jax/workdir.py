@@ -34,7 +34,7 @@ from gen_jax.core import TrainState
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
-_CONFIG_BYTES = 2**24  # of a config.json, at most
+_CONFIG_LETTERS = 2**24  # in a config.json, at most
 _CLOUD_SECONDS = 20  # until a cloud counts as out of reach
 # Seconds between tries to read a checkpoint that cannot be read.
 _WAITS = (0.5, 1.0, 2.0, 4.0)
@@ -361,13 +361,11 @@ def _find_config(workdir):
   """The config of a workdir or, if it was lost, that of a checkpoint."""
   where, text = workdir / 'config.json', None
   try:
-    if where.exists() and where.stat().st_size > _CONFIG_BYTES:
-      raise InputError(f'{where} is too large to be a config.')
     text = where.read_text() if where.exists() else None
-  except InputError:
-    raise
   except (OSError, ValueError) as error:
     raise InputError(f'{where} cannot be read: {error}') from error
+  if text is not None and len(text) > _CONFIG_LETTERS:
+    raise InputError(f'{where} is too large to be a config.')
   if text is None:
     found = checkpoint.find_config(workdir / 'checkpoints')
     if found is None:

@@ -1,10 +1,10 @@
 """A workdir such as gs://bucket/run, on a file system that acts as a cloud."""
 
+import dense_vae
 import numpy as np
 import pytest
 from etils.epath import backend, gpath
 
-from gen_jax import config as config_lib
 from gen_jax import workdir
 from gen_jax.writer import Writer, read_metrics
 
@@ -50,7 +50,7 @@ def test_metrics_and_pictures_go_to_a_cloud(cloud):
 
 
 def test_a_cloud_has_no_lock_and_says_so(cloud, capsys):
-  config = config_lib.default()
+  config = dense_vae.get_config()
   with workdir.held('gs://bucket/run') as path:
     assert 'cannot be locked' in capsys.readouterr().out
     workdir.record(path, config, [])

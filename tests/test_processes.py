@@ -424,11 +424,11 @@ TWO = ['--num_processes=2', '--process_id=1']
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
-      'expected 0 to 1',
+      'expected a whole number, 0 or more',
     ),
     (
       ['--coordinator=a:1', '--num_processes=0', '--process_id=0'],
-      'expected 1 or more',
+      'expected a whole number, 1 or more',
     ),
     (['--coordinator=garbage', *TWO], 'expected HOST:PORT'),
     (['--coordinator=', *TWO], 'expected HOST:PORT'),

@@ -611,9 +611,9 @@ def test_learning_rates_that_depend_on_the_end_jump_only_when_asked_to(
 ):
   assert extended(6) == 0
   assert extended.refused(12) == (
-    f'gen_jax: workdir {tmp_path} was made for 6 steps, now 12, and learning rates '
-    "depend on the end: that of model ('cosine'). Give --extend to go on with "
-    'other learning rates, or another --workdir.'
+    f'gen_jax: workdir {tmp_path} was made for 6 steps, now 12, and learning '
+    "rates depend on the end: that of model ('cosine'). Give --extend to go on "
+    'with other learning rates, or another --workdir.'
   )
   assert workdir.read_config(tmp_path).steps == 6
   capsys.readouterr()

@@ -208,9 +208,10 @@ class Suite:
 def _trace(fn, players, batch, key) -> None:
   """Traces a predict function, if its arguments are among these."""
   given = {'batch': batch, 'key': key, 'num': 2}
-  given['labels'] = jax.ShapeDtypeStruct((2,), jnp.int32)
   _, *others = inspect.signature(fn).parameters.values()
   wanted = [p.name for p in others if p.default is p.empty]
+  size = jax.tree.leaves(batch)[0].shape[0] if 'batch' in wanted else 2
+  given['labels'] = jax.ShapeDtypeStruct((size,), jnp.int32)
   if set(wanted) - set(given):
     return  # codes or styles, which another function makes
   static = {k: given[k] for k in wanted if k == 'num'}
