@@ -213,7 +213,7 @@ def _open(manager: Callable[[], Any]) -> Any:
   One that a run at work removes between the two is an error, which passes.
   """
   for _ in range(_OPENINGS):
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
       return manager()
   return manager()
 

@@ -458,6 +458,22 @@ def test_a_reader_lists_again_when_its_checkpoint_was_removed(
   assert capfd.readouterr().err == ''
 
 
+def test_a_checkpoint_may_be_removed_while_the_folder_is_opened(
+  copied, monkeypatch
+):
+  path, _, _ = copied
+  steps, manager = [7, 6], ocp.CheckpointManager
+
+  def beside_a_training(*args, **kwargs):
+    if steps:
+      shutil.rmtree(path / 'checkpoints' / str(step := steps.pop(0)))
+      raise FileNotFoundError(errno.ENOENT, 'No such file', str(step))
+    return manager(*args, **kwargs)
+
+  monkeypatch.setattr(ocp, 'CheckpointManager', beside_a_training)
+  assert int(final(path).step) == 5
+
+
 def told(self, metrics):
   """A warning of every log, with a number of it."""
   return {'often': f'loss {metrics["model/loss"]}'}
