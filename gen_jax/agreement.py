@@ -18,6 +18,8 @@ from ml_collections import ConfigDict
 import gen_jax
 from gen_jax import config as config_lib
 from gen_jax import processes
+from gen_jax.data import record as record_lib
+from gen_jax.data.record import Record
 
 # Settings of JAX that change results, which the environment may set.
 _SETTINGS = (
@@ -29,7 +31,7 @@ _SETTINGS = (
 
 
 def check(
-  config: ConfigDict, workdir: str | os.PathLike, data: Sequence[Any]
+  config: ConfigDict, workdir: str | os.PathLike, data: Sequence[Record]
 ) -> None:
   """Raises CommonError on every process when they would not run the same.
 
@@ -45,7 +47,7 @@ def check(
 
 
 def record(
-  config: ConfigDict, workdir: str | os.PathLike, data: Sequence[Any]
+  config: ConfigDict, workdir: str | os.PathLike, data: Sequence[Record]
 ) -> dict[str, str]:
   """Returns what has to be the same, as texts by names for a message."""
   whole = {
@@ -56,7 +58,7 @@ def record(
     'the version of jaxlib': jaxlib.version.__version__,
     'the backend': jax.default_backend(),
     'the digest of the source code of gen_jax': _code(),
-    'data': json.loads(json.dumps(data)),
+    'data': json.loads(record_lib.write(data)),
     **{name: jax.config.values[name] for name in _SETTINGS},
   }
   return dict(_flat('', whole))

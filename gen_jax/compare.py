@@ -25,7 +25,6 @@ import jax
 
 from gen_jax import cli, outputs, plot, stages, workdir
 from gen_jax.errors import InputError
-from gen_jax.experiment import Experiment
 from gen_jax.writer import encode_png, read_metrics, read_picture
 
 _STYLE = """
@@ -99,7 +98,7 @@ def read(path: pathlib.Path) -> Run:
     'steps': f'{max(line["step"] for line in lines):,}',
     'batch': str(config.batch_size),
     'training': _duration(_seconds(lines)),
-    **_parameters(plan[-1]),
+    **_parameters(path, plan[-1]),
   }
   added = path / 'evaluate'
   pictures = _pictures(path / 'images') | _pictures(added / 'images')
@@ -194,8 +193,8 @@ def _duration(seconds):
   return f'{seconds / 60:.1f} min'
 
 
-def _parameters(stage):
-  players = Experiment(stage).abstract_state().players
+def _parameters(path, stage):
+  players = workdir.experiment_of(path, stage).abstract_state().players
   return {
     f'parameters of {name}': f'{sum(x.size for x in leaves):,}'
     for name, leaves in (

@@ -23,7 +23,7 @@ _FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
 
 # Fields of `data`, at any depth, that only say where the data are. They may
 # change while the data stay the same.
-_PLACES = ('path', 'data_dir', 'manual_dir')
+PLACES = ('path', 'data_dir', 'manual_dir')
 
 
 def choose(arg: str | None, variants: Mapping[str, Callable]) -> None:
@@ -283,10 +283,8 @@ def _training(config, places, end):
   """Leaves out the fields that do not count in a `difference`."""
 
   def counts(name):
-    group, last = name.split('.')[0], name.split('.')[-1]
-    return group not in _FREE and (
-      places or group != 'data' or last not in _PLACES
-    )
+    group = name.split('.')[0]
+    return group not in _FREE and (places or not is_place(name))
 
   for key in _FREE:
     if key in config:
@@ -308,11 +306,32 @@ def _training(config, places, end):
   return config
 
 
+def is_place(field: str) -> bool:
+  """Returns whether a dotted field only says where the data are."""
+  parts = field.split('.')
+  return len(parts) > 1 and parts[0] == 'data' and parts[-1] in PLACES
+
+
+def places(config: ConfigDict) -> dict[str, str]:
+  """Returns where a config says that its data are, by dotted field."""
+  found = {}
+
+  def add(group, prefix):
+    for key, value in group.items():
+      if isinstance(value, ConfigDict):
+        add(value, f'{prefix}{key}.')
+      elif value and is_place(prefix + key):
+        found[prefix + key] = str(value)
+
+  add(config.data, 'data.')
+  return found
+
+
 def _remove_places(group):
   for key, value in list(group.items()):
     if isinstance(value, ConfigDict):
       _remove_places(value)
-    elif key in _PLACES:
+    elif key in PLACES:
       del group[key]
 
 

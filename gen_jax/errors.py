@@ -14,6 +14,10 @@ class InputError(ValueError):
   exit_code = 2
 
 
+class DataError(InputError):
+  """The data of a trained run cannot be opened, or they are not the same."""
+
+
 class NonFiniteError(ArithmeticError):
   """A loss or a gradient is NaN or infinite; training stops with code 3."""
 

@@ -64,7 +64,9 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
     EvaluationError: when evaluators failed, after all others were run.
   """
   runtime.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step)
+  places = [pair for pair in overrides if config_lib.is_place(pair[0])]
+  overrides = [pair for pair in overrides if pair not in places]
+  state, experiment = workdir.open_trained(args.workdir, args.step, places)
   out, config = _folder(args), experiment.config
   added = _override(config, overrides, args.add)
   names = args.only.split(',') if args.only else added or list(config.evals)
@@ -120,7 +122,10 @@ def _override(config, overrides, add) -> list[str]:
   """Changes `config.evals`; returns the names of those that are added."""
   for field, text in overrides:
     if field != 'evals' and not field.startswith('evals.'):
-      raise InputError(f'--config.{field}: only --config.evals may change.')
+      raise InputError(
+        f'--config.{field}: only --config.evals may change, and where the data '
+        'are, such as --config.data.path.'
+      )
     if field == 'evals':
       config_lib.override(config, field, text)
   added = [_add(config.evals, name) for name in add]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from gen_jax import (
 from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data import splits
 from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.record import Described, Kept, Record
 from gen_jax.data.selection import read_labels, select
 from gen_jax.data.sources import (
   Source,
@@ -34,16 +36,23 @@ from gen_jax.data.sources import (
   open_split,
   overlap,
 )
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import DataError, InputError, nearest
 from gen_jax.fields import declared
 from gen_jax.stages import Stage
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """One stage's objective, data and optimizers, each made when first asked."""
+  """One stage's objective, data and optimizers, each made when first asked.
+
+  Attributes:
+    stage: of the config.
+    kept: what the workdir of a trained run keeps of the data. They are then
+      opened only by what needs examples, and have to be the same.
+  """
 
   stage: Stage
+  kept: Kept | None = None
 
   @property
   def config(self):
@@ -59,30 +68,55 @@ class Experiment:
     return construction.resolve(group, field, self._known_of_data)
 
   def _known_of_data(self):
-    source = self.train_source
+    source = self.described
     shape = image_shapes(source).get('image')
     return {'shape': shape, 'classes': len(source.classes)}
+
+  @property
+  def described(self) -> Described:
+    """The classes, fields and ranges of the training data, without examples."""
+    if self.kept is not None and self.kept.record.complete:
+      return self.kept.record
+    return self.train_source
 
   @functools.cached_property
   def train_source(self) -> Source:
     data = self.config.data
-    return select(
-      self.source(data.train),
+    source = select(
+      self._open(data.train),
       classes=data.classes,
       labels_per_class=data.labels_per_class,
       seed=self.config.seed,
     )
+    if self.kept is not None:
+      self.kept.check(source)
+    return source
 
   @functools.cached_property
   def test_source(self) -> Source:
     return self.source(self.config.data.test)
 
   def source(self, split: str) -> Source:
-    """Opens a split of the data."""
+    """Opens a split of the data.
+
+    Raises:
+      InputError: when it cannot be opened.
+      DataError: when the data of a trained run are away, or are not the same.
+    """
+    if self.kept is not None:
+      _ = self.train_source  # which is compared with the record
+    return self._open(split)
+
+  def _open(self, split):
     data = self.config.data
     own = declared(schema.Data)
     fields = {k: v for k, v in data.items() if k not in own}
-    return _open(data.name, split, config_lib.to_json(ConfigDict(fields)))
+    try:
+      return _open(data.name, split, config_lib.to_json(ConfigDict(fields)))
+    except InputError as error:
+      if self.kept is None:
+        raise
+      raise DataError(_away(self.config) or str(error)) from error
 
   @functools.cached_property
   def preprocess(self) -> Preprocess:
@@ -162,26 +196,9 @@ class Experiment:
     return '\n'.join(lines)
 
   @property
-  def data_meaning(self) -> dict[str, Any]:
-    """What has to stay the same for whoever uses a trained model, for JSON."""
-    source = self.train_source
-    shapes = {k: list(shape) for k, shape in image_shapes(source).items()}
-    ranges = {
-      name: {kind: list(limits) for kind, limits in source.ranges[name].items()}
-      for name in source.ranges
-    }
-    return {
-      'classes': list(source.classes),
-      'shapes': shapes,
-      'ranges': ranges,
-    }
-
-  @property
-  def data_record(self) -> dict[str, Any]:
-    """What has to stay the same in all training of a workdir, for JSON."""
-    source = self.train_source
-    content = {'examples': len(source), 'fingerprint': source.fingerprint}
-    return {**self.data_meaning, **content}
+  def data_record(self) -> Record:
+    """What has to stay the same in all training of a workdir."""
+    return Record.of(self.train_source)
 
   def check_batch(self, size: int, local: int) -> None:
     """Raises InputError when the losses cannot be computed for a batch.
@@ -322,7 +339,7 @@ class Experiment:
     first = (*leading, self.config.batch_size)
     return {
       name: jax.ShapeDtypeStruct((*first, *shape), dtype)
-      for name, (shape, dtype) in self.train_source.fields.items()
+      for name, (shape, dtype) in self.described.fields.items()
     }
 
   def train_step(self, game: Any = None) -> step.Step:
@@ -403,6 +420,18 @@ def building(what: str) -> Iterator[None]:
       f'config.objective: {what} cannot be built of these fields and data: '
       f'{type(error).__name__}: {first}'
     ) from error
+
+
+def _away(config) -> str:
+  """Says where the data of a config were looked for, if there is nothing."""
+  for field, value in config_lib.places(config).items():
+    place = os.path.abspath(os.path.expanduser(value))
+    if not os.path.exists(place):
+      return (
+        f'config.{field}: the data are not in {place}. If they are elsewhere '
+        f'now, give their place with --config.{field}=PLACE.'
+      )
+  return ''
 
 
 @functools.lru_cache(maxsize=8)

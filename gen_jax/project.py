@@ -130,7 +130,7 @@ def _read(path, experiment):
   with inputs.reading(path, '--image'):
     with images.open_image(pathlib.Path(path).expanduser()) as image:
       if images.extent(image):
-        ranges = experiment.train_source.ranges.get('image', {})
+        ranges = experiment.described.ranges.get('image', {})
       return images.fit(image, shape, ranges=ranges)
 
 

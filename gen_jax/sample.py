@@ -318,7 +318,7 @@ def _labels(experiment, args):
   count = experiment.objective.classes
   if args.label is None:
     return lambda *bounds: (np.arange(*bounds) % count).astype(np.int32)
-  names = experiment.train_source.classes[:count]  # others may be unknown
+  names = experiment.described.classes[:count]  # others may be unknown
   label = class_index(args.label, names, count, '--label')
   return lambda start, stop: np.full(stop - start, label, np.int32)
 

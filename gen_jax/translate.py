@@ -83,8 +83,8 @@ def translate(args: argparse.Namespace) -> None:
   task, players = make_task(experiment), averaged(state)
   # Found before the images are read, should this model not translate.
   task.predict(f'translate_{args.direction}')
-  source = experiment.train_source
-  channels, ranges = source.fields[name][0][-1], source.ranges.get(name, {})
+  data = experiment.described
+  channels, ranges = data.fields[name][0][-1], data.ranges.get(name, {})
   read = functools.partial(images.read_whole, channels=channels, ranges=ranges)
   sizes, failures = _attempt(_size, names)
   # Silent where nobody watches.

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 import pathlib
 import stat
@@ -10,7 +9,7 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -31,6 +30,8 @@ from gen_jax.checkpoint import (
   UnreadableError,
 )
 from gen_jax.core import TrainState
+from gen_jax.data import record as data_record
+from gen_jax.data.record import Kept, Record
 from gen_jax.errors import InputError
 from gen_jax.experiment import Experiment
 
@@ -175,9 +176,7 @@ def held(path: str | os.PathLike) -> Iterator[Any]:
     yield workdir
 
 
-def record(
-  workdir: Any, config: ConfigDict, data: Sequence[Mapping[str, Any]]
-) -> None:
+def record(workdir: Any, config: ConfigDict, data: Sequence[Record]) -> None:
   """Writes what a workdir was made with, for `check` and for readers.
 
   `config.json` holds the config, and `data.json` what has to stay the same in
@@ -185,7 +184,7 @@ def record(
   """
   with _written(workdir):
     _write(workdir, 'config', config_lib.to_json(config))
-    _write(workdir, 'data', json.dumps(list(data), indent=2) + '\n')
+    _write(workdir, 'data', data_record.write(data))
 
 
 @contextlib.contextmanager
@@ -207,7 +206,7 @@ def _write(workdir, name, text):
 def check(
   path: str | os.PathLike,
   config: ConfigDict,
-  data: Sequence[Mapping[str, Any]] = (),
+  data: Sequence[Record] = (),
   extend: bool = False,
 ) -> str:
   """Checks that a run may go on in a workdir.
@@ -229,14 +228,16 @@ def check(
   workdir = folder(path)
   if not checkpoint.exist(workdir / 'checkpoints'):
     return ''
-  check_data(workdir, dict(enumerate(data)))
+  pairs = list(zip(data_records(workdir), data, strict=False))
+  for before, now in pairs:
+    data_record.refuse(workdir, before.change_of_meaning(now))
   old = _find_config(workdir)
   changes, apart = (
     config_lib.difference(old, config, places, end=False) if old else ()
     for places in (True, False)
   )
   # Another config may well have other data, which is no news then.
-  same = not apart and _check_content(workdir, data)
+  same = not apart and _check_content(workdir, pairs, len(data))
   if changes and not same:
     raise InputError(
       f'workdir {workdir} was made with another config '
@@ -248,87 +249,37 @@ def check(
   return extension.check(old, config, trained, workdir, extend)
 
 
-def check_data(workdir: Any, data: Mapping[int, Mapping[str, Any]]) -> None:
-  """Raises InputError when data do not mean what they did in training.
-
-  Args:
-    workdir: with `data.json`, which older versions did not write.
-    data: `Experiment.data_meaning` by the index of the stage.
-  """
-  _compare_data(workdir, data, _data_change)
-
-
-def _check_content(workdir, data) -> bool:
-  """Whether the data are the same; raises InputError when they are not.
+def _check_content(workdir, pairs, count) -> bool:
+  """Returns whether all data are known to be the same; refuses others.
 
   Older versions did not write what there is to compare.
   """
-  data = dict(enumerate(data))
-  pairs = _compare_data(workdir, data, _content_change)
-  return len(pairs) == len(data) and all(
-    {'fingerprint'} <= old.keys() & new.keys() for old, new in pairs
-  )
+  for before, now in pairs:
+    data_record.refuse(workdir, before.change_of_content(now))
+  prints = [x.fingerprint for pair in pairs for x in pair]
+  return len(pairs) == count and None not in prints
 
 
-def _compare_data(workdir, data, compare):
-  """Compares the records of the stages; returns the pairs of records."""
+def data_records(workdir: Any) -> tuple[Record, ...]:
+  """Returns what a workdir keeps of the data of its stages.
+
+  There are none if an older version made the workdir.
+
+  Raises:
+    InputError: when `data.json` cannot be read.
+  """
   file = workdir / 'data.json'
-  if not data or not file.exists():
-    return []
   try:
-    records = json.loads(file.read_text())
-    pairs = [(records[i], new) for i, new in data.items() if i < len(records)]
-    changes = [compare(old, new) for old, new in pairs]
-  except (OSError, ValueError, TypeError, KeyError) as error:
-    raise InputError(f'{file} cannot be read: {error!r}') from error
-  for change in filter(None, changes):
-    raise InputError(
-      f'workdir {workdir} was made with other data: {change}. Restore the '
-      'data, or give another --workdir.'
-    )
-  return pairs
+    text = file.read_text() if file.exists() else '[]'
+  except (OSError, ValueError) as error:
+    raise InputError(f'{file} cannot be read: {error}') from error
+  return data_record.read(text, file)
 
 
-def _content_change(old, new) -> str:
-  """In what the content of data differs; '' where it does not."""
-  before, after = old.get('examples'), new.get('examples')
-  if None not in (before, after) and before != after:
-    return f'the training split had {before} examples, now {after}'
-  before, after = old.get('fingerprint'), new.get('fingerprint')
-  if None not in (before, after) and before != after:
-    return (
-      'the training split has as many examples as before, but their content '
-      '(names, sizes, labels or pixels) changed'
-    )
-  return ''
-
-
-def _data_change(old, new) -> str:
-  """In what two records of data differ; '' where they do not."""
-  before, after = old['classes'], new['classes']
-  if before != after:
-    come = [name for name in after if name not in before]
-    gone = [name for name in before if name not in after]
-    parts = []
-    for names, verb in ((come, 'new'), (gone, 'missing')):
-      if names:
-        parts.append(f'{verb}: {", ".join(names)}')
-    what = '; '.join(parts) or 'another order'
-    return (
-      f'the classes changed ({what}), so that labels would mean other classes'
-    )
-  for name, shape in new['shapes'].items():
-    if old['shapes'].get(name, shape) != shape:
-      return f'{name!r} had the shape {old["shapes"][name]}, now {shape}'
-  for name, ranges in new.get('ranges', {}).items():
-    before = old.get('ranges', {}).get(name, {})
-    for kind, limits in ranges.items():
-      if before.get(kind, limits) != limits:
-        return (
-          f'pixels of {name!r} that are {kind} had the range {before[kind]}, '
-          f'now {limits}'
-        )
-  return ''
+def experiment_of(workdir: Any, stage: stages.Stage) -> Experiment:
+  """Returns the experiment of a trained stage, with its record of the data."""
+  kept = data_records(workdir)[stage.index : stage.index + 1]
+  return Experiment(stage, Kept(workdir, kept[0]) if kept else None)
 
 
 def _lock(workdir):
@@ -403,6 +354,7 @@ def restore(
   plan: tuple[stages.Stage, ...],
   step: int | None = None,
   set_aside: bool = False,
+  of_stage: Callable[[stages.Stage], Experiment] = Experiment,
 ) -> Found | None:
   """Returns the newest checkpoint that is whole, or that of a step, or None.
 
@@ -412,6 +364,7 @@ def restore(
     step: the only step to consider; the newest first if None.
     set_aside: rename damaged checkpoints, so that a run may go on from before.
       Nothing is renamed unless one is found that is whole.
+    of_stage: returns the experiment of a stage.
 
   Raises:
     DamagedError: when the one asked for, or every one, is damaged.
@@ -424,7 +377,7 @@ def restore(
       have = ', '.join(map(str, steps)) or 'none'
       raise InputError(f'--step={step}: no such checkpoint; there are {have}.')
     wanted = steps[::-1] if step is None else [step]
-    found, failures = _first_whole(checkpointer, plan, wanted)
+    found, failures = _first_whole(checkpointer, plan, wanted, of_stage)
     before = steps
     # A run at work may have removed what was read meanwhile.
     if not failures or (steps := _steps(checkpointer)) == before:
@@ -440,12 +393,12 @@ def _steps(checkpointer):
   return processes.share(lambda: list(checkpointer.steps()))
 
 
-def _first_whole(checkpointer, plan, steps):
+def _first_whole(checkpointer, plan, steps, of_stage):
   """The first of some steps that is whole, and the errors of those before."""
   failures = {}
   for step in steps:
     try:
-      return read(checkpointer, step, plan), failures
+      return read(checkpointer, step, plan, of_stage), failures
     except DamagedError as error:
       failures[step] = error
     except UnreadableError as error:
@@ -474,7 +427,10 @@ def _report(failures, found, checkpointer, step):
 
 
 def read(
-  checkpointer: Checkpointer, step: int, plan: tuple[stages.Stage, ...]
+  checkpointer: Checkpointer,
+  step: int,
+  plan: tuple[stages.Stage, ...],
+  of_stage: Callable[[stages.Stage], Experiment] = Experiment,
 ) -> Found:
   """Reads a checkpoint on every process or, if one of them fails, on none.
 
@@ -489,7 +445,7 @@ def read(
     found, error = None, None
     try:
       notes = checkpoint.read_notes(checkpointer.path, step)
-      experiment = Experiment(stages.at(plan, step))
+      experiment = of_stage(stages.at(plan, step))
       state = checkpointer.restore(step, experiment.abstract_state())
       found = Found(state, experiment, notes)
     except _ERRORS as failure:
@@ -510,13 +466,18 @@ def read(
 
 
 def open_trained(
-  path: str | os.PathLike, step: int | str | None = None
+  path: str | os.PathLike,
+  step: int | str | None = None,
+  places: Sequence[tuple[str, str]] = (),
 ) -> tuple[TrainState, Experiment]:
   """Returns a trained state and its experiment, from the workdir alone.
+
+  The data are opened when somebody asks for examples, and no sooner.
 
   Args:
     path: the workdir.
     step: of a checkpoint, 'best', or None for the newest.
+    places: where the data are now: fields of the config and their values.
 
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
@@ -525,18 +486,21 @@ def open_trained(
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
   config = read_config(workdir)
+  for field, text in places:
+    config_lib.override(config, field, text)
   place = workdir / ('best' if step == 'best' else 'checkpoints')
   if not place.is_dir():
     raise InputError(f'workdir {workdir} has no {place.name} checkpoint yet.')
   checkpointer = Checkpointer(place)
   try:
     found = restore(
-      checkpointer, stages.plan(config), None if step == 'best' else step
+      checkpointer,
+      stages.plan(config),
+      None if step == 'best' else step,
+      of_stage=functools.partial(experiment_of, workdir),
     )
   finally:
     checkpointer.close()
   if found is None:
     raise InputError(f'workdir {workdir} has no checkpoint yet.')
-  experiment = found.experiment
-  check_data(workdir, {experiment.stage.index: experiment.data_meaning})
-  return found.state, experiment
+  return found.state, found.experiment

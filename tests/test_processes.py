@@ -18,6 +18,7 @@ import pytest
 
 from gen_jax import agreement, coordinator, main, processes, together, workdir
 from gen_jax import config as config_lib
+from gen_jax.data.record import Record
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -343,7 +344,7 @@ def with_others(monkeypatch, *others):
 
 def test_what_differs_between_processes_is_named(monkeypatch):
   config = config_lib.load(f'{cluster.ROOT}/configs/vae.py:test')
-  data = [{'classes': ['cat', 'dog'], 'shapes': {'image': [28, 28, 1]}}]
+  data = [Record(('cat', 'dog'), {'image': (28, 28, 1)})]
   other = agreement.record(config, 'runs/a', data)
   rate = config.optim.model.learning_rate
   config.optim.model.learning_rate = 7.5
@@ -361,14 +362,14 @@ def test_what_differs_between_processes_is_named(monkeypatch):
   'field,value,expected',
   [
     ('workdir', 'runs/b', '--workdir is "runs/b" in process 0'),
-    ('data', [{'classes': ['a']}], 'data[0].classes[1] is not given in'),
+    ('data', [Record(('a',), {})], 'data[0].classes[1] is not given in'),
   ],
 )
 def test_workdir_and_data_have_to_be_the_same(
   monkeypatch, field, value, expected
 ):
   given = dict(
-    config=config_lib.default(), workdir='w', data=[{'classes': ['a', 'b']}]
+    config=config_lib.default(), workdir='w', data=[Record(('a', 'b'), {})]
   )
   other = agreement.record(**given)
   with_others(monkeypatch, lambda mine: other)
@@ -396,7 +397,7 @@ def test_versions_have_to_be_the_same(
 def test_processes_that_are_the_same_go_on(monkeypatch):
   monkeypatch.setattr(processes, 'count', lambda: 3)
   monkeypatch.setattr(processes, 'gather', lambda mine, patience: [mine] * 3)
-  agreement.check(config_lib.default(), 'runs/a', [{'classes': []}])
+  agreement.check(config_lib.default(), 'runs/a', [Record((), {})])
 
 
 def test_the_digest_of_the_code_changes_with_a_file(tmp_path, monkeypatch):

@@ -33,13 +33,13 @@ def test_projected_images_are_mapped_as_the_training_data(tmp_path):
   shape = (2, 2, 1)
   experiment = types.SimpleNamespace(
     objective=types.SimpleNamespace(gen=types.SimpleNamespace(shape=shape)),
-    train_source=ArraySource('scans', 'train', {}),
+    described=ArraySource('scans', 'train', {}),
   )
   file = tmp_path / 'a.png'
   Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
   with pytest.raises(InputError, match='a.png cannot .* convert it to 8 bits'):
     project._read(file, experiment)
-  experiment.train_source.ranges['image'] = pixels.fixed((0, 4095))
+  experiment.described.ranges['image'] = pixels.fixed((0, 4095))
   assert (project._read(file, experiment) == 255).all()
 
 

@@ -1,5 +1,6 @@
 """A workdir keeps the classes and shapes of its data, and refuses others."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gen_jax import compare, evaluate, experiment, sample, stages, workdir
 from gen_jax import config as config_lib
-from gen_jax import experiment, sample, stages, workdir
+from gen_jax.data.record import Record
 from gen_jax.errors import InputError
 from gen_jax.train import train
 
@@ -19,8 +21,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = dense_vae.get_config()
 
 
-def record(*classes, shape=(8, 8, 3)):
-  return {'classes': list(classes), 'shapes': {'image': list(shape)}}
+def record(*classes, shape=(8, 8, 3), **fields):
+  return Record(classes=classes, shapes={'image': shape}, **fields)
 
 
 def made(path, data):
@@ -77,18 +79,18 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path, text):
 
 def test_a_range_of_pixels_stays_the_same(tmp_path):
   def ranges(**limits):
-    return [{**record('cat'), 'ranges': {'image': limits}}]
+    return [record('cat', ranges={'image': limits})]
 
-  made(tmp_path, ranges(integers=[0, 4095]))
+  made(tmp_path, ranges(integers=(0, 4095)))
   message = r'that are integers had the range \[0, 4095\], now \[0, 65535\]'
   with pytest.raises(InputError, match=message):
-    workdir.check(tmp_path, CONFIG, ranges(integers=[0, 65535]))
-  workdir.check(tmp_path, CONFIG, ranges(integers=[0, 4095], floats=[0, 1]))
+    workdir.check(tmp_path, CONFIG, ranges(integers=(0, 65535)))
+  workdir.check(tmp_path, CONFIG, ranges(integers=(0, 4095), floats=(0, 1)))
 
 
-def write(path):
-  path.parent.mkdir(parents=True)
-  Image.new('L', (4, 4), 200).save(path)
+def write(path, grey=200):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.new('L', (4, 4), grey).save(path)
 
 
 def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
@@ -107,7 +109,8 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
   assert re.fullmatch('[0-9a-f]{16}', found.pop('fingerprint'))
   assert found == {
     'classes': ['cat', 'dog'],
-    'shapes': {'image': [4, 4, 1]},
+    'shapes': {'image': [4, 4, 1], 'label': []},
+    'dtypes': {'image': 'uint8', 'label': 'int32'},
     'ranges': {'image': {}},
     'examples': 2,
   }
@@ -124,9 +127,48 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
   experiment._open.cache_clear()  # as in another process
   with pytest.raises(InputError, match=r'the classes changed \(new: bird\)'):
     train(config, run)
-  # A trained model does not have the classes of the data any more.
-  error = refused(sample, *draw)
-  assert 'the classes changed (new: bird)' in error
+  # The model has the classes of its training, whatever the data are now.
+  assert sample.main([*draw, '--label=dog']) == 0
+
+
+def test_a_trained_model_is_used_without_its_data(
+  refused, tmp_path, monkeypatch, capsys
+):
+  images, run = tmp_path / 'images', tmp_path / 'run'
+  for split in ('train', 'test'):
+    for index, name in enumerate(('cat', 'dog')):
+      write(images / split / name / '1.png', 90 * index + 9)
+  config = config_lib.load(f'{ROOT}/configs/conditional_vae.py:test')
+  config.steps, config.evals = 1, {'elbo': {'name': 'likelihood.ELBO'}}
+  config.evals.samples = {'name': 'figures.Samples', 'num': 4}
+  config.data.update(name='folder', path='images', shape=(4, 4, 1))
+  config.data.update(train='train', test='test')
+  monkeypatch.chdir(tmp_path)  # where 'images' means something
+  _, metrics = train(config, run)
+
+  images = images.rename(tmp_path / 'elsewhere')
+  experiment._open.cache_clear()  # as in another process
+  (tmp_path / 'other').mkdir()
+  monkeypatch.chdir(tmp_path / 'other')
+  at = f'--workdir={run}'
+  assert sample.main([at, '--label=dog', '--num=2']) == 0
+  assert compare.main([at]) == 0
+  assert evaluate.main([at, '--only=samples']) == 0
+
+  error = refused(evaluate, at)
+  assert 'the data are not in' in error
+  assert '--config.data.path=PLACE' in error
+  capsys.readouterr()
+  place = f'--config.data.path={images}'
+  assert evaluate.main([at, '--only=elbo', place]) == 0
+  assert f'elbo = {metrics["elbo"]}\n' in capsys.readouterr().out
+  error = refused(evaluate, at, '--config.data.classes=0')
+  assert 'only --config.evals may change, and where the data are' in error
+
+  write(images / 'train' / 'cat' / '2.png', 3)
+  experiment._open.cache_clear()
+  error = refused(evaluate, at, '--only=elbo', place)
+  assert 'the training split had 2 examples, now 3' in error
 
 
 OLDER = ('examples', 'fingerprint')  # fields that older versions did not write
@@ -166,7 +208,7 @@ def test_a_run_goes_on_only_with_the_same_data_at_any_place(
   first = experiment.resolve(config(images))
   data = check(images).data_record
   if older:
-    data = {k: v for k, v in data.items() if k not in OLDER}
+    data = dataclasses.replace(data, **dict.fromkeys(OLDER))
   workdir.record(run, first, [data])
   check(images)
   if change == 'an image more':
