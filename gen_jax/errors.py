@@ -49,7 +49,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def check_known(field: str, value: object, known: Iterable[str]) -> None:
   """Raises InputError, naming the field and the fix, unless value is known."""
-  if value not in known:
+  if not isinstance(value, str) or value not in known:
     raise InputError(
       f'{field}={value!r} is unknown.{nearest(str(value), known)}'
     )

@@ -39,7 +39,8 @@ def plan(config: ConfigDict) -> tuple[Stage, ...]:
     current = config.copy_and_resolve_references()
     for name, value in dict(fields).items():
       parent, last = find(current, name, f'config.stages[{index}]')
-      parent[last] = value
+      with parent.ignore_type():  # which is checked with all others
+        parent[last] = value
     end = start + current.steps
     stages.append(Stage(index, start, end, images, current))
     images += current.steps * current.batch_size

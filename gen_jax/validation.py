@@ -24,6 +24,10 @@ def check(config: ConfigDict) -> None:
     config: with all fields that every config has, see `config.complete`.
   """
   _check_common(config, 'config')
+  known = fields.declared(schema.Config)
+  for index, stage in enumerate(config.stages):
+    for name in {'steps', 'batch_size'} & set(stage):  # a plan adds these up
+      fields.check(known[name], stage[name], f'config.stages[{index}].{name}')
   plan = stages.plan(config)
   for stage in plan:
     where = 'config'
@@ -53,6 +57,7 @@ def _check_common(config, where):
 
 def _check_described(config, where):
   """Checks the groups whose fields depend on the names in them."""
+  fields.check(Field(str), config.data.name, f'{where}.data.name')
   known = schema.known_fields(config, 'data')
   what = f'data.name={config.data.name!r}'
   fields.check_all(known, config.data, f'{where}.data', what)
