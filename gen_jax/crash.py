@@ -19,6 +19,8 @@ _PACKAGES = (
 
 def record(error: BaseException) -> str:
   """Writes a file about an error, and returns a line that names both."""
+  if startup.debugs():
+    traceback.print_exception(error)
   first = (str(error).strip().splitlines() or [''])[0][:300]
   line = f'unexpected error: {type(error).__name__}: {first}'.rstrip(': .')
   path = _write(_describe(error))

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax._src import distributed  # as in `processes.client`
 
-from gen_jax import parallel, processes
+from gen_jax import crash, parallel, processes
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
 from gen_jax.processes import CommonError, client, key
 
@@ -61,11 +61,12 @@ def leave(error: Exception) -> None:
   if _count() == 1 or isinstance(error, _SHARED):
     return
   text = ' '.join(str(error).split())
-  if not isinstance(error, InputError):
-    text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
   if _of_another(error):
     time.sleep(2 * _BEAT)  # the watch may hear how that one ended
+    text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
     text = f'a computation of all processes failed. {text}'
+  elif not isinstance(error, InputError):
+    text = crash.record(error) + _HINT
   _leaving.set()
   with contextlib.suppress(Exception):
     client().key_value_set(key('left', _index()), text)
