@@ -60,8 +60,10 @@ def leave(error: Exception) -> None:
   """
   if _count() == 1 or isinstance(error, _SHARED):
     return
+  failed = _collective(error)
+  error = failed or error
   text = ' '.join(str(error).split())
-  if _of_another(error):
+  if failed:
     time.sleep(2 * _BEAT)  # the watch may hear how that one ended
     text = f'{type(error).__name__}: {text[:400]}.{_HINT}'
     text = f'a computation of all processes failed. {text}'
@@ -75,9 +77,17 @@ def leave(error: Exception) -> None:
   _exit(text, getattr(error, 'exit_code', LOST))
 
 
-def _of_another(error):
-  """Whether a computation failed, maybe because another process ended."""
-  return isinstance(error, jax.errors.JaxRuntimeError) and 'Gloo' in str(error)
+def _collective(error: BaseException | None) -> BaseException | None:
+  """Returns the failure of a computation of all processes behind an error.
+
+  Another process has then ended, maybe in the middle of a checkpoint, so that
+  the error itself speaks of that.
+  """
+  while error is not None:
+    if not isinstance(error, InputError) and 'Gloo' in str(error):
+      return error
+    error = error.__cause__ or error.__context__
+  return None
 
 
 def _finish(watch: '_Watch') -> None:

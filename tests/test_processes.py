@@ -254,6 +254,23 @@ def test_a_lost_process_ends_the_others_with_one_line(
   assert int(state.step) >= 100
 
 
+def test_a_lost_process_is_the_reason_also_of_an_error_that_follows(
+  monkeypatch,
+):
+  said = []
+  monkeypatch.setattr(together, '_count', lambda: 2)
+  monkeypatch.setattr(together, '_index', lambda: 1)
+  monkeypatch.setattr(together, '_BEAT', 0)
+  monkeypatch.setattr(together, '_leaving', threading.Event())
+  monkeypatch.setattr(together, '_exit', lambda *args: said.append(args))
+  error = InputError('a checkpoint cannot be written: make room.')
+  error.__cause__ = ValueError('Gloo all-reduce failed: connection closed')
+  together.leave(error)
+  ((text, code),) = said
+  assert code == together.LOST
+  assert text.startswith('a computation of all processes failed. ValueError')
+
+
 @pytest.mark.long
 def test_processes_with_other_configs_end_before_the_first_step(tmp_path):
   args, _ = fields('vae', **DENSE, **ENDLESS)
