@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from gen_jax import cli, outputs, runtime, validation, workdir
 from gen_jax import config as config_lib
 from gen_jax.core import averaged
-from gen_jax.errors import EvaluationError, InputError, nearest
+from gen_jax.errors import DataError, EvaluationError, InputError, nearest
 from gen_jax.evals import features
 from gen_jax.evals.suite import Suite
 from gen_jax.writer import Writer
@@ -57,15 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
-  """Runs the suite; `overrides` give its evaluators other fields.
+  """Runs the suite.
+
+  Args:
+    args: of the command.
+    overrides: other fields of the evaluators, and where the data are now.
 
   Raises:
-    InputError: when the workdir, an override or a name cannot be used.
+    InputError: when the workdir, an override or a name cannot be used; or,
+      after all others were run, when evaluators lack the data.
     EvaluationError: when evaluators failed, after all others were run.
   """
-  runtime.configure()
   places = [pair for pair in overrides if config_lib.is_place(pair[0])]
   overrides = [pair for pair in overrides if pair not in places]
+  for field, _ in overrides:
+    if field.split('.')[0] != 'evals':
+      raise InputError(
+        f'--config.{field}: only --config.evals may change, and where the data '
+        'are, such as --config.data.path.'
+      )
+  runtime.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step, places)
   out, config = _folder(args), experiment.config
   added = _override(config, overrides, args.add)
@@ -85,6 +96,12 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
       f'{out} cannot be written: {error.strerror or error}. Give another '
       'folder for the results, --out=FOLDER.'
     ) from error
+  if suite.away:
+    names, reason = ', '.join(suite.away), next(iter(suite.away.values()))
+    line = f'evaluators that need the data did not run ({names}): {reason}'
+    if not failed:
+      raise DataError(line)
+    print(line, flush=True)
   if failed:
     raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
 
@@ -103,6 +120,8 @@ def _run(suite, names, state, folder) -> list[str]:
   writer, failed = Writer(folder, resume_step=None), []
   with contextlib.closing(writer):
     for name in names:
+      if name in suite.away:
+        continue
       if name in suite.skipped:
         print(suite.skipped[name], flush=True)
         continue
@@ -121,11 +140,6 @@ def _run(suite, names, state, folder) -> list[str]:
 def _override(config, overrides, add) -> list[str]:
   """Changes `config.evals`; returns the names of those that are added."""
   for field, text in overrides:
-    if field != 'evals' and not field.startswith('evals.'):
-      raise InputError(
-        f'--config.{field}: only --config.evals may change, and where the data '
-        'are, such as --config.data.path.'
-      )
     if field == 'evals':
       config_lib.override(config, field, text)
   added = [_add(config.evals, name) for name in add]

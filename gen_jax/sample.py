@@ -32,6 +32,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gen_jax import cli, outputs, plot, runtime, workdir
+from gen_jax import config as config_lib
 from gen_jax.core import averaged, root_key
 from gen_jax.data import captions
 from gen_jax.data.selection import class_index
@@ -98,14 +99,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     'ends with /, or uint8 images [N, H, W, C] (.npz), of points float32 '
     '[N, 1, 1, 2], and the labels [N] that were asked for',
   )
-  return cli.run(lambda: sample(parser.parse_args(argv)))
+  return cli.run(lambda: sample(*parser.read(argv)))
 
 
-def sample(args: argparse.Namespace) -> None:
-  """Draws `args.num` images; the first ones do not depend on the number."""
+def sample(
+  args: argparse.Namespace, overrides: Sequence[tuple[str, str]] = ()
+) -> None:
+  """Draws `args.num` images; the first ones do not depend on the number.
+
+  A mixture is fitted to the training images: `overrides` say where these are
+  now. Otherwise no data set is opened.
+  """
   out = outputs.parse(args.out, _KINDS)
+  for field, _ in overrides:
+    if not config_lib.is_place(field):
+      raise InputError(
+        f'--config.{field}: only where the data are may change, such as '
+        '--config.data.path.'
+      )
   runtime.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step)
+  state, experiment = workdir.open_trained(args.workdir, args.step, overrides)
   players, key = averaged(state), root_key(args.seed)
   objective = _truncated(experiment.objective, args)
   if args.text or 'illustrate' in objective.predict_fns():

@@ -155,8 +155,14 @@ def test_a_trained_model_is_used_without_its_data(
   assert compare.main([at]) == 0
   assert evaluate.main([at, '--only=samples']) == 0
 
-  error = refused(evaluate, at)
+  error = refused(evaluate, at)  # after the others have run
+  assert (
+    'evaluators that need the data did not run (elbo): config' in error
+  )
   assert 'the data are not in' in error
+  (run / 'evaluate' / 'images' / 'samples' / '1.png').unlink()
+  assert refused(evaluate, at) == error
+  assert (run / 'evaluate' / 'images' / 'samples' / '1.png').exists()
   assert '--config.data.path=PLACE' in error
   capsys.readouterr()
   place = f'--config.data.path={images}'

@@ -101,12 +101,23 @@ class Record:
       for name, shape in self.shapes.items()
     }
 
+  @property
+  def images(self) -> dict[str, tuple[int, ...]]:
+    """The shapes of the images; older versions wrote no others."""
+    if self.dtypes is None:
+      return self.shapes
+    kinds = {name: np.dtype(dtype).kind for name, dtype in self.dtypes.items()}
+    return {
+      name: shape
+      for name, shape in self.shapes.items()
+      if len(shape) == 3 and kinds[name] in 'uf'
+    }
+
   def change_of_meaning(self, now: 'Record') -> str:
     """Says why the model would misread other data; '' if it would not."""
     if self.classes != now.classes:
       return _change_of_classes(self.classes, now.classes)
-    images = {k: x for k, x in now.shapes.items() if len(x) == 3}
-    for name, shape in images.items():
+    for name, shape in now.images.items():
       before = self.shapes.get(name, shape)
       if before != shape:
         return f'{name!r} had the shape {list(before)}, now {list(shape)}'

@@ -61,7 +61,7 @@ class BetweenClasses:
     self.task.check_labelled()
 
   def run(self, players, key):
-    count = len(self.task.source('train').classes)
+    count = len(self.task.classes)
     first = jnp.eye(count)  # [K, K]
     second = jnp.roll(first, -1, axis=0)
     t = jnp.linspace(0, 1, self.columns)[None, :, None]

@@ -36,7 +36,7 @@ class LabelAccuracy:
     self.task.check_labelled()
 
   def run(self, players, key):
-    names = self.task.source('train').classes
+    names = self.task.classes
     eyes = yardstick.load(self.task.data, len(names))
     labels = np.arange(self.num) % len(names)
     images = self.task.samples(players, self.num, key, labels)
@@ -77,7 +77,7 @@ class TrainOnSamples:
     self.task.check_labelled()
 
   def run(self, players, key):
-    classes = len(self.task.source('train').classes)
+    classes = len(self.task.classes)
     labels = np.arange(self.num) % classes
     images = self.task.samples(players, self.num, key, labels)
     real = self.task.read(self.split, 0)

@@ -40,7 +40,7 @@ class Matching:
     guesses, labels = self.task.guesses(
       players, 'train', self.train, self.batch_size, key
     )
-    classes = len(self.task.source('train').classes)
+    classes = len(self.task.classes)
     counts = np.zeros((max(guesses.max() + 1, classes), classes), int)
     np.add.at(counts, (guesses, labels), 1)
     rows, columns = linear_sum_assignment(-counts)

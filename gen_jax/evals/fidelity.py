@@ -42,13 +42,12 @@ class Fidelity:
     return Minimum('train', 2), Minimum(self.split, max(self.k + 1, 4))
 
   def __post_init__(self):
-    features.check(self.features, len(self.task.source('train').classes))
+    features.check(self.features, len(self.task.classes))
 
   @functools.cached_property
   def _eyes(self):
-    source = self.task.source('train')
-    shape, _ = source.fields['image']
-    data, classes = self.task.data, len(source.classes)
+    shape, _ = self.task.fields['image']
+    data, classes = self.task.data, len(self.task.classes)
     return features.load(self.features, data, shape, classes)
 
   @functools.cached_property

@@ -49,13 +49,12 @@ class PathLength:
         f'config.evals: paths.PathLength: num={self.num}, epsilon='
         f'{self.epsilon}: expected 100 or more, and more than 0.'
       )
-    features.check(self.features, len(self.task.source('train').classes))
+    features.check(self.features, len(self.task.classes))
 
   @functools.cached_property
   def _eyes(self):
-    source = self.task.source('train')
-    shape, _ = source.fields['image']
-    classes = len(source.classes)
+    shape, _ = self.task.fields['image']
+    classes = len(self.task.classes)
     return features.load(self.features, self.task.data, shape, classes)
 
   @functools.cached_property

@@ -38,14 +38,14 @@ class Separability:
     return (Minimum('test'),)
 
   def __post_init__(self):
-    if len(self.task.source('train').classes) < 2:
+    if len(self.task.classes) < 2:
       raise InputError(
         'config.evals: separability.Separability needs labels of two classes '
         'or more, and the data has none.'
       )
 
   def run(self, players, key):
-    classes = len(self.task.source('train').classes)
+    classes = len(self.task.classes)
     eyes = yardstick.load(self.task.data, classes)
     codes, styles, logits = self._draw(players, key, eyes)
     logits -= logits.max(axis=1, keepdims=True)

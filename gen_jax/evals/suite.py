@@ -12,7 +12,7 @@ import numpy as np
 from gen_jax import construction, processes
 from gen_jax.core import averaged, stream
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.errors import EvaluationError, InputError
+from gen_jax.errors import DataError, EvaluationError, InputError
 from gen_jax.evals.task import Task
 from gen_jax.experiment import Experiment, building
 from gen_jax.writer import Writer
@@ -37,7 +37,7 @@ def make_task(experiment: Experiment) -> Task:
 
   data = experiment.config.data.to_dict()
   preprocess = Preprocess(objective.pixels, data['binarize'])
-  return Task(objective, source, preprocess, data)
+  return Task(objective, source, preprocess, data, experiment.described)
 
 
 class Suite:
@@ -49,6 +49,8 @@ class Suite:
   Attributes:
     skipped: the evaluators that never run because a split has fewer examples
       than they need, with the reason, by name.
+    away: those that cannot run because the data of a trained run are away or
+      are not the same, with the reason, by name.
   """
 
   def __init__(
@@ -67,6 +69,7 @@ class Suite:
     task = make_task(experiment)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     self.skipped: dict[str, str] = {}
+    self.away: dict[str, str] = {}
     for name, spec in config.evals.items():
       if only is not None and name not in only:
         continue
@@ -74,17 +77,23 @@ class Suite:
       self._every[name] = fields.pop('every', 0)
       if fields.pop('at_start', False):
         self._at_start.add(name)
-      evaluator = construction.build(
-        'gen_jax.evals', fields, f'config.evals.{name}', task
-      )
-      for need in evaluator.needs:
-        task.predict(need)
-      self._evaluators[name] = evaluator
-      for minimum in evaluator.minimum():
-        missing = minimum.missing(task.source(minimum.split))
-        if missing:
-          reason = f'evaluator {name} is skipped: it needs {missing}'
-          self.skipped[name] = reason
+      try:
+        self._make(name, fields, task)
+      except DataError as error:
+        self.away[name] = str(error)
+
+  def _make(self, name, fields, task):
+    evaluator = construction.build(
+      'gen_jax.evals', fields, f'config.evals.{name}', task
+    )
+    for need in evaluator.needs:
+      task.predict(need)
+    self._evaluators[name] = evaluator
+    for minimum in evaluator.minimum():
+      missing = minimum.missing(task.source(minimum.split))
+      if missing:
+        reason = f'evaluator {name} is skipped: it needs {missing}'
+        self.skipped[name] = reason
 
   def check(self) -> None:
     """Raises InputError when a model cannot do what an evaluator needs.

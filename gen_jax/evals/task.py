@@ -23,8 +23,9 @@ from tqdm import tqdm
 from gen_jax import parallel
 from gen_jax.core import Objective, Players
 from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.record import Described
 from gen_jax.data.selection import read_labels
-from gen_jax.data.sources import Indices, Source
+from gen_jax.data.sources import Fields, Indices, Source
 from gen_jax.errors import InputError, nearest
 from gen_jax.writer import to_unit
 
@@ -93,12 +94,29 @@ class Task:
     source: opens a split, 'train' and 'test' among them.
     preprocess: as in training, without augmentation.
     data: the group `data` of the config.
+    described: the classes and fields of the training data, where they are known
+      without opening it.
   """
 
   objective: Objective
   source: Callable[[str], Source]
   preprocess: Preprocess
   data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  described: Described | None = None
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Names of the classes of the training data, by label."""
+    return self._described.classes
+
+  @property
+  def fields(self) -> Fields:
+    """The shape and dtype of each field of the training data."""
+    return self._described.fields
+
+  @property
+  def _described(self):
+    return self.described or self.source('train')
 
   def predict(self, name: str) -> Callable[..., Any]:
     """Returns one of the objective's predict functions, compiled once.
@@ -189,7 +207,12 @@ class Task:
 
   def code_size(self, players: Players) -> int:
     """Returns Z, the size of a code."""
-    batch = self.batch('train', 1, jax.random.key(0))
+    raw = {
+      name: np.zeros((1, *shape), dtype)
+      for name, (shape, dtype) in self.fields.items()
+      if dtype.kind in 'iuf'
+    }
+    batch = self.preprocess(raw, jax.random.key(0))
     encode = self.predict('encode')
     return jax.eval_shape(encode, players, batch).shape[-1]
 
