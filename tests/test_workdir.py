@@ -156,9 +156,7 @@ def test_a_trained_model_is_used_without_its_data(
   assert evaluate.main([at, '--only=samples']) == 0
 
   error = refused(evaluate, at)  # after the others have run
-  assert (
-    'evaluators that need the data did not run (elbo): config' in error
-  )
+  assert 'evaluators that need the data did not run (elbo): config' in error
   assert 'the data are not in' in error
   (run / 'evaluate' / 'images' / 'samples' / '1.png').unlink()
   assert refused(evaluate, at) == error
