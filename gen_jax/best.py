@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from gen_jax import processes, stages, workdir
 from gen_jax.checkpoint import Checkpointer, DamagedError
 from gen_jax.core import TrainState
+from gen_jax.errors import InputError, nearest
 from gen_jax.writer import Writer
 
 
@@ -44,20 +45,27 @@ class Best:
     self._name = config.checkpoint.best
     self._sign = {'min': 1, 'max': -1}[config.checkpoint.best_mode]
     self._checkpoints, self._value = None, np.inf
-    if not self._name:
+    path = folder / 'best'
+    # Also without a metric: that of another run is not the best of this one.
+    if not self._name and (resumes or not processes.share(path.is_dir)):
       return
-    self._checkpoints = Checkpointer(folder / 'best', keep=1)
+    self._checkpoints = Checkpointer(path, keep=1)
     lines = processes.share(lambda: writer.history(self._name))
     history = [(s, v) for s, v in lines if isinstance(v, int | float)]
     steps = processes.share(lambda: list(self._checkpoints.steps()))
     held = {}  # values by step
     if resumes:
       for step in steps[-1:]:
-        held = self._read(step, plan, dict(history))
+        if step <= plan[-1].end:
+          held = self._read(step, plan, dict(history))
     for step in steps:
       if step not in held:
         name = self._checkpoints.set_aside(step, 'unused')
         _say(f'{folder}/best/{step} is renamed to {name}.')
+    if not self._name:
+      self.close()
+      self._checkpoints = None
+      return
     self._value = min((self._sign * v for v in held.values()), default=np.inf)
     self._compare(folder, held, history)
 
@@ -85,7 +93,11 @@ class Best:
       )
 
   def consider(
-    self, state: TrainState, values: Mapping[str, Any], config: str
+    self,
+    state: TrainState,
+    evaluator: str,
+    values: Mapping[str, Any],
+    config: str,
   ) -> None:
     """Saves the state when it is better than all before.
 
@@ -93,15 +105,29 @@ class Best:
 
     Args:
       state: that was evaluated.
+      evaluator: its name.
       values: of the evaluator.
       config: of the run, as JSON, for the notes.
+
+    Raises:
+      InputError: when the evaluator gives no such number.
     """
-    if self._checkpoints is None or self._name not in values:
+    if self._checkpoints is None or evaluator != self._name.partition('/')[0]:
       return
+    numbers = {k for k, v in values.items() if _is_number(v)}
+    if self._name not in numbers:
+      raise InputError(
+        f'config.checkpoint.best={self._name!r}: the evaluator gives no such '
+        f'number.{nearest(self._name, numbers)}'
+      )
     # Decided once, for the last bit may differ between hosts.
     value = processes.share(lambda: float(values[self._name]))
     if self._sign * value < self._value:
       notes = {'config': config, 'metric': self._name, 'value': value}
+      # A run that was killed may have left one of a later step.
+      for step in processes.share(lambda: list(self._checkpoints.steps())):
+        if step >= int(state.step):
+          self._checkpoints.set_aside(step, 'unused')
       self._checkpoints.save(state, notes)
       self._checkpoints.wait()
       self._value = self._sign * value
@@ -109,6 +135,10 @@ class Best:
   def close(self) -> None:
     if self._checkpoints is not None:
       self._checkpoints.close()
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float | np.number) and np.ndim(value) == 0
 
 
 def _say(line: str) -> None:

@@ -119,8 +119,8 @@ class Checkpointer:
           state=args.StandardSave(state), meta=args.JsonSave(meta)
         ),
       )
-      if not saves:  # which orbax does not call an error
-        raise ValueError(f'step {step} comes after a checkpoint that is newer.')
+    if not saves:  # which orbax does not call an error
+      raise RuntimeError(f'{self.path} has a checkpoint after step {step}.')
 
   def restore(self, step: int, target: TrainState) -> TrainState:
     """Returns the state of a step, as arrays on the host.
@@ -202,8 +202,8 @@ class Checkpointer:
     except Exception as error:
       raise InputError(
         f'a checkpoint cannot be written below {self.path}: '
-        f'{_first_line(error)}. Those from before are whole:'
-        ' make room, and the same command goes on from the newest.'
+        f'{_first_line(error)}. Those from before are whole: remove the cause,'
+        ' such as a full disk, and the same command goes on from the newest.'
       ) from error
 
 

@@ -91,6 +91,8 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
   suite = Suite(experiment, only=names)
   try:
     failed = _run(suite, names, state, out)
+  except BrokenPipeError:  # of who reads what is printed
+    raise
   except OSError as error:  # those of an evaluator are its failures
     raise InputError(
       f'{out} cannot be written: {error.strerror or error}. Give another '

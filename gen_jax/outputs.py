@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -129,7 +130,9 @@ def replaced(path: Any) -> Iterator[Any]:
     yield path
     return
   path = path.resolve()  # a link stays one
-  partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+  # Short, for the name of the file may be as long as a name can be.
+  digest = zlib.crc32(os.fsencode(path.name))
+  partial = path.with_name(f'.{os.getpid()}-{digest:08x}.partial')
   startup.unfinished.add(str(partial))
   try:
     yield partial
@@ -150,7 +153,7 @@ def check_room(out: Out, size: float, fix: str) -> None:
     fix: what the user can do, for the message.
   """
   folder = out.path.absolute()
-  while not folder.is_dir():
+  while not folder.is_dir() and folder != folder.parent:
     folder = folder.parent
   free = shutil.disk_usage(folder).free
   if size > free:

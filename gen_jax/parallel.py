@@ -110,11 +110,8 @@ class _PmapProgram(Program):
     super().__init__(jitted)
     self._unreplicate = unreplicate
 
-  def compile(self, *args):
-    pass  # at the first call; what it needs is not told
-
   def __call__(self, *args):
-    state, metrics = self._jitted(*args)
+    state, metrics = super().__call__(*args)
     return state, self._unreplicate(metrics)
 
 

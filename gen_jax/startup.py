@@ -57,8 +57,11 @@ def begin() -> None:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, _leave)
   _watch()
-  if sys.stdout is not None:  # names of files may have letters of any kind
+  # Names of files may have letters of any kind. A notebook's has no encoding.
+  if hasattr(sys.stdout, 'reconfigure'):
     sys.stdout.reconfigure(errors='backslashreplace')
+  if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget)
   if not debugs():
     _silence()
 
@@ -89,6 +92,15 @@ def _leave(number, frame=None) -> None:
   os._exit(128 + number)
 
 
+def _forget() -> None:
+  """Lets a forked process end by itself, without the files of its parent."""
+  unfinished.clear()
+  signal.set_wakeup_fd(-1)
+  for number in _MESSAGES:
+    if signal.getsignal(number) is _leave:
+      signal.signal(number, signal.SIG_DFL)
+
+
 def _watch() -> None:
   """Ends the process also while its main thread computes or waits in C++.
 
@@ -97,6 +109,8 @@ def _watch() -> None:
   """
   import threading
 
+  if not hasattr(os, 'set_blocking'):  # Windows before Python 3.12
+    return
   read, write = os.pipe()
   os.set_blocking(write, False)
 

@@ -278,7 +278,9 @@ class _Stage:
       self.progress.note(self.selection)
     if step == 0:
       self._draw_reals()
-    self._evaluate(state, step)
+    # The evaluations between two stages are of the players of the first.
+    if step == 0 or step > self.stage.start:
+      self._evaluate(state, step)
 
     length = self.batches.length(self.config.steps_per_dispatch)
     chunk = self.parallel.compile(
@@ -446,7 +448,7 @@ class _Stage:
       self.progress.note(f'step {step}  {error}{self._without_best(name)}')
       return
     # On the disk before the line says that this evaluation is done.
-    self.best.consider(state, values, self.whole)
+    self.best.consider(state, name, values, self.whole)
     warning = {}
     if name == self.chooser and self.selection_warning:
       warning = {'warning/checkpoint.best': self.selection_warning}

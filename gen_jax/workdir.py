@@ -144,7 +144,7 @@ def _outside(workdir, entry):
   if entry.is_symlink():
     return (
       f'workdir {workdir} holds a link, {name}: links inside a workdir are not '
-      'followed. Remove it, or replace it by the file.'
+      'followed. Replace it by the file, or give another --workdir.'
     )
   return (
     f'workdir {workdir} holds {name}, which is neither a file nor a folder. '

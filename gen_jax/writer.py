@@ -202,7 +202,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 
 def _is_written(value):
   if isinstance(value, int):
-    return abs(value) < 2**63
+    return -(2**63) <= value < 2**64  # as seeds may be
   return isinstance(value, str | float)
 
 

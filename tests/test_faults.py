@@ -626,3 +626,66 @@ def test_eight_images_train_and_the_evaluators_that_need_more_are_named(
       "'test', which has 1\n"
     ) in printed
   assert re.search(r'^step 4  elbo -\d+', printed, re.M)
+
+
+def best_config(**fields):
+  evals = {'elbo': {'name': 'likelihood.ELBO', 'every': 6}}
+  return test_config(evals=evals, checkpoint__best='elbo', **fields)
+
+
+def test_a_best_checkpoint_of_a_later_step_gives_way_to_a_better_one(tmp_path):
+  train(best_config(checkpoint__every=2, checkpoint__keep=9), tmp_path)
+  # As if the run had been killed after it saved the best state.
+  shutil.rmtree(tmp_path / 'checkpoints' / '6')
+  config = best_config(checkpoint__every=2, checkpoint__keep=9)
+  config.checkpoint.best_mode = 'min'  # the untrained model is the best
+  config.evals.elbo.every = 5
+  state, _ = train(config, tmp_path)
+  assert int(state.step) == 6
+  assert (tmp_path / 'best' / '5').exists()
+
+
+def test_an_evaluation_between_stages_is_of_the_players_of_the_first(
+  tmp_path, monkeypatch
+):
+  config = best_config(checkpoint__best_mode='min')
+  wide = {**dict(config.objective.encoder), 'hidden': (5,)}
+  config.stages = (
+    {'steps': 3},
+    {'steps': 3, 'objective.encoder': wide},
+  )
+  config.evals.elbo.every = 3
+  run, calls = likelihood.ELBO.run, []
+
+  def fails_once(self, players, key):
+    calls.append(len(jax.tree.leaves(players)))
+    if len(calls) == 1:
+      raise RuntimeError('once')
+    return run(self, players, key)
+
+  monkeypatch.setattr(likelihood.ELBO, 'run', fails_once)
+  with pytest.raises(EvaluationError):
+    train(config, tmp_path)
+  assert calls[0] != calls[1]  # at the end of each stage, once
+  assert len(calls) == 2
+  train(config, tmp_path)
+
+
+@pytest.mark.parametrize('name', ['elbo/nonsense', 'samples'])
+def test_the_best_checkpoint_is_chosen_by_a_number_that_there_is(
+  tmp_path, name
+):
+  config = best_config()
+  config.evals.samples = {'name': 'figures.Samples', 'every': 6}
+  config.checkpoint.best = name
+  with pytest.raises(
+    InputError, match=f'{name!r}: the evaluator gives no such'
+  ):
+    train(config, tmp_path)
+
+
+def test_a_new_start_does_not_keep_the_best_of_another_run(tmp_path):
+  train(best_config(), tmp_path)
+  shutil.rmtree(tmp_path / 'checkpoints')
+  train(test_config(seed=7), tmp_path)
+  assert [p.name for p in (tmp_path / 'best').iterdir()] == ['unused-6-0']

@@ -316,3 +316,10 @@ def test_a_link_stays_one_and_its_file_is_replaced(tmp_path):
     partial.write_text('new')
   assert (tmp_path / 'a').is_symlink()
   assert (tmp_path / 'to' / 'b').read_text() == 'new'
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+  path = tmp_path / f'{"名" * 83}.png'  # 253 bytes
+  with outputs.replaced(path) as partial:
+    partial.write_bytes(b'x')
+  assert path.read_bytes() == b'x'

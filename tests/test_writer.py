@@ -175,3 +175,10 @@ def test_tensorboard_takes_no_time_to_import_pytorch(tmp_path):
     'assert "tensorboardX" in sys.modules and "torch" not in sys.modules'
   )
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_lines_with_a_seed_of_64_bits_are_kept(tmp_path):
+  writer = Writer(tmp_path, -1)
+  writer.scalars(5, {'elbo': 1.0, 'elbo/seed': 2**64 - 1})
+  writer.close()
+  assert Writer(tmp_path, 10).recorded(5, 'elbo')

@@ -376,7 +376,7 @@ def _list(folder: pathlib.Path, entries: _Entries) -> list[File]:
 
 def _hash(root: pathlib.Path, path: pathlib.Path) -> int:
   name = path.relative_to(root).as_posix()
-  return int.from_bytes(hashlib.sha256(name.encode()).digest(), 'big')
+  return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest(), 'big')
 
 
 def measure(files: Sequence[File]) -> list[pixels.Extent]:

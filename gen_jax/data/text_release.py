@@ -126,7 +126,10 @@ def _inside(
     or '..' in parts.parts
     or not path.resolve().is_relative_to(root.resolve())
   ):
-    raise ValueError(f'the name {inputs.shown(name)} leads out of {root}')
+    raise ValueError(
+      f'the name {inputs.shown(name)} leads out of {root}, by itself or by '
+      'a link; copy a folder that is linked'
+    )
   return path
 
 

@@ -287,7 +287,7 @@ def _check_code(root: pathlib.Path, dataset: str) -> None:
   workdir.
   """
   name = re.match(r'\w+', dataset)
-  for file in sorted((root / name[0]).glob('**/features.json') if name else ()):
+  for file in _feature_files(root / name[0]) if name else ():
     for cls in _feature_classes(json.loads(file.read_text())):
       module = cls.rpartition('.')[0]
       own = module.partition('.')[0] == 'tensorflow_datasets'
@@ -296,6 +296,19 @@ def _check_code(root: pathlib.Path, dataset: str) -> None:
           f'data.dataset: {file} names code to import, {cls}. If you trust it, '
           f'import {module} in the file of your config.'
         )
+
+
+def _feature_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields every `features.json` below a folder, through links as TFDS does."""
+  seen = set()
+  for path, folders, files in os.walk(folder, followlinks=True):
+    place = os.path.realpath(path)
+    if place in seen:  # a link that leads in a circle
+      folders.clear()
+      continue
+    seen.add(place)
+    if 'features.json' in files:
+      yield pathlib.Path(path) / 'features.json'
 
 
 def _feature_classes(value: Any) -> Iterator[str]:
