@@ -148,7 +148,7 @@ def _silence() -> None:
 
   def warn(message, category, filename, lineno, file=None, line=None):
     _hide(warnings.formatwarning(message, category, filename, lineno, line))
-    if _is_ours(filename):
+    if _is_ours(filename) or not _is_of_library(filename):
       _show(str(message))
 
   if not sys.warnoptions:  # the user's own choice
@@ -194,6 +194,15 @@ def _format(kind, error, trace):
 def _is_ours(filename):
   folder = os.path.join(os.path.dirname(__file__), '')
   return os.path.abspath(filename).startswith(folder)
+
+
+def _is_of_library(filename):
+  """Whether a file is installed, and not the user's own config or features."""
+  import sysconfig
+
+  path = os.path.abspath(filename)
+  installed = '/site-packages/' in path or '/dist-packages/' in path
+  return installed or path.startswith(sysconfig.get_path('stdlib') + os.sep)
 
 
 def _hide(text):

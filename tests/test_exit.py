@@ -332,7 +332,9 @@ except ZeroDivisionError:
   logging.getLogger('absl').exception('handled')
   logging.getLogger('orbax.checkpoint').exception('handled')
   logging.getLogger('jax._src').exception('no GPU\\nwas found')
-warnings.warn('of a library')
+library = '/env/lib/site-packages/library/code.py'
+warnings.warn_explicit('of a library', UserWarning, library, 1)
+warnings.warn('of the user')
 warnings.warn_explicit('of ours', UserWarning, startup.__file__, 1)
 asyncio.run(forget())
 thread = threading.Thread(target=fail_in_a_thread)
@@ -353,8 +355,9 @@ print(len(startup.hidden))
 
 def test_libraries_print_what_concerns_the_user_alone():
   done = run('-c', LIBRARIES)
-  assert done.stderr == 'gen_jax: no GPU was found\ngen_jax: of ours\n'
-  assert done.stdout == '9\n'  # all of it, for a report
+  shown = ('no GPU was found', 'of the user', 'of ours')
+  assert done.stderr == ''.join(f'gen_jax: {text}\n' for text in shown)
+  assert done.stdout == '10\n'  # all of it, for a report
   done = run('-c', LIBRARIES, env={'GEN_JAX_DEBUG': '1'})
   for text in ('handled', 'of a library', 'never retrieved', 'in a thread'):
     assert text in done.stderr
