@@ -13,7 +13,7 @@ import numpy as np
 import gen_jax
 from gen_jax import processes
 from gen_jax.core import TrainState
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, first_line
 
 _SHOWN = 3  # arrays that do not fit and are named
 _OPENINGS = 20  # tries to list a folder that changes
@@ -202,7 +202,7 @@ class Checkpointer:
     except Exception as error:
       raise InputError(
         f'a checkpoint cannot be written below {self.path}: '
-        f'{_first_line(error)}. Those from before are whole: remove the cause,'
+        f'{_named(error)}. Those from before are whole: remove the cause,'
         ' such as a full disk, and the same command goes on from the newest.'
       ) from error
 
@@ -303,7 +303,7 @@ def _reading(folder):
     except OSError as failure:
       raise _unreadable(folder, failure) from error
     raise DamagedError(
-      f'checkpoint {folder} is damaged: {_first_line(error)}.'
+      f'checkpoint {folder} is damaged: {_named(error)}.'
     ) from error
 
 
@@ -336,9 +336,8 @@ def _unreadable(path: Any, error: OSError) -> UnreadableError:
   )
 
 
-def _first_line(error: Exception) -> str:
-  first = str(error).strip().splitlines() or ['']
-  return f'{type(error).__name__}: {first[0][:200]}'.rstrip('.: ')
+def _named(error: Exception) -> str:
+  return f'{type(error).__name__}: {first_line(error)}'.rstrip('.: ')
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

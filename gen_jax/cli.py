@@ -11,7 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from gen_jax import startup
-from gen_jax.errors import EvaluationError, InputError, NonFiniteError
+from gen_jax.errors import (
+  EvaluationError,
+  InputError,
+  NonFiniteError,
+  first_line,
+)
 
 # Where no more can be written.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -30,6 +35,13 @@ class Parser(argparse.ArgumentParser):
       allow_abbrev=False,
       formatter_class=argparse.RawDescriptionHelpFormatter,
       **kwargs,
+    )
+
+  def add_trained_run(self) -> None:
+    """Adds --workdir and --step, for commands that use a trained model."""
+    self.add_argument('--workdir', required=True, help='of a trained run')
+    self.add_argument(
+      '--step', type=checkpoint, help="of a checkpoint, or 'best'; the newest"
     )
 
   def error(self, message: str) -> NoReturn:
@@ -151,9 +163,8 @@ def report(error: BaseException) -> int:
   elif isinstance(error, MemoryError) or str(error).startswith(
     'RESOURCE_EXHAUSTED'  # from XLA
   ):
-    first = (str(error).strip().splitlines() or [''])[0][:200]
     line = 'out of memory: use smaller batches, fewer images or a smaller model'
-    line, code = f'{line}. {first}', 2
+    line, code = f'{line}. {first_line(error)}', 2
   elif isinstance(error, OSError) and error.errno in _FULL:
     place = error.filename or 'the output'
     line = f'{place} cannot be written: {error.strerror}: make room for it.'

@@ -302,7 +302,8 @@ def _training(config, places, end):
   else:
     config.update(kept[0])
   if not places:
-    _remove_places(config.data)
+    for group, key, _ in list(_places(config.data)):
+      del group[key]
   return config
 
 
@@ -314,25 +315,17 @@ def is_place(field: str) -> bool:
 
 def places(config: ConfigDict) -> dict[str, str]:
   """Returns where a config says that its data are, by dotted field."""
-  found = {}
-
-  def add(group, prefix):
-    for key, value in group.items():
-      if isinstance(value, ConfigDict):
-        add(value, f'{prefix}{key}.')
-      elif value and is_place(prefix + key):
-        found[prefix + key] = str(value)
-
-  add(config.data, 'data.')
-  return found
+  found = {f'{at}{key}': group[key] for group, key, at in _places(config.data)}
+  return {field: str(value) for field, value in found.items() if value}
 
 
-def _remove_places(group):
-  for key, value in list(group.items()):
+def _places(group, at='data.'):
+  """Yields each place below a group: its group, its key, and where that is."""
+  for key, value in group.items():
     if isinstance(value, ConfigDict):
-      _remove_places(value)
-    elif key in PLACES:
-      del group[key]
+      yield from _places(value, f'{at}{key}.')
+    elif is_place(at + key):
+      yield group, key, at
 
 
 def _flat(config, prefix=''):

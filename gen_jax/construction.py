@@ -55,8 +55,7 @@ def check(package: str, spec: Any, field: str, given: int = 0) -> None:
     InputError: on a name or a field that is unknown, a field that is missing,
       or a value of another type or out of its range.
   """
-  if not isinstance(spec, ConfigDict | Mapping):
-    raise InputError(f'{field}={spec!r}: expected a group of fields.')
+  fields.check_group(spec, field)
   values = dict(spec)
   name = values.pop('name', '')
   known = known_fields(package, name, f'{field}.name', given)

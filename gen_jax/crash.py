@@ -11,6 +11,7 @@ import tempfile
 import traceback
 
 from gen_jax import startup
+from gen_jax.errors import first_line
 
 _PACKAGES = (
   'gen_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy',
@@ -21,8 +22,8 @@ def record(error: BaseException) -> str:
   """Writes a file about an error, and returns a line that names both."""
   if startup.debugs():
     traceback.print_exception(error)
-  first = (str(error).strip().splitlines() or [''])[0][:300]
-  line = f'unexpected error: {type(error).__name__}: {first}'.rstrip(': .')
+  line = f'unexpected error: {type(error).__name__}: '
+  line = (line + first_line(error, 300)).rstrip(': .')
   path = _write(_describe(error))
   if path is None:
     return f'{line}. GEN_JAX_DEBUG=1 shows the traceback: please report it.'

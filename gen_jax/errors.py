@@ -38,6 +38,11 @@ class EvaluationError(RuntimeError):
     self.result = result
 
 
+def first_line(error: BaseException, letters: int = 200) -> str:
+  """Returns the first line of an error, of so many letters at most."""
+  return (str(error).strip().splitlines() or [''])[0][:letters]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
   """Returns ' Did you mean "x"?' or, with nothing near, the known names."""
   known = sorted(known)

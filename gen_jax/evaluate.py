@@ -28,10 +28,7 @@ from gen_jax.writer import Writer
 def main(argv: Sequence[str] | None = None) -> int:
   """Evaluates the newest or a chosen checkpoint."""
   parser = cli.Parser('gen_jax.evaluate', description=__doc__)
-  parser.add_argument('--workdir', required=True, help='of a trained run')
-  parser.add_argument(
-    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
-  )
+  parser.add_trained_run()
   parser.add_argument(
     '--only', default='', help='names of evaluators, with commas; all'
   )

@@ -36,7 +36,7 @@ from gen_jax.data.sources import (
   open_split,
   overlap,
 )
-from gen_jax.errors import DataError, InputError, nearest
+from gen_jax.errors import DataError, InputError, first_line, nearest
 from gen_jax.fields import declared
 from gen_jax.stages import Stage
 
@@ -415,10 +415,9 @@ def building(what: str) -> Iterator[None]:
   except InputError:
     raise
   except Exception as error:  # of JAX, Flax, or the arithmetic of shapes
-    first = (str(error).strip().splitlines() or [''])[0][:300]
     raise InputError(
       f'config.objective: {what} cannot be built of these fields and data: '
-      f'{type(error).__name__}: {first}'
+      f'{type(error).__name__}: {first_line(error, 300)}'
     ) from error
 
 

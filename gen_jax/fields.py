@@ -148,6 +148,12 @@ def _reason(found: Mapping[str, Any]) -> str:
   return reason if reason.endswith(('.', '?')) else f'{reason}.'
 
 
+def check_group(value: Any, where: str) -> None:
+  """Raises InputError unless a value is a group of fields."""
+  if not isinstance(value, ConfigDict | Mapping):
+    raise InputError(f'{where}={value!r}: expected a group of fields.')
+
+
 def check_all(
   known: Mapping[str, Field], values: Mapping[str, Any], where: str, what: str
 ) -> None:

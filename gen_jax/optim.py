@@ -14,6 +14,7 @@ from gen_jax.fields import (
   Positive,
   Weight,
   check_all,
+  check_group,
   declared,
   one_of,
 )
@@ -158,6 +159,18 @@ def known_fields(name: str, field: str) -> dict[str, Field]:
   return {**declared(Common), **{k: v for k, v in own.items() if k != 'rate'}}
 
 
+def check(spec: Mapping[str, Any], field: str) -> None:
+  """Raises InputError on fields that an optimizer does not take.
+
+  Args:
+    spec: as for `make`.
+    field: where it stands in a config, for messages.
+  """
+  check_group(spec, field)
+  name = spec.get('name', Common.name)
+  check_all(known_fields(name, f'{field}.name'), spec, field, name)
+
+
 def schedule(name: str, rate: float, steps: int, warmup: int = 0):
   """Returns the learning rate as a function of the update's count.
 
@@ -223,8 +236,7 @@ def make(
   Raises:
     InputError: on an unknown name or field, or a value out of its range.
   """
-  known = known_fields(spec.get('name', ''), f'{field}.name')
-  check_all(known, spec, field, spec.get('name', Common.name))
+  check(spec, field)
   common = _common(spec)
   own = {k: v for k, v in spec.items() if not hasattr(Common, k)}
   optimizer = _OPTIMIZERS[common.name]

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from gen_jax import coordinator, runtime
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, first_line
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
 _MEET = 300  # seconds for all processes to start
@@ -158,8 +158,7 @@ def _meeting(address, num_processes, process_id) -> Iterator[float]:
     if isinstance(error, InputError):
       raise
     raise InputError(
-      f'{here} did not join the others at {address}: '
-      f'{str(error).splitlines()[0]}'
+      f'{here} did not join the others at {address}: ' + first_line(error)
     ) from error
   finally:
     for timer in timers:

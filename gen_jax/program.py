@@ -30,11 +30,10 @@ class Program:
 
     0 where that is not known.
     """
-    found = self._compiled and self._compiled.memory_analysis()
-    if not found:
+    peak = self.peak_bytes()
+    if peak is None:
       return 0
-    made = found.output_size_in_bytes - found.alias_size_in_bytes
-    return found.temp_size_in_bytes + made
+    return peak - self._compiled.memory_analysis().argument_size_in_bytes
 
 
 def peak_bytes(compiled: jax.stages.Compiled) -> int | None:

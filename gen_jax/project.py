@@ -35,10 +35,7 @@ _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 def main(argv: Sequence[str] | None = None) -> int:
   """Projects images with the newest or a chosen checkpoint."""
   parser = cli.Parser('gen_jax.project', description=__doc__)
-  parser.add_argument('--workdir', required=True, help='of a trained run')
-  parser.add_argument(
-    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
-  )
+  parser.add_trained_run()
   parser.add_argument(
     '--image', required=True, action='append', help='may be given again'
   )

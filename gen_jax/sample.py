@@ -53,10 +53,7 @@ _CODES = 10_000  # training images to which a mixture is fitted
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes samples of the newest or a chosen checkpoint."""
   parser = cli.Parser('gen_jax.sample', description=__doc__)
-  parser.add_argument('--workdir', required=True, help='of a trained run')
-  parser.add_argument(
-    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
-  )
+  parser.add_trained_run()
   parser.add_argument(
     '--num', type=cli.number(int, 1), default=64, help='of images'
   )

@@ -80,17 +80,18 @@ def train(
   """
   runtime.configure()
   config, runs = prepare(config)
-  plan = tuple(run.stage for run in runs)
-  agreement.check(config, path, _records(runs))
+  data = [run.experiment.data_record for run in runs]
+  agreement.check(config, path, data)
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.held(path) as folder, listening as stopper:
-    return _train(config, folder, runs, plan, stopper, profile, extend)
+    return _train(config, folder, runs, data, stopper, profile, extend)
 
 
-def _train(config, folder, runs, plan, stopper, profile, extend):
+def _train(config, folder, runs, data, stopper, profile, extend):
+  plan = tuple(run.stage for run in runs)
   another_end = processes.share(
-    lambda: workdir.check(folder, config, _records(runs), extend)
+    lambda: workdir.check(folder, config, data, extend)
   )
   with contextlib.ExitStack() as closing:
     checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
@@ -99,7 +100,7 @@ def _train(config, folder, runs, plan, stopper, profile, extend):
       # Nothing else in the workdir changes before its newest checkpoint is
       # known to be one of this run.
       found = workdir.restore(checkpoints, plan, set_aside=True)
-      processes.share(lambda: workdir.record(folder, config, _records(runs)))
+      processes.share(lambda: workdir.record(folder, config, data))
       # Without a checkpoint, lines of an earlier start are those of another.
       first = int(found.state.step) if found else -1
       writer = (Writer if processes.leads() else Silent)(folder, first)
@@ -155,10 +156,6 @@ def _run(config, folder, runs, found, closing, another_end):
       return state
   last.writer.animate()
   return state
-
-
-def _records(runs):
-  return [run.experiment.data_record for run in runs]
 
 
 def _explained(error, folder, checkpoints):
@@ -269,7 +266,7 @@ class _Stage:
     step = int(state.step)
     self.progress.note(self.experiment.summary())
     self.progress.note(parameter_table(state.players))
-    self.progress.note(f'state: {state_bytes(state) / 2**20:.1f} MiB')
+    self.progress.note(f'state: {memory.show(state_bytes(state))}')
     for name, reason in self.suite.skipped.items():
       self.progress.note(reason + self._without_best(name))
     if self.selection_warning:

@@ -44,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     'gen_jax.translate',
     description=__doc__,
   )
-  parser.add_argument('--workdir', required=True, help='of a trained run')
-  parser.add_argument(
-    '--step', type=cli.checkpoint, help="of a checkpoint, or 'best'; the newest"
-  )
+  parser.add_trained_run()
   parser.add_argument(
     '--direction',
     default='ab',

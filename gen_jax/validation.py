@@ -42,7 +42,7 @@ def _check_common(config, where):
   known = fields.declared(schema.Config)
   fields.check_names(known, config, where, 'a config')
   for name in ('data', 'objective', 'optim', 'ema', 'checkpoint', 'evals'):
-    _check_group(config[name], f'{where}.{name}')
+    fields.check_group(config[name], f'{where}.{name}')
   for name, field in known.items():
     fields.check(field, config[name], f'{where}.{name}')
   what = 'checkpoint'
@@ -65,16 +65,12 @@ def _check_described(config, where):
     'gen_jax.objectives', config.objective, f'{where}.objective'
   )
   for player, spec in config.optim.items():
-    at = f'{where}.optim.{player}'
-    _check_group(spec, at)
-    name = spec.get('name', optim.Common.name)
-    known = optim.known_fields(name, f'{at}.name')
-    fields.check_all(known, spec, at, name)
+    optim.check(spec, f'{where}.optim.{player}')
   for player, decay in config.ema.items():
     fields.check(Field(Decay), decay, f'{where}.ema.{player}')
   for name, spec in config.evals.items():
     at = f'{where}.evals.{name}'
-    _check_group(spec, at)
+    fields.check_group(spec, at)
     if not _NAME.fullmatch(name):
       raise InputError(
         f'{at}: the name of an evaluator has letters, digits, ".", "_" and "-".'
@@ -89,8 +85,3 @@ def check_evaluator(spec: Mapping[str, Any], field: str) -> None:
   construction.check('gen_jax.evals', own, field, 1)
   when = {k: v for k, v in spec.items() if k in cadence}
   fields.check_all(cadence, when, field, 'an evaluator')
-
-
-def _check_group(value, where):
-  if not isinstance(value, ConfigDict | Mapping):
-    raise InputError(f'{where}={value!r}: expected a group of fields.')

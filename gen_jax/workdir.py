@@ -32,7 +32,7 @@ from gen_jax.checkpoint import (
 from gen_jax.core import TrainState
 from gen_jax.data import record as data_record
 from gen_jax.data.record import Kept, Record
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, first_line
 from gen_jax.experiment import Experiment
 
 _CONFIG_LETTERS = 2**24  # in a config.json, at most
@@ -102,9 +102,9 @@ def _cloud(text):
       f'workdir {text}: expected a local folder, gs://... or s3://...'
     )
   if failed:
-    first = (str(failed[0]).strip().splitlines() or [''])[0][:200]
     raise InputError(
-      f'workdir {text} cannot be reached: {type(failed[0]).__name__}: {first}'
+      f'workdir {text} cannot be reached: {type(failed[0]).__name__}: '
+      + first_line(failed[0])
     ) from failed[0]
   return epath.Path(text)
 

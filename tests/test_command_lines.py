@@ -16,33 +16,15 @@ import time
 
 import jax
 import pytest
+from test_exit import NEEDED
 
-from gen_jax import (
-  compare,
-  cost,
-  evaluate,
-  main,
-  project,
-  sample,
-  sweep,
-  translate,
-)
 from gen_jax.train import train
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECONDS = 120  # after which a command counts as one that hangs
 FINE = (0, 2, 3, 5)
 
-COMMANDS = {
-  'main': main,
-  'sample': sample,
-  'evaluate': evaluate,
-  'compare': compare,
-  'translate': translate,
-  'project': project,
-  'sweep': sweep,
-  'cost': cost,
-}
+COMMANDS = {module.__name__.rpartition('.')[2]: module for module in NEEDED}
 
 
 class Hangs(BaseException):

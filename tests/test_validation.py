@@ -1,14 +1,16 @@
 """All values of a config are compared with what their fields declare."""
 
+import importlib
 import json
 import pathlib
+import pkgutil
 
 import jax
 import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax import validation, workdir
+from gen_jax import fields, validation, workdir
 from gen_jax.core import stream
 from gen_jax.errors import InputError
 
@@ -153,6 +155,19 @@ def test_a_config_of_a_workdir_is_checked_as_well(tmp_path, value):
   with pytest.raises(InputError) as caught:
     workdir.read_config(tmp_path)
   assert str(caught.value).startswith(f'{file}: config.steps=')
+
+
+def test_the_places_are_the_fields_that_data_sets_declare_as_such():
+  package = importlib.import_module('gen_jax.data')
+  found = set()
+  for module in pkgutil.iter_modules(package.__path__):
+    load = getattr(
+      importlib.import_module(f'gen_jax.data.{module.name}'), 'load', None
+    )
+    for name, field in fields.declared(load).items() if load else ():
+      if field.type in (fields.Place, fields.Place | None):
+        found.add(name)
+  assert found == set(config_lib.PLACES)
 
 
 def test_seeds_that_differ_give_different_keys():
