@@ -26,9 +26,9 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 # Losses, data and config, a training of two players, and a resumed one.
-FAST := tests/losses tests/data tests/test_config.py \
+FAST := tests/losses tests/data tests/config/test_config.py \
   'tests/configs/test_configs.py::test_the_test_form_trains_and_draws[gan-jit]' \
-  tests/test_resume.py::test_stages_are_one_run_and_resume_across_their_boundary
+  tests/training/test_resume.py::test_stages_are_one_run_and_resume_across_their_boundary
 
 test-fast: $(VENV)/test.stamp
 	$(BIN)/ruff check .

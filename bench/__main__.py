@@ -17,7 +17,7 @@ With `--device gpu` both are on the first GPU, their products rounded alike
 compile the loss; `--compile` does that on the CPU.
 """
 
-from gen_jax import startup
+from gen_jax.runtime import startup
 
 if __name__ == '__main__':
   startup.begin()
@@ -32,7 +32,7 @@ import sys
 from collections.abc import Sequence
 
 import bench
-from gen_jax import cli
+from gen_jax.commands import cli
 
 _PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda'}
 
@@ -69,10 +69,10 @@ def _bench(parser, args):
     os.environ['CUDA_VISIBLE_DEVICES'] = seen.split(',')[0]
     os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
     args.compile = args.pure = True  # oneDNN is for the CPU
-  from gen_jax import runtime
+  from gen_jax.runtime import settings
 
   # In PyTorch's process too, which gains as much by it.
-  runtime.configure()
+  settings.configure()
   import jax
 
   try:
@@ -83,7 +83,7 @@ def _bench(parser, args):
       "'.[cuda]'"
     )
   from bench import harness, peer, sameness, start
-  from gen_jax.models import conv_native
+  from gen_jax.models.layers import conv_native
 
   rows = {row.name: row for row in find_rows()}
   names = args.rows or [*rows, start.NAME]

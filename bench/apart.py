@@ -70,10 +70,10 @@ def _serve(connection, side, row, device, pure=False, compiled=False):
 
 
 def _make(side, name, device, pure, compiled):
-  from gen_jax import runtime
-  from gen_jax.models import conv_native
+  from gen_jax.models.layers import conv_native
+  from gen_jax.runtime import settings
 
-  runtime.configure()
+  settings.configure()
   with contextlib.ExitStack() as stack:
     if pure or side == THEIRS:
       stack.enter_context(conv_native.off())

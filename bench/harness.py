@@ -25,11 +25,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax import cost, parallel, stages
+from gen_jax.commands import cost
+from gen_jax.config import stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches
-from gen_jax.experiment import Experiment
-from gen_jax.step import make_train_chunk
+from gen_jax.distributed import parallel
+from gen_jax.training.experiment import Experiment
+from gen_jax.training.step import make_train_chunk
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The part of the machine's time that others may take in a round.
@@ -125,7 +127,7 @@ class Ours:
     return self._chunk.peak_bytes()
 
   def key(self, step: int, index: int) -> jax.Array:
-    """The key that `gen_jax.step` gives to an update on the first device.
+    """The key that `gen_jax.training.step` gives to an update, device 0.
 
     It is derived here once more, so that PyTorch can be handed the noise of
     the very steps that are timed. Should the two ever differ, the check of

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from bench import harness
-from gen_jax import optim
 from gen_jax.core import Objective
+from gen_jax.training import optimizers
 
 try:
   import torch
@@ -56,7 +56,7 @@ class Twin(Protocol):
 
 
 class Theirs:
-  """Trains a twin as `gen_jax.step` trains our model; see `load`.
+  """Trains a twin as `gen_jax.training.step` trains our model; see `load`.
 
   With `compiled` its losses are, by `torch.compile`.
   """
@@ -155,7 +155,7 @@ def _adam(parameters, spec):
 
 def _rates(spec, steps: int) -> list[float]:
   """The learning rate of each update, made beforehand to cost nothing."""
-  rates = optim.schedule(
+  rates = optimizers.schedule(
     spec.schedule, spec.learning_rate, steps, spec.get('warmup', 0)
   )(np.arange(steps))
   return np.broadcast_to(rates, steps).tolist()

@@ -53,8 +53,12 @@ def get_config(arg=None):
     samples=dict(name='figures.Samples', every=1000, at_start=True, num=100),
     diversity=dict(name='diversity.Diversity', every=1000, num=500),
     classes=dict(name='conditional.BetweenClasses', every=0),
-    accuracy=dict(name='control.LabelAccuracy', every=0, num=10_000),
-    learned=dict(name='control.TrainOnSamples', every=0, num=60_000),
+    accuracy=dict(
+      name='conditional_accuracy.LabelAccuracy', every=0, num=10_000
+    ),
+    learned=dict(
+      name='conditional_accuracy.TrainOnSamples', every=0, num=60_000
+    ),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 

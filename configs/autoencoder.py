@@ -8,7 +8,7 @@ images; `test`.
 `one_class` sees one digit alone (--config.data.classes=3), and tells the others
 from it by their error; gen_jax.sweep trains it for each:
 
-  python -m gen_jax.sweep --config=configs/autoencoder.py:one_class
+  python -m gen_jax sweep --config=configs/autoencoder.py:one_class
     --over=data.classes=0,1,2,3,4,5,6,7,8,9 --workdir=runs/one_class
 
 On the test set the mean area under the ROC curve over the ten digits is .9846

@@ -7,7 +7,7 @@ Evaluators that need it train it themselves, on first use. Variants:
 """
 
 from gen_jax.config import choose, default, own_images, tiny
-from gen_jax.evals.yardstick import make_config
+from gen_jax.evaluation.features.reference_classifier import make_config
 
 
 def get_config(arg=None):

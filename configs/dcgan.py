@@ -102,7 +102,7 @@ def get_config(arg=None):
     config.steps = 5000
     config.data.name = 'stacked_mnist'
     config.data.resident = 'no'  # put together as they are read
-    config.evals.modes = dict(name='modes.StackedModes', every=2500)
+    config.evals.modes = dict(name='mode_coverage.StackedModes', every=2500)
     del config.evals['fidelity']  # the modes are what it is about
 
   def packed():  # PacDCGAN2 (Lin et al. 2018)

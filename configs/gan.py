@@ -86,7 +86,7 @@ def get_config(arg=None):
     for player in config.optim:
       config.optim[player].update(learning_rate=1e-3, schedule='linear')
     config.ema.gen = 0.999
-    config.evals.modes = dict(name='modes.Modes', every=5000, num=2500)
+    config.evals.modes = dict(name='mode_coverage.Modes', every=5000, num=2500)
 
   def ring():
     plane('ring')

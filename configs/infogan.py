@@ -60,8 +60,8 @@ def get_config(arg=None):
   config.evals = dict(
     samples=dict(name='figures.Samples', every=1000, at_start=True),
     diversity=dict(name='diversity.Diversity', every=1000, num=500),
-    matching=dict(name='factors.Matching', every=500),
-    sweeps=dict(name='factors.Sweeps', every=2000),
+    matching=dict(name='infogan.Matching', every=500),
+    sweeps=dict(name='infogan.Sweeps', every=2000),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 

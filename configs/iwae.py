@@ -38,7 +38,7 @@ def get_config(arg=None):
       batch_size=20,
       num=0,
     ),
-    active_units=dict(name='latents.ActiveUnits', every=0),
+    active_units=dict(name='active_units.ActiveUnits', every=0),
     samples=dict(name='figures.Samples', every=2000, at_start=True),
   )
 

@@ -1,7 +1,7 @@
 """StackGAN on emoji: pictures from text, 32 pixels and then 64.
 
   python -m gen_jax.main --config=configs/stackgan.py
-  python -m gen_jax.sample --workdir=runs/stackgan --text="a red heart"
+  python -m gen_jax sample --workdir=runs/stackgan --text="a red heart"
 
 Three stages: captions and images learn to tell each other apart; stage I draws
 small pictures from the captions; stage II draws them again, at twice the size.
@@ -161,13 +161,13 @@ def get_config(arg=None):
     )
 
   def folder():  # --config.data.path=DIR
-    config.data.name = 'captioned'
+    config.data.name = 'captioned_folder'
     config.data.update(
       path='', shape=(64, 64, 3), skip_unreadable=False, range=('auto',)
     )
     del stage_2['evals']['combinations']  # a split of the emoji
 
-  def coco():  # prepared by TFDS elsewhere, see gen_jax/data/tfds.py
+  def coco():  # prepared by TFDS elsewhere, see gen_jax/data/datasets/tfds.py
     config.data.name, config.data.test = 'tfds', 'validation[:2000]'
     config.data.update(
       dataset='coco_captions',
@@ -192,7 +192,7 @@ def get_config(arg=None):
 
   def paper():  # --config.data.path=DIR/birds
     config.batch_size = 64
-    config.data.name = 'text_release'
+    config.data.name = 'stackgan_release'
     config.data.update(path='', shape=(256, 256, 3), embeddings=True)
     config.data.flip = True
     given()

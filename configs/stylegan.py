@@ -6,7 +6,7 @@ On two cores of an EPYC 8 pixels take under a minute, 16 take six, and 32 forty,
 at 125 images a second; what is drawn can be named after half an hour, at step
 9,200. More pictures did more for it than more channels: as in the paper they
 fall to a half at the last resolution. Of a step of the paper's networks
-`python -m gen_jax.cost --config=configs/stylegan.py:bfloat16
+`python -m gen_jax cost --config=configs/stylegan.py:bfloat16
 --config.data.path=DIR` states memory and operations.
 
 A resolution has two stages: in one it fades in, in the other it is all there;
@@ -71,7 +71,7 @@ def get_config(arg=None):
     looks = dict(
       samples=config.evals.samples.to_dict(),
       fidelity=dict(name='fidelity.Fidelity', **fidelity),
-      path_length=dict(name='paths.PathLength', num=2000),
+      path_length=dict(name='perceptual_path_length.PathLength', num=2000),
       truncation=dict(name='style_figures.Truncation'),
       mixing=dict(name='style_figures.Mixing'),
       walk=dict(name='style_figures.Walk'),

@@ -96,7 +96,9 @@ def get_config(arg=None):
     # A bound of .01 leaves too little of a gradient behind four layers.
     config.objective.clip_weights = 0.1
     del config.evals['fidelity']
-    config.evals.modes = dict(name='modes.Modes', every=10_000, num=2500)
+    config.evals.modes = dict(
+      name='mode_coverage.Modes', every=10_000, num=2500
+    )
 
   def ring():
     plane('ring')

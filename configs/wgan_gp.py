@@ -96,7 +96,9 @@ def get_config(arg=None):
     for player in config.optim:
       config.optim[player].update(learning_rate=1e-3, b1=0.5, schedule='linear')
     del config.evals['fidelity']
-    config.evals.modes = dict(name='modes.Modes', every=10_000, num=2500)
+    config.evals.modes = dict(
+      name='mode_coverage.Modes', every=10_000, num=2500
+    )
 
   def ring():
     plane('ring')

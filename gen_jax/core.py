@@ -3,7 +3,7 @@
 A VAE is a game of one player, a GAN of two, CycleGAN of four. A loss is a
 function of everybody's variables; an update says whose parameters move. What
 differs between papers stands in `gen_jax/objectives`, one file per paper; what
-is the same for all of them is done once, in `gen_jax/step.py`.
+is the same for all of them is done once, in `gen_jax/training/step.py`.
 """
 
 import dataclasses
@@ -117,7 +117,7 @@ class Objective(Protocol):
   """One paper. Frozen dataclasses implement it; there is no base class.
 
   It may also have `warnings(metrics) -> {name: text}`, of host floats (see
-  `gen_jax.monitor.Warnings`), `classes`, the number of classes that its
+  `gen_jax.training.hooks.Warnings`), `classes`, the number of classes that its
   networks know, 0 for none, and `check_batch(size, local)`, which raises
   InputError when a loss cannot be computed for `size` examples, `local` of them
   in each program: `parallel.Parallel.seen` of `size`.

@@ -1,6 +1,6 @@
 """Trains a model: `python -m gen_jax.main --config=configs/vae.py`."""
 
-from gen_jax import startup
+from gen_jax.runtime import startup
 
 if __name__ == '__main__':
   startup.begin()
@@ -8,7 +8,7 @@ if __name__ == '__main__':
 import pathlib
 from collections.abc import Sequence
 
-from gen_jax import cli
+from gen_jax.commands import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,15 +62,16 @@ def _train(args, overrides):
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 
-  from gen_jax import runtime, together
+  from gen_jax.distributed import watchdog
+  from gen_jax.runtime import settings
 
-  runtime.configure()
-  from gen_jax import workdir
-  from gen_jax.train import train
+  settings.configure()
+  from gen_jax.storage import workdir
+  from gen_jax.training.loop import train
 
   given = args.workdir is not None
   path = workdir.folder(args.workdir if given else f'runs/{name}')
-  with together.joined(args.coordinator, args.num_processes, args.process_id):
+  with watchdog.joined(args.coordinator, args.num_processes, args.process_id):
     train(config, path, profile=args.profile, extend=args.extend)
 
 

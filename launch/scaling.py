@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gen_jax import config as config_lib
-from gen_jax import cost, runtime, stages
-from gen_jax.experiment import Experiment, state_bytes
+from gen_jax.commands import cost
+from gen_jax.config import stages
+from gen_jax.runtime import settings
+from gen_jax.training.experiment import Experiment, state_bytes
 
 CONFIGS = (
   'configs/vae.py:dense',
@@ -158,7 +160,7 @@ before exchanging takes longer than computing (strong scaling).
 
 
 def main(names: list[str]) -> None:
-  runtime.configure()
+  settings.configure()
   costs = []
   for name in names or CONFIGS:
     costs.append(measure(name))

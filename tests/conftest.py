@@ -10,7 +10,7 @@ import budget
 import environment
 import pytest
 
-from gen_jax import runtime
+from gen_jax.runtime import settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -25,7 +25,7 @@ def pytest_configure(config):
   flags = environment.xla_flags(8, cheap)
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-  runtime.configure()
+  settings.configure()
   config.pluginmanager.register(
     budget.Budget(budget.LIMIT, strict='CI' in os.environ)
   )
@@ -48,11 +48,11 @@ def pytest_sessionfinish():
 
 @pytest.fixture
 def command():
-  """Runs `python -m gen_jax.<name> <args>` on one device, from the root."""
+  """Runs `python -m gen_jax <name> <args>` on one device, from the root."""
 
   def run(name, *args, **kwargs):
     return subprocess.run(
-      [sys.executable, '-m', f'gen_jax.{name}', *map(str, args)],
+      [sys.executable, *environment.module(name), *map(str, args)],
       cwd=ROOT,
       env={**os.environ, 'XLA_FLAGS': environment.xla_flags(1)},
       text=True,
@@ -70,7 +70,7 @@ def one_device(monkeypatch):
   import jax
   import numpy as np
 
-  from gen_jax import parallel
+  from gen_jax.distributed import parallel
 
   mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ('data',))
   monkeypatch.setattr(parallel, 'make', lambda *_: parallel.Jit(mesh))

@@ -2,7 +2,7 @@
 
 import jaxlib.version
 
-from gen_jax import runtime
+from gen_jax.runtime import settings
 
 # Seconds after which a process is taken to hang: far more than any needs, also
 # beside other work. Tests wait for events, and never for less than this.
@@ -34,10 +34,17 @@ def xla_flags(devices: int, cheap: bool = True) -> str:
   return ' '.join(flags)
 
 
+def module(command: str) -> list[str]:
+  """Returns the arguments of Python that run a command."""
+  if command == 'main':
+    return ['-m', 'gen_jax.main']
+  return ['-m', 'gen_jax', command]
+
+
 def compiled() -> dict[str, str]:
   """Returns the variables by which a process shares the compiled programs."""
   return {
-    'JAX_COMPILATION_CACHE_DIR': str(runtime.cache_folder() / 'compiled'),
+    'JAX_COMPILATION_CACHE_DIR': str(settings.cache_folder() / 'compiled'),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.01',
     'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '0',
   }

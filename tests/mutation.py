@@ -1,7 +1,7 @@
 """Measures whether the tests catch faults: changes the code, runs the tests.
 
   make mutation                                           # 400 mutants
-  make mutation ARGS='--files gen_jax/step.py --num 0'    # all of one file
+  make mutation ARGS='--files gen_jax/training/step.py --num 0'  # one file
 
 Each mutant is one small change of one expression: another operator, a constant
 plus one, a dropped sign, a negated condition, two random keys that are equal.
@@ -37,8 +37,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FILES = (
   'gen_jax/losses/*.py',
   'gen_jax/objectives/*.py',
-  'gen_jax/step.py',
-  'gen_jax/optim.py',
+  'gen_jax/training/step.py',
+  'gen_jax/training/optimizers.py',
   'gen_jax/data/pipeline.py',
 )
 

@@ -12,7 +12,7 @@ import annotated_types as at
 import numpy as np
 import pydantic
 
-from gen_jax.data import pixels
+from gen_jax.data.formats import pixels
 from gen_jax.data.sources import Fields, Source
 from gen_jax.errors import DataError, InputError
 

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gen_jax.data import fingerprints, pixels
+from gen_jax.data import fingerprints
+from gen_jax.data.formats import pixels
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError, nearest
-from gen_jax.fields import Field, check_all, declared
+from gen_jax.registry.fields import Field, check_all, declared
 
 Indices = Sequence[int] | np.ndarray
 Fields = dict[str, tuple[tuple[int, ...], np.dtype]]
@@ -242,9 +243,9 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
   """Opens a split of a data set.
 
   Args:
-    name: a module of `gen_jax.data` that defines `load`: 'mnist', 'emoji',
-      'tfds', 'folder', 'captioned', 'text_release', 'patches', 'npz', 'toy',
-      'stacked_mnist', 'domains'.
+    name: a module of `gen_jax.data.datasets`: 'mnist', 'emoji', 'tfds',
+      'folder', 'captioned_folder', 'stackgan_release', 'patches',
+      'npz', 'toy', 'stacked_mnist', 'domains'.
     split: 'train', or a slice of it: 'train[:-5000]', 'train[-5000:]',
       'train[:90%]'. A split that is sorted by class is sliced in a fixed random
       order, so that each part has all classes.
@@ -385,11 +386,11 @@ def list_classes(classes: Sequence[str]) -> str:
 
 
 def _import(name: str) -> ModuleType:
-  return importlib.import_module(f'gen_jax.data.{name}')
+  return importlib.import_module(f'gen_jax.data.datasets.{name}')
 
 
 def _find_load(name: str):
-  package = importlib.import_module('gen_jax.data')
+  package = importlib.import_module('gen_jax.data.datasets')
   modules = [m.name for m in pkgutil.iter_modules(package.__path__)]
   # A module that opens splits is one that has `load`; the others help it.
   if name in modules and hasattr(_import(name), 'load'):

@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.fields import Dtype, Shape, Size, Sizes, SomeSizes
-from gen_jax.models import conv
-from gen_jax.models.linear import Dense
-from gen_jax.models.resampling import levels
+from gen_jax.models.layers import conv
+from gen_jax.models.layers.linear import Dense
+from gen_jax.models.layers.resampling import levels
+from gen_jax.registry.fields import Dtype, Shape, Size, Sizes, SomeSizes
 
 Activation = Callable[[jax.Array], jax.Array]
 

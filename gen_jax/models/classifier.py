@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.fields import Count, Decay, Dtype, Size, SomeSizes
-from gen_jax.models import conv
-from gen_jax.models.linear import Dense
+from gen_jax.models.layers import conv
+from gen_jax.models.layers.linear import Dense
+from gen_jax.registry.fields import Count, Decay, Dtype, Size, SomeSizes
 
 
 class ConvClassifier(nn.Module):

@@ -9,7 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.fields import (
+from gen_jax.models.layers.conv import Conv, ConvTranspose
+from gen_jax.models.layers.linear import Dense
+from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.resampling import levels
+from gen_jax.registry.fields import (
   Count,
   Decay,
   Dtype,
@@ -19,10 +23,6 @@ from gen_jax.fields import (
   Sizes,
   SomeSizes,
 )
-from gen_jax.models.conv import Conv, ConvTranspose
-from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalisation, Normalised
-from gen_jax.models.resampling import levels
 
 # N(0, .02) for all weights (section 4); the authors' program has it for the
 # scales too, around 1.

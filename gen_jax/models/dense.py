@@ -10,9 +10,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.fields import Decay, Dtype, Fraction, Shape, Size, Sizes, one_of
-from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalisation, Normalised
+from gen_jax.models.layers.linear import Dense
+from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.registry.fields import (
+  Decay,
+  Dtype,
+  Fraction,
+  Shape,
+  Size,
+  Sizes,
+  one_of,
+)
 
 OUTPUTS = {'tanh': jnp.tanh, 'linear': lambda x: x}
 

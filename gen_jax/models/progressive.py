@@ -9,11 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Dtype, Size
-from gen_jax.models.equalised import Conv, Dense, blur
-from gen_jax.models.resampling import shrink
+from gen_jax.models.layers.equalized import Conv, Dense, blur
+from gen_jax.models.layers.resampling import shrink
+from gen_jax.registry.fields import Count, Dtype, Size
 
 SLOPE = 0.2  # of the rectifiers below 0
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.fields import Depth, Dtype, Shape, Size, SomeSizes
-from gen_jax.models import conv
-from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalisation, Normalised
-from gen_jax.models.resampling import enlarge, smear
+from gen_jax.models.layers import conv
+from gen_jax.models.layers.linear import Dense
+from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.resampling import enlarge, smear
+from gen_jax.registry.fields import Depth, Dtype, Shape, Size, SomeSizes
 
 # As the authors' program has it, for the scales around 1.
 _STD = 0.02

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Dtype, Levels, Positive, Shape, Size
-from gen_jax.models.equalised import Conv, Dense, blur, pixel_norm
-from gen_jax.models.linear import add_bias, scale_and_shift
-from gen_jax.models.normalisation import instance_norm
+from gen_jax.models.layers.equalized import Conv, Dense, blur, pixel_norm
+from gen_jax.models.layers.linear import add_bias, scale_and_shift
+from gen_jax.models.layers.normalization import instance_norm
+from gen_jax.models.layers.resampling import enlarge
 from gen_jax.models.progressive import SLOPE, channels, lerp, resolutions
-from gen_jax.models.resampling import enlarge
+from gen_jax.registry.fields import Count, Dtype, Levels, Positive, Shape, Size
 
 
 class Mapping(nn.Module):

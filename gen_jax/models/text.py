@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.fields import Decay, Dtype, Size
-from gen_jax.models.linear import Dense
+from gen_jax.models.layers.linear import Dense
+from gen_jax.registry.fields import Decay, Dtype, Size
 
 
 class Encoder(nn.Module):
-  """Reads the words of `data/captions.py`.
+  """Reads the words of `data/text/captions.py`.
 
   A word's vector is the mean over its pieces, itself and its n-grams, of the
   rows of a table; words then see the ones beside them, and the mean of all, by

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
-from gen_jax.fields import Depth, Dtype, Size, SomeSizes
-from gen_jax.models.conv import Conv, ConvTranspose
-from gen_jax.models.normalisation import Normalisation, Normalised
-from gen_jax.models.resampling import enlarge
+from gen_jax.models.layers.conv import Conv, ConvTranspose
+from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.resampling import enlarge
+from gen_jax.registry.fields import Depth, Dtype, Size, SomeSizes
 
 INIT = nn.initializers.normal(0.02)
 _PAD = ((1, 1), (1, 1))
@@ -80,7 +80,7 @@ class ResidualTranslator(nn.Module):
     upsample: 'transpose', transposed convolutions, as in the paper, or
       'resize', nearest neighbours and then a convolution, which leaves no
       checkerboard (Odena et al. 2016).
-    normalise: 'instance', or another of models/normalisation.py.
+    normalise: 'instance', or another of models/layers/normalization.py.
   """
 
   out: Size = 3

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import one_of
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
 from gen_jax.objectives.shapes import check_images
+from gen_jax.registry.fields import one_of
 
 ACTIVATIONS = {
   'linear': lambda x: x,

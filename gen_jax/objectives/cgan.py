@@ -5,15 +5,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Fraction
 from gen_jax.losses.adversarial import LOSSES
-from gen_jax.models.embedding import Embedded
+from gen_jax.models.layers.embedding import Embedded
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.labels import check_labelled, one_hot
+from gen_jax.registry.fields import Count, Fraction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import Weight, one_of
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.labels import check_labelled
+from gen_jax.registry.fields import Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.fields import Count
 from gen_jax.objectives.labels import check_labelled, one_hot
 from gen_jax.objectives.vae import VAE
+from gen_jax.registry.fields import Count
 
 
 @dataclasses.dataclass(frozen=True)

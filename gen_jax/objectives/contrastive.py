@@ -6,14 +6,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Positive, Weight, one_of
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.models import text as text_models
-from gen_jax.models.resampling import shrink_to
+from gen_jax.models.layers.resampling import shrink_to
+from gen_jax.registry.fields import Count, Positive, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

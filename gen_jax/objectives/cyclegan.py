@@ -6,15 +6,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.cycle import absolute, mean_rest
 from gen_jax.objectives import pool
 from gen_jax.objectives.game import Loss
 from gen_jax.objectives.translation import Translation, make
+from gen_jax.registry.fields import Count, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

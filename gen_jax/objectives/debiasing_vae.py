@@ -5,12 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Batch, Players, Update
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.fields import Fraction, Size, one_of
 from gen_jax.losses.densities import DENSITIES
 from gen_jax.objectives.vae import VAE
+from gen_jax.registry.fields import Fraction, Size, one_of
 
 
 @dataclasses.dataclass(frozen=True)

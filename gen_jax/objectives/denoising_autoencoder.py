@@ -4,9 +4,9 @@ import dataclasses
 
 import jax
 
-from gen_jax.fields import Weight, one_of
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.autoencoder import Autoencoder
+from gen_jax.registry.fields import Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
 from gen_jax.errors import InputError
-from gen_jax.fields import Positive, Size, one_of, several_of
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import AUGMENTATIONS, augment
 from gen_jax.objectives.shapes import check_images
+from gen_jax.registry.fields import Positive, Size, one_of, several_of
 
 Loss = one_of([name for name in LOSSES if name != 'wasserstein'])
 Augment = several_of(AUGMENTATIONS)

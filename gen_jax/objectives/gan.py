@@ -11,10 +11,10 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
-from gen_jax.fields import Fraction, Size
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.objectives.game import Game, Loss, check_label, check_slope
 from gen_jax.objectives.penalised import Penalised
+from gen_jax.registry.fields import Fraction, Size
 
 # What counts as a judge that always wins, and as no gradient at all.
 _SURE = 0.99

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
-from gen_jax.fields import Count, Size, Weight
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.information import gaussian_log_likelihood
 from gen_jax.objectives.gan import TwoHeads
+from gen_jax.registry.fields import Count, Size, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

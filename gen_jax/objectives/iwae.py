@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players
 from gen_jax.errors import InputError
-from gen_jax.fields import Size
 from gen_jax.losses.estimators import scale_gradient
 from gen_jax.objectives.vae import VAE, reparameterise
+from gen_jax.registry.fields import Size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import Size, Weight, one_of
+from gen_jax.distributed import parallel
 from gen_jax.losses.penalties import OF_DEVIATION, PENALTIES
+from gen_jax.registry.fields import Size, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
+from gen_jax.distributed import parallel
 
 Pool = dict[str, Any]
 

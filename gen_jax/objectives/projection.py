@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import Weight
 from gen_jax.objectives.style import Style
+from gen_jax.registry.fields import Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

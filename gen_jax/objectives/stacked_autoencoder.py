@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError, nearest
-from gen_jax.fields import Count, Shape, SomeSizes, Weight, one_of
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
@@ -21,6 +20,7 @@ from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
 from gen_jax.objectives.labels import check_labelled
 from gen_jax.objectives.shapes import check_images
+from gen_jax.registry.fields import Count, Shape, SomeSizes, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,16 +13,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax import parallel
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import Fraction, Size, Weight
+from gen_jax.distributed import parallel
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import augment
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
-from gen_jax.models.resampling import shrink_to
+from gen_jax.models.layers.resampling import shrink_to
 from gen_jax.objectives.game import Augment, Loss, check_label, check_slope
 from gen_jax.objectives.penalised import Penalised
+from gen_jax.registry.fields import Fraction, Size, Weight
 
 
 class Drawn(NamedTuple):

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Fraction, Number, Size
 from gen_jax.models import progressive
+from gen_jax.models.layers.resampling import enlarge, shrink
 from gen_jax.models.progressive import lerp
-from gen_jax.models.resampling import enlarge, shrink
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.labels import check_labelled, one_hot
+from gen_jax.registry.fields import Count, Fraction, Number, Size
 
 _PART = 32  # samples at a time
 

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.distributed.parallel import batch_mean
 from gen_jax.errors import InputError
-from gen_jax.fields import Count, Size, Weight, one_of
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS
 from gen_jax.objectives.shapes import check_images
-from gen_jax.parallel import batch_mean
+from gen_jax.registry.fields import Count, Size, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True)

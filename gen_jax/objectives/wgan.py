@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.fields import Size, Weight
 from gen_jax.losses.adversarial import wasserstein
 from gen_jax.objectives.game import Game
+from gen_jax.registry.fields import Size, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.fields import Weight
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.objectives.game import check_slope
 from gen_jax.objectives.wgan import WGAN
+from gen_jax.registry.fields import Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@
 # %%
 # Trains; on a workdir that has a checkpoint it goes on.
 from gen_jax.config import load
-from gen_jax.train import train
+from gen_jax.training.loop import train
 
 name = 'vae'  # @param ["vae", "autoencoder", "iwae", "sparse_autoencoder"]
 variant = ''  # @param {type: "string"}
@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import averaged
-from gen_jax.evals.suite import make_task
-from gen_jax.workdir import open_trained
+from gen_jax.evaluation.suite import make_task
+from gen_jax.storage.workdir import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

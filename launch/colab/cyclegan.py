@@ -8,7 +8,7 @@
 # Trains; on a workdir that has a checkpoint it goes on. The variants are those
 # at the top of the config, such as `colourise` and `super_resolution`.
 from gen_jax.config import load
-from gen_jax.train import train
+from gen_jax.training.loop import train
 
 name = 'cyclegan'  # @param ["cyclegan"]
 variant = ''  # @param {type: "string"}
@@ -30,9 +30,9 @@ import jax
 import numpy as np
 
 from gen_jax.core import averaged
-from gen_jax.evals.suite import make_task
-from gen_jax.evals.translation import domain
-from gen_jax.workdir import open_trained
+from gen_jax.evaluation.suite import make_task
+from gen_jax.evaluation.metrics.translation import domain
+from gen_jax.storage.workdir import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

@@ -28,8 +28,8 @@ runs = (
 # What the cells below share.
 from IPython.display import Image, display
 
-from gen_jax import plot
-from gen_jax.writer import encode_png
+from gen_jax.storage import plot
+from gen_jax.storage.writer import encode_png
 
 DRAWS = ('figures', 'latent_figures', 'style_figures', 'captioned')
 

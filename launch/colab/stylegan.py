@@ -7,7 +7,7 @@
 # Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
 # whole training of the config: minutes on a GPU, 50 on two CPU cores.
 from gen_jax.config import load
-from gen_jax.train import train
+from gen_jax.training.loop import train
 
 name = 'stylegan'  # @param ["stylegan"]
 variant = ''  # @param {type: "string"}
@@ -33,8 +33,8 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import averaged
-from gen_jax.evals.suite import make_task
-from gen_jax.workdir import open_trained
+from gen_jax.evaluation.suite import make_task
+from gen_jax.storage.workdir import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

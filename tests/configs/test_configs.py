@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, stages
-from gen_jax.experiment import Experiment
-from gen_jax.step import make_train_chunk
-from gen_jax.train import train
+from gen_jax.config import stages
+from gen_jax.distributed import parallel
+from gen_jax.training.experiment import Experiment
+from gen_jax.training.loop import train
+from gen_jax.training.step import make_train_chunk
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.data import fingerprints, folder
-from gen_jax.data.domains import View
+from gen_jax.data import fingerprints
+from gen_jax.data.datasets import folder
+from gen_jax.data.datasets.domains import View
 from gen_jax.data.sources import Apart, ArraySource, Subset, open_split
 
 SHAPE = (8, 8, 3)

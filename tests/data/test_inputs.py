@@ -6,17 +6,15 @@ import socket
 import pytest
 from PIL import Image
 
-from gen_jax import translate
-from gen_jax.data import (
-  captioned,
+from gen_jax.commands import translate
+from gen_jax.data import inputs
+from gen_jax.data.datasets import (
+  captioned_folder,
   folder,
-  images,
-  inputs,
-  listing,
   npz,
-  safetensors,
-  text_release,
+  stackgan_release,
 )
+from gen_jax.data.formats import images, listing, safetensors
 from gen_jax.errors import InputError
 
 SHAPE = (8, 8, 3)
@@ -56,7 +54,7 @@ def test_what_is_no_file_is_refused_by_itself(photos):
     lambda: images.read_file(path, SHAPE),
     lambda: npz.load('train', str(path)),
     lambda: safetensors.read(path, 'f'),
-    lambda: captioned.load('train', photos, SHAPE),
+    lambda: captioned_folder.load('train', photos, SHAPE),
   ):
     (photos / 'captions.jsonl').unlink(missing_ok=True)
     (photos / 'captions.jsonl').symlink_to(path)
@@ -79,7 +77,7 @@ def test_what_is_no_file_is_refused_in_a_release(tmp_path, kind, name):
     file.unlink()
     make(file, kind)
   with pytest.raises(InputError, match=f'{name}.pickle .*not a file'):
-    text_release.load('train', tmp_path, SHAPE)
+    stackgan_release.load('train', tmp_path, SHAPE)
 
 
 def test_a_link_to_nothing_is_a_missing_image_and_not_left_out(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.data import domains, folder, patches, pixels
+from gen_jax.data.datasets import domains, folder, patches
+from gen_jax.data.formats import pixels
 from gen_jax.data.sources import open_split
 from gen_jax.errors import InputError
 
@@ -117,7 +118,7 @@ def test_patches_and_captioned_images_are_mapped_alike(scans):
     json.dumps({'file': f'train/{i}.png', 'text': 'a scan'}) for i in range(4)
   ]
   (scans / 'captions.jsonl').write_text('\n'.join(lines))
-  source = open_split('captioned', 'train', path=scans, shape=SHAPE)
+  source = open_split('captioned_folder', 'train', path=scans, shape=SHAPE)
   assert source.arrays['image'][:3].max() == 12
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gen_jax.losses import penalties
 from gen_jax.losses.penalties import gradient_penalty, zero_centred
-from gen_jax.models.conv import Conv
+from gen_jax.models.layers.conv import Conv
 
 KEY = jax.random.key(0)
 SLOPE = np.array([3.0, -4.0], np.float32)  # of norm 5

@@ -8,9 +8,9 @@ import pytest
 from drawn import drawn
 
 from gen_jax.models import dcgan, dense
-from gen_jax.models.conv import Conv, ConvTranspose
-from gen_jax.models.linear import Dense
-from gen_jax.models.normalisation import Normalised
+from gen_jax.models.layers.conv import Conv, ConvTranspose
+from gen_jax.models.layers.linear import Dense
+from gen_jax.models.layers.normalization import Normalised
 
 KEY = jax.random.key(0)
 CODES = np.random.default_rng(0).normal(size=(6, 100)).astype(np.float32)

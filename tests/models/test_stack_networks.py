@@ -7,8 +7,9 @@ import pytest
 from drawn import drawn
 
 from gen_jax.errors import InputError
-from gen_jax.models import conv, stackgan
-from gen_jax.models.resampling import enlarge, shrink, shrink_to
+from gen_jax.models import stackgan
+from gen_jax.models.layers import conv
+from gen_jax.models.layers.resampling import enlarge, shrink, shrink_to
 
 KEY = jax.random.key(0)
 

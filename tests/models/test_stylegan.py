@@ -10,8 +10,9 @@ import scipy.signal
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gen_jax.errors import InputError
-from gen_jax.models import equalised, progressive, resampling, stylegan
-from gen_jax.models.conv import conv
+from gen_jax.models import progressive, stylegan
+from gen_jax.models.layers import equalized, resampling
+from gen_jax.models.layers.conv import conv
 
 KEY = jax.random.key(0)
 RNGS = {'noise': KEY}
@@ -111,7 +112,7 @@ def test_other_sizes_are_refused(size):
 
 def test_weights_are_scaled_where_they_are_used():
   x = np.float32([[1.0, -2.0, 3.0, 0.5]])
-  layer = equalised.Dense(3, rate=0.01)
+  layer = equalized.Dense(3, rate=0.01)
   params = init(layer, x)['params']
   weight = params['kernel'] * np.sqrt(2) / np.sqrt(4) * 0.01
   expected = x @ weight + 0.01 * params['bias']
@@ -119,14 +120,14 @@ def test_weights_are_scaled_where_they_are_used():
     apply(layer, {'params': params}, x), expected, rtol=1e-5, atol=1e-6
   )
   # Stored as N(0, 1 / rate^2).
-  wide = equalised.Dense(100, rate=0.01)
+  wide = equalized.Dense(100, rate=0.01)
   wide = jax.jit(wide.init)(KEY, np.zeros((1, 100), np.float32))
   assert np.std(wide['params']['kernel']) == pytest.approx(100, rel=0.05)
 
 
 def test_a_convolution_is_scaled_by_its_fan_in():
   x = normal(2, 5, 5, 3)
-  layer = equalised.Conv(4)
+  layer = equalized.Conv(4)
 
   @jax.jit
   def compute(x):
@@ -143,7 +144,7 @@ def test_a_convolution_is_scaled_by_its_fan_in():
 def test_a_fused_scale_is_that_of_two_layers(kernel):
   x = normal(2, 6, 6, 3)
   plain, up, down = (
-    equalised.Conv(4, kernel, scale=scale) for scale in (1, 2, 0.5)
+    equalized.Conv(4, kernel, scale=scale) for scale in (1, 2, 0.5)
   )
 
   @jax.jit
@@ -161,13 +162,13 @@ def test_a_fused_scale_is_that_of_two_layers(kernel):
 def test_pixel_norm_by_hand():
   x = jnp.asarray([[3.0, 4.0]])  # mean square 12.5
   np.testing.assert_allclose(
-    equalised.pixel_norm(x), [[3 / 12.5**0.5, 4 / 12.5**0.5]], rtol=1e-6
+    equalized.pixel_norm(x), [[3 / 12.5**0.5, 4 / 12.5**0.5]], rtol=1e-6
   )
 
 
 def test_blur_by_hand():
   x = normal(1, 5, 4, 2)
-  out = np.asarray(jax.jit(equalised.blur)(x))
+  out = np.asarray(jax.jit(equalized.blur)(x))
   kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
   for channel in range(2):
     expected = scipy.signal.convolve2d(x[0, :, :, channel], kernel, 'same')

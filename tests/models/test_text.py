@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.data import captions
+from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 from gen_jax.models import text
 

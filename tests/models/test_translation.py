@@ -8,7 +8,7 @@ from drawn import drawn
 
 from gen_jax.errors import InputError
 from gen_jax.models import translation
-from gen_jax.models.normalisation import instance_norm
+from gen_jax.models.layers.normalization import instance_norm
 from gen_jax.models.translation import (
   PatchDiscriminator,
   ResidualTranslator,

@@ -6,12 +6,12 @@ import optax
 import pytest
 from sklearn.decomposition import PCA
 
-from gen_jax import parallel
+from gen_jax.distributed import parallel
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
 from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
-from gen_jax.step import init_state, make_train_chunk, make_train_step
+from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
 SHAPE = (4, 2, 1)

@@ -13,8 +13,8 @@ from drawn import drawn
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
-from gen_jax.evals.factors import Matching
-from gen_jax.evals.task import Task
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.metrics.infogan import Matching
 from gen_jax.losses.information import gaussian_log_likelihood
 from gen_jax.models import dense
 from gen_jax.objectives.acgan import ACGAN

@@ -11,14 +11,15 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from gen_jax import config as config_lib
-from gen_jax import parallel, workdir
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.models.translation import PatchDiscriminator, ResidualTranslator
 from gen_jax.objectives import pool
 from gen_jax.objectives.cyclegan import CycleGAN
 from gen_jax.objectives.translation import PairedRegression
-from gen_jax.step import init_state, make_train_chunk, make_train_step
-from gen_jax.train import train
+from gen_jax.storage import workdir
+from gen_jax.training.loop import train
+from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
 PLAYERS = ('gen_ab', 'gen_ba', 'disc_a', 'disc_b')

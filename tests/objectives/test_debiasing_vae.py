@@ -10,8 +10,8 @@ from drawn import drawn
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
-from gen_jax.evals.debiasing import Shift
-from gen_jax.evals.task import Task
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.metrics.debiasing import Shift
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.debiasing_vae import DebiasingVAE
 from gen_jax.objectives.vae import VAE

@@ -22,12 +22,12 @@ from cases import (
 from drawn import drawn
 from jax.sharding import Mesh
 
-from gen_jax import parallel
 from gen_jax.core import TrainState
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.objectives.contrastive import Contrastive
-from gen_jax.step import make_train_step
+from gen_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures('fast_compilation')
 

@@ -11,13 +11,13 @@ import pytest
 from drawn import drawn
 from jax.sharding import Mesh
 
-from gen_jax import parallel
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.models import dcgan, dense
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.wgan import WGAN
 from gen_jax.objectives.wgan_gp import WGANGP
-from gen_jax.step import init_state, make_train_chunk, make_train_step
+from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
 POINT = (1, 1, 2)
@@ -261,7 +261,7 @@ def test_the_critic_with_a_penalty_measures_how_far_two_gaussians_are_apart():
 
 
 def test_the_clipped_critic_leads_the_generator_to_the_data():
-  from gen_jax import optim
+  from gen_jax.training import optimizers
 
   objective = WGAN(
     gen=Shift(),
@@ -271,7 +271,7 @@ def test_the_clipped_critic_leads_the_generator_to_the_data():
     clip_weights=0.1,
   )
   spec = dict(name='rmsprop', learning_rate=0.01)
-  optimizers = {k: optim.make(spec, 400) for k in ('gen', 'critic')}
+  optimizers = {k: optimizers.make(spec, 400) for k in ('gen', 'critic')}
   state, _ = train(objective, optimizers, points(2000, (0.6, 0.8)), 400)
   offset = state.players['gen']['params']['offset']
   np.testing.assert_allclose(offset, (0.6, 0.8), atol=0.25)

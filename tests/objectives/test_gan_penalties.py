@@ -16,7 +16,7 @@ from gen_jax.models import dcgan, dense
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.cgan import CGAN
 from gen_jax.objectives.gan import GAN
-from gen_jax.step import init_state, make_train_step
+from gen_jax.training.step import init_state, make_train_step
 
 KEY = jax.random.key(0)
 SHAPE = (2, 2, 1)

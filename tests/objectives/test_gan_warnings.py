@@ -7,10 +7,10 @@ import pytest
 
 from gen_jax import config as config_lib
 from gen_jax.models import dense
-from gen_jax.monitor import Warnings
 from gen_jax.objectives.gan import GAN
-from gen_jax.train import train
-from gen_jax.writer import read_metrics
+from gen_jax.storage.writer import read_metrics
+from gen_jax.training.hooks import Warnings
+from gen_jax.training.loop import train
 
 STAGE = types.SimpleNamespace(start=0, end=1000)
 

@@ -10,16 +10,17 @@ import pytest
 from drawn import drawn
 
 from gen_jax import config as config_lib
-from gen_jax import stages, workdir
-from gen_jax.data import mnist
+from gen_jax.config import stages
+from gen_jax.data.datasets import mnist
 from gen_jax.errors import InputError
-from gen_jax.experiment import Experiment
 from gen_jax.objectives.stacked_autoencoder import (
   Classifier,
   GreedyLayer,
   Unrolled,
 )
-from gen_jax.train import train
+from gen_jax.storage import workdir
+from gen_jax.training.experiment import Experiment
+from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)

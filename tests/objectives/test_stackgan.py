@@ -9,14 +9,14 @@ import pytest
 from drawn import drawn
 from jax.sharding import Mesh
 
-from gen_jax import parallel
-from gen_jax.data import captions
+from gen_jax.data.text import captions
+from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models import classifier, stackgan, text
 from gen_jax.objectives.contrastive import Contrastive
 from gen_jax.objectives.stackgan import StageI, StageII, mismatched
-from gen_jax.step import init_state, make_train_chunk, make_train_step
+from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
 WORDS = 'red blue green heart star cat book sun'.split()

@@ -10,16 +10,17 @@ import pytest
 from drawn import drawn
 
 from gen_jax import config as config_lib
-from gen_jax import stages, workdir
+from gen_jax.config import stages
 from gen_jax.core import averaged
 from gen_jax.errors import InputError
-from gen_jax.experiment import Experiment
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.models import progressive, stylegan
-from gen_jax.models.resampling import enlarge, shrink
+from gen_jax.models.layers.resampling import enlarge, shrink
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
-from gen_jax.train import train
+from gen_jax.storage import workdir
+from gen_jax.training.experiment import Experiment
+from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)

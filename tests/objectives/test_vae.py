@@ -11,11 +11,11 @@ from drawn import drawn
 from gen_jax.core import averaged
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
-from gen_jax.evals.likelihood import ELBO, NLL
-from gen_jax.evals.task import Task
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.metrics.likelihood import ELBO, NLL
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.vae import VAE, reparameterise
-from gen_jax.step import init_state
+from gen_jax.training.step import init_state
 
 KEY = jax.random.key(0)
 SHAPE = (2, 3, 1)

@@ -1,0 +1,59 @@
+"""All commands: `python -m gen_jax COMMAND`, or `gen_jax COMMAND`."""
+
+from gen_jax.runtime import startup
+
+if __name__ == '__main__':
+  startup.begin()
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from gen_jax.commands import cli
+from gen_jax.errors import InputError, nearest
+
+COMMANDS = {
+  'train': 'trains what a config describes, or continues a run',
+  'sample': 'generates images with a trained model',
+  'evaluate': 'measures a trained model',
+  'compare': 'puts several runs side by side on one page',
+  'sweep': 'trains a config over several values of its fields',
+  'translate': 'translates a folder of images with a trained model',
+  'project': 'finds the latents of given images',
+  'cost': 'states the memory and the operations of a training step',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one command and returns its exit code."""
+  arguments = list(sys.argv[1:] if argv is None else argv)
+  name = arguments.pop(0) if arguments else '--help'
+  if name in ('-h', '--help'):
+    return cli.run(_print_help)
+  if name not in COMMANDS:
+    return cli.run(lambda: _refuse(name))
+  module = 'gen_jax.main' if name == 'train' else f'gen_jax.commands.{name}'
+  return importlib.import_module(module).main(arguments)
+
+
+def _print_help() -> None:
+  print('usage: gen_jax COMMAND [arguments]\n')
+  for name, text in COMMANDS.items():
+    print(f'  {name:<10} {text}')
+  print('\n`gen_jax COMMAND --help` describes the arguments of a command.')
+
+
+def _refuse(name: str) -> None:
+  raise InputError(
+    f'{name}: there is no such command.{nearest(name, COMMANDS)}'
+  )
+
+
+def console() -> None:
+  """Runs the installed command `gen_jax`."""
+  startup.begin()
+  cli.leave(main())
+
+
+if __name__ == '__main__':
+  cli.leave(main())

@@ -1,0 +1,169 @@
+"""Runs the evaluators of a trained workdir.
+
+python -m gen_jax evaluate --workdir=runs/vae
+
+--add runs an evaluator that the config does not name, and it alone:
+--add=anomaly.Anomaly --config.evals.anomaly.normal=3
+"""
+
+import argparse
+import contextlib
+import re
+from collections.abc import Sequence
+
+from gen_jax import config as config_lib
+from gen_jax.commands import cli
+from gen_jax.config import validation
+from gen_jax.core import averaged
+from gen_jax.errors import DataError, EvaluationError, InputError, nearest
+from gen_jax.evaluation.features import extractors
+from gen_jax.evaluation.suite import Suite
+from gen_jax.runtime import settings
+from gen_jax.storage import outputs, workdir
+from gen_jax.storage.writer import Writer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Evaluates the newest or a chosen checkpoint."""
+  parser = cli.Parser('gen_jax evaluate', description=__doc__)
+  parser.add_trained_run()
+  parser.add_argument(
+    '--only', default='', help='names of evaluators, with commas; all'
+  )
+  parser.add_argument(
+    '--add',
+    action='append',
+    default=[],
+    metavar='MODULE.CLASS',
+    help='one of gen_jax.evaluation, named by its class; may be given again',
+  )
+  parser.add_argument(
+    '--out', help='folder for numbers and pictures; WORKDIR/evaluate'
+  )
+  parser.add_argument(
+    '--allow_code',
+    action='append',
+    default=[],
+    metavar='MODULE.FUNCTION',
+    help="features of the workdir's config whose code may be imported; may be "
+    'given again',
+  )
+  return cli.run(lambda: evaluate(*parser.read(argv)))
+
+
+def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
+  """Runs the suite.
+
+  Args:
+    args: of the command.
+    overrides: other fields of the evaluators, and where the data are now.
+
+  Raises:
+    InputError: when the workdir, an override or a name cannot be used; or,
+      after all others were run, when evaluators lack the data.
+    EvaluationError: when evaluators failed, after all others were run.
+  """
+  places = [pair for pair in overrides if config_lib.is_place(pair[0])]
+  overrides = [pair for pair in overrides if pair not in places]
+  for field, _ in overrides:
+    if field.split('.')[0] != 'evals':
+      raise InputError(
+        f'--config.{field}: only --config.evals may change, and where the data '
+        'are, such as --config.data.path.'
+      )
+  settings.configure()
+  state, experiment = workdir.open_trained(args.workdir, args.step, places)
+  out, config = _folder(args), experiment.config
+  added = _override(config, overrides, args.add)
+  names = args.only.split(',') if args.only else added or list(config.evals)
+  for name in names:
+    if name not in config.evals:
+      raise InputError(
+        f'--only={name}: no such evaluator.{nearest(name, config.evals)}'
+      )
+  given = _given(config, overrides)
+  extractors.check_code(config, names, {*args.allow_code, *given})
+  suite = Suite(experiment, only=names)
+  try:
+    failed = _run(suite, names, state, out)
+  except BrokenPipeError:  # of who reads what is printed
+    raise
+  except OSError as error:  # those of an evaluator are its failures
+    raise InputError(
+      f'{out} cannot be written: {error.strerror or error}. Give another '
+      'folder for the results, --out=FOLDER.'
+    ) from error
+  if suite.away:
+    names, reason = ', '.join(suite.away), next(iter(suite.away.values()))
+    line = f'evaluators that need the data did not run ({names}): {reason}'
+    if not failed:
+      raise DataError(line)
+    print(line, flush=True)
+  if failed:
+    raise EvaluationError(f'evaluators failed: {", ".join(failed)}.')
+
+
+def _folder(args):
+  """Returns where the results go."""
+  if args.out is None:
+    return workdir.folder(args.workdir) / 'evaluate'
+  if '://' in args.out:
+    return workdir.folder(args.out)
+  return outputs.parse(args.out, (outputs.FOLDER,)).path
+
+
+def _run(suite, names, state, folder) -> list[str]:
+  """Writes and prints the results; returns the evaluators that failed."""
+  writer, failed = Writer(folder, resume_step=None), []
+  with contextlib.closing(writer):
+    for name in names:
+      if name in suite.away:
+        continue
+      if name in suite.skipped:
+        print(suite.skipped[name], flush=True)
+        continue
+      try:
+        values = suite.run(name, averaged(state), int(state.step), writer)
+      except EvaluationError as error:
+        print(error, flush=True)
+        failed.append(name)
+        continue
+      suite.record(name, values, int(state.step), writer)
+      for key, value in values.items():
+        print(f'{key} = {value}', flush=True)
+  return failed
+
+
+def _override(config, overrides, add) -> list[str]:
+  """Changes `config.evals`; returns the names of those that are added."""
+  for field, text in overrides:
+    if field == 'evals':
+      config_lib.override(config, field, text)
+  added = [_add(config.evals, name) for name in add]
+  for field, text in overrides:
+    if field != 'evals':
+      config_lib.override(config, field, text)
+  for name, spec in config.evals.items():
+    validation.check_evaluator(spec, f'config.evals.{name}')
+  return added
+
+
+def _given(config, overrides) -> set[str]:
+  """Returns the features that the command line gives, not the workdir."""
+  fields = {field for field, _ in overrides}
+  return {
+    str(spec.get('features'))
+    for name, spec in config.evals.items()
+    if fields & {'evals', f'evals.{name}', f'evals.{name}.features'}
+  }
+
+
+def _add(evals, name):
+  """Names an evaluator after its class, ActiveUnits as active_units."""
+  module, _, last = name.rpartition('.')
+  label = re.sub(r'(?<=[a-z])(?=[A-Z])', '_', last).lower()
+  if label in evals and evals[label].name != name:
+    label = f'{module}_{label}'
+  if label not in evals:
+    evals[label] = {'name': name}
+  return label

@@ -1,0 +1,152 @@
+"""Which fields a config has, of which type, and where they are declared.
+
+The fields that every config has are declared here. Those of an objective, a
+network, an evaluator, an optimizer or a data set are declared where these are.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
+
+from gen_jax.errors import InputError, nearest
+from gen_jax.registry import builder
+from gen_jax.registry.fields import Count, Field, Seed, Size, declared
+
+_Group = Any  # its fields are declared elsewhere
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """`data`; further fields go to the `load` of the module that it names."""
+
+  name: str = 'mnist'  # a module of gen_jax.data
+  train: str = 'train'
+  test: str = 'test'
+  # Of the training split; see gen_jax/data/subset.py.
+  classes: tuple[int | str, ...] = ()  # only these
+  labels_per_class: tuple[Size, ...] = ()  # at most so many: one, or for each
+  binarize: Literal['', 'static', 'dynamic'] = ''
+  flip: bool = False
+  resident: Literal['auto', 'yes', 'no'] = 'auto'  # keep it on the device
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """`checkpoint`: when states are saved, and which of them are kept.
+
+  `best` names a number of an evaluator, such as 'fidelity/frechet': the
+  checkpoint with its least (or largest) value is kept beside the others. That
+  evaluator has to measure images which are neither trained on nor reported. If
+  its `split` is not given, these are the last tenth of the training split, and
+  training leaves them out.
+  """
+
+  every: Count = 1000  # steps; 0: only at the end
+  keep: Size = 2
+  best: str = ''
+  best_mode: Literal['min', 'max'] = 'min'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cadence:
+  """When an evaluator runs: fields of each group in `evals`."""
+
+  every: Count = 0  # steps; 0: only at the end
+  at_start: bool = False  # before the first step too
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """The fields that every config has."""
+
+  seed: Seed = 0
+  batch_size: Size = 128  # over all devices
+  steps: Size = 10_000
+  # Each stage overrides some fields by their dotted names, and has its own
+  # `steps`; without stages there is one, of `steps`.
+  stages: tuple[dict[str, Any], ...] = ()
+  parallel: Literal['jit', 'pmap'] = 'jit'
+  accumulate: Size = 1  # parts of a batch, averaged for one update
+  steps_per_dispatch: Size = 64
+  log_every: Size = 100
+  data: _Group = dataclasses.field(default_factory=Data)
+  # In it, `shape` and `classes` of None are those of the data; see `resolve`
+  # in gen_jax/registry/builder.py.
+  objective: _Group = dataclasses.field(default_factory=lambda: {'name': ''})
+  optim: _Group = dataclasses.field(default_factory=dict)  # by player
+  ema: _Group = dataclasses.field(default_factory=dict)  # decay, by player
+  checkpoint: _Group = dataclasses.field(default_factory=Checkpoint)
+  evals: _Group = dataclasses.field(default_factory=dict)
+
+
+def default() -> ConfigDict:
+  """Returns a config in which every field has its default."""
+  return ConfigDict(dataclasses.asdict(Config()))
+
+
+def known_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
+  """Returns the declared fields of a group of a config, by name.
+
+  Args:
+    config: in which the groups have the names of what they describe.
+    place: the dotted name of the group, '' for the config itself.
+
+  Raises:
+    InputError: a group names nothing that there is.
+  """
+  parts = place.split('.') if place else []
+  if not parts:
+    whole = default()
+    return {k: Field(v.type, whole[k]) for k, v in declared(Config).items()}
+  group = config
+  for part in parts:
+    group = group.get(part, {}) if isinstance(group, ConfigDict) else {}
+  name = group.get('name', '') if isinstance(group, ConfigDict) else ''
+  where = f'config.{place}.name'
+  if parts == ['checkpoint']:
+    return declared(Checkpoint)
+  if parts == ['data']:
+    from gen_jax.data.sources import load_fields
+
+    return {**declared(Data), **load_fields(name)}
+  if parts[0] == 'optim' and len(parts) == 2:
+    from gen_jax.training import optimizers
+
+    return optimizers.known_fields(name, where)
+  if parts[0] == 'evals' and len(parts) == 2:
+    found = builder.known_fields(builder.EVALUATORS, name, where, 1)
+    return {**found, **declared(Cadence)}
+  if parts[0] == 'objective' and name:
+    package = builder.OBJECTIVES if len(parts) == 1 else builder.NETWORKS
+    return builder.known_fields(package, name, where)
+  return {}
+
+
+def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
+  """Returns the group that holds `field`, a dotted name, and its last part.
+
+  A field that the config does not have, but that is declared with a default,
+  is added to it with this default.
+
+  Raises:
+    InputError: when there is no such field; `at` says where it was asked for.
+  """
+  node, parts = config, field.split('.')
+  for depth, last in enumerate(parts):
+    place = '.'.join(parts[:depth])
+    if not isinstance(node, ConfigDict):
+      raise InputError(f'{at}.{field}: {place} has no fields.')
+    if last not in node:
+      declared_fields = known_fields(config, place)
+      known = declared_fields.get(last, Field(Any))
+      if not known.has_default:
+        raise InputError(
+          f'{at}.{field}: there is no field {last!r}.'
+          + nearest(last, {*node.keys(), *declared_fields})
+        )
+      with node.unlocked():
+        node[last] = known.default
+    parent, node = node, node[last]
+  return parent, last

@@ -1,0 +1,171 @@
+"""Two domains of images, 'a' and 'b', for models that translate between them.
+
+Each is a set of its own, or one set seen in two ways: emoji of two styles,
+photographs of two folders, grey and colour, low and high resolution.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gen_jax.data import fingerprints
+from gen_jax.data.formats import pixels
+from gen_jax.data.sources import (
+  Apart,
+  ArraySource,
+  Fields,
+  Indices,
+  Source,
+  open_split,
+)
+from gen_jax.errors import InputError, check_known
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+  """The images of a source, under another name and perhaps changed.
+
+  Attributes:
+    source: of the images.
+    name: of the field that they become.
+    change: a name in `CHANGES`, of a function uint8 [N, H, W, C] -> uint8 of
+      the same shape.
+  """
+
+  source: Source
+  name: str
+  change: str = ''
+  classes: tuple[str, ...] = ()
+
+  @property
+  def fields(self) -> Fields:
+    return {self.name: self.source.fields['image']}
+
+  @property
+  def ranges(self) -> dict[str, pixels.Ranges]:
+    return {self.name: self.source.ranges.get('image', {})}
+
+  @property
+  def arrays(self) -> dict[str, np.ndarray] | None:
+    arrays = self.source.arrays
+    return arrays and {self.name: CHANGES[self.change](arrays['image'])}
+
+  @property
+  def labels(self) -> np.ndarray | None:
+    return self.source.labels
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
+    images = self.source.__getitems__(indices)['image']
+    return {self.name: CHANGES[self.change](images)}
+
+  def summary(self) -> str:
+    return self.source.summary()
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.digest(
+      'view', self.source.fingerprint, self.name, self.change
+    )
+
+
+def load(
+  split: str,
+  common: Mapping[str, Any],
+  a: Mapping[str, Any],
+  b: Mapping[str, Any],
+  pairs: Sequence[str] = (),
+) -> Apart | ArraySource:
+  """Returns a split of both domains, with fields 'a' and 'b'.
+
+  A domain is described by the `name` of its data set (a module of
+  `gen_jax.data`) and the fields of that; by `suffix`, which stands behind the
+  split's name, 'A' for the customary folders trainA and testA; and by `change`:
+  '', 'low' (a quarter of the resolution, at the same size), 'outline' (the
+  edges of bright strokes) or 'negative'.
+
+  Args:
+    split: such as 'train' or 'test'.
+    common: what is the same for both.
+    a: of the first domain.
+    b: of the second.
+    pairs: the splits in which the images of one index show the same: they stay
+      together, in memory. All others are drawn apart.
+
+  Raises:
+    InputError: as the data sets, or sizes of the domains differ.
+  """
+  sides = {
+    name: _open(name, split, {**common, **spec})
+    for name, spec in (('a', a), ('b', b))
+  }
+  shapes = [x.fields[name][0] for name, x in sides.items()]
+  if shapes[0][:2] != shapes[1][:2]:
+    raise InputError(
+      f'data: images of a are {shapes[0]}, of b {shapes[1]}: take one height '
+      'and width for both, in data.common.shape.'
+    )
+  if split not in pairs:
+    return Apart(sides)
+  counts = [len(x) for x in sides.values()]
+  if counts[0] != counts[1]:
+    raise InputError(
+      f'data.pairs: {split!r} has {counts[0]} images of a and {counts[1]} of '
+      'b, which cannot be pairs.'
+    )
+  arrays: dict[str, np.ndarray] = {}
+  for side in sides.values():
+    arrays |= side.arrays or side.__getitems__(range(len(side)))
+  notes = '\n'.join(f'{k}: {x.summary()}' for k, x in sides.items())
+  ranges = {k: v for x in sides.values() for k, v in x.ranges.items()}
+  return ArraySource('pairs', split, arrays, notes=notes, ranges=ranges)
+
+
+def _open(side: str, split: str, spec: dict[str, Any]) -> View:
+  name, suffix = spec.pop('name', ''), spec.pop('suffix', '')
+  change = spec.pop('change', '')
+  check_known(f'data.{side}.change', change, CHANGES)
+  try:
+    source = open_split(name, split + suffix, **spec)
+  except InputError as error:
+    raise InputError(f'data.{side}, or data.common: {error}') from error
+  return View(source, side, change)
+
+
+def low_resolution(images: np.ndarray, factor: int = 4) -> np.ndarray:
+  """Means over squares of `factor` pixels, enlarged again by cubics."""
+  out = np.empty_like(images)
+  height, width = images.shape[1:3]
+  size = max(width // factor, 1), max(height // factor, 1)
+  for x, y in zip(images, out, strict=True):
+    image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
+    image = image.resize(size, Image.Resampling.BOX)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    y[...] = np.asarray(image).reshape(y.shape)
+  return out
+
+
+def outline(images: np.ndarray) -> np.ndarray:
+  """The brightest of each 3x3 pixels less the middle one."""
+  height, width = images.shape[1:3]
+  padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+  brightest = images
+  for i in range(3):
+    for j in range(3):
+      shifted = padded[:, i : i + height, j : j + width]
+      brightest = np.maximum(brightest, shifted)
+  return brightest - images
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+  '': lambda images: images,
+  'low': low_resolution,
+  'outline': outline,
+  'negative': lambda images: 255 - images,
+}

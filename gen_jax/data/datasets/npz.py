@@ -1,0 +1,236 @@
+"""Images in a NumPy archive: `<split>_image` and, with labels, `<split>_label`.
+
+Images are [N, H, W], [N, H, W, C] or [N, C, H, W], with 1, 3 or 4 channels, and
+of any type: uint8 as they are, others as `pixels.py` maps them. Labels are
+integers [N], one-hot rows [N, K], or names, whose classes are those of all
+splits.
+"""
+
+import math
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from gen_jax.data import inputs
+from gen_jax.data.formats import images, pixels
+from gen_jax.data.sources import (
+  ArraySource,
+  check_labels,
+  check_split,
+  class_order,
+)
+from gen_jax.errors import InputError
+from gen_jax.registry.fields import Place
+
+_ENDINGS = ('_image', '_label')
+_KINDS = 'biufSU'  # of labels
+_MOST_CLASSES = 10**6  # a name is made for each
+
+_HEADERS = {
+  (1, 0): np.lib.format.read_array_header_1_0,
+  (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def load(
+  split: str,
+  path: Place,
+  shape: images.Shape | None = None,
+  range: Any = 'auto',
+) -> ArraySource:
+  """Returns a split of an archive.
+
+  Args:
+    split: 'train', 'test' or another one whose images it has.
+    path: of the archive.
+    shape: (H, W, C) of the images; as they are if None.
+    range: the values that become 0 and 255, or 'auto', which looks at the
+      images of all splits; see `pixels.py`.
+
+  Raises:
+    InputError: no such archive or split, arrays of another kind, or pixels of
+      an unusual range.
+  """
+  limits = pixels.check_range(range)
+  with inputs.reading(path):
+    file = pathlib.Path(path).expanduser()
+    if not path or not os.path.exists(file):
+      raise InputError(f'data.path: there is no file "{path}".')
+    arrays = _read(file)
+  found = _by_split(arrays, '_image')
+  check_split(split, found, str(file))
+  extents = []
+  for name, image in found.items():
+    with inputs.reading(f'{name}_image of {file}'):
+      extents.append(pixels.extent(image))
+  ranges, notes = pixels.resolve(extents, limits, str(file))
+  with inputs.reading(f'{split}_image of {file}'):
+    image, layout = _channels_last(found[split], f'{split}_image of {file}')
+    image = pixels.to_uint8(image, ranges)
+    if shape is not None:
+      image = images.fit_array(image, images.check_shape(shape))
+  fields, classes = {'image': image}, ()
+  labels = _by_split(arrays, '_label')
+  if split in labels:
+    with inputs.reading(f'a label of {file}'):
+      integers, classes = _integers(labels, str(file))
+    if integers[split].shape != (len(image),):
+      raise InputError(
+        f'data.path: {split}_label of {file} has {len(integers[split])} labels '
+        f'for {len(image)} images.'
+      )
+    fields['label'] = integers[split]
+  return ArraySource(
+    file.name,
+    split,
+    fields,
+    classes,
+    '\n'.join([*layout, *notes]),
+    {'image': ranges},
+  )
+
+
+def _by_split(
+  arrays: dict[str, np.ndarray], ending: str
+) -> dict[str, np.ndarray]:
+  """Returns the arrays whose names end so, by what is before it."""
+  names = [name for name in arrays if name.endswith(ending)]
+  return {name.removesuffix(ending): arrays[name] for name in names}
+
+
+def _channels_last(
+  image: np.ndarray, what: str
+) -> tuple[np.ndarray, list[str]]:
+  """Returns images as [N, H, W, C], and lines of the summary about it."""
+  channels = (1, 3, 4)
+  if image.ndim == 3 and image.shape[-1] not in channels:
+    return image[..., None], ['axes: [N, H, W], one channel']
+  if image.ndim == 4 and image.shape[-1] in channels:
+    return image, []
+  if image.ndim == 4 and image.shape[1] in channels:
+    moved = np.ascontiguousarray(np.moveaxis(image, 1, -1))
+    return moved, ['axes: [N, C, H, W], changed to [N, H, W, C]']
+  raise InputError(
+    f'data.path: {what} is {image.dtype} {list(image.shape)}; expected '
+    '[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels.'
+  )
+
+
+def _integers(
+  labels: dict[str, np.ndarray], file: str
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+  """Returns labels as int32 [N] by split, and the names of all classes."""
+  for name, label in labels.items():
+    if label.ndim == 2 and label.shape[1] == 1:
+      label = labels[name] = label[:, 0]
+    if (
+      label.ndim not in (1, 2)
+      or not label.size
+      or label.dtype.kind not in _KINDS
+    ):
+      raise InputError(
+        f'data.path: {name}_label of {file} is {label.dtype} '
+        f'{list(label.shape)}; expected integers or names [N], or one-hot rows '
+        '[N, K].'
+      )
+  kinds = {(x.dtype.kind in 'US', x.shape[1:]) for x in labels.values()}
+  if len(kinds) > 1:
+    listed = ', '.join(f'{x.dtype} {list(x.shape)}' for x in labels.values())
+    raise InputError(
+      f'data.path: the labels of {file} differ in kind: {listed}.'
+    )
+  ((are_names, columns),) = kinds
+  if are_names:
+    return _number_names(labels)
+  for name, label in labels.items():
+    whole = np.isfinite(label).all() and (label == np.floor(label)).all()
+    if columns and not (
+      ((label == 0) | (label == 1)).all() and (label.sum(1) == 1).all()
+    ):
+      raise InputError(
+        f'data.path: {name}_label of {file} has rows that are not one-hot.'
+      )
+    if not whole:
+      raise InputError(
+        f'data.path: {name}_label of {file} has {label.dtype} that are not '
+        'whole numbers; expected integers from 0 on.'
+      )
+  if columns:
+    labels = {name: label.argmax(1) for name, label in labels.items()}
+    count = columns[0]
+  else:
+    for name, label in labels.items():
+      check_labels(label, (), f'{name}_label of {file}')
+    count = int(max(label.max() for label in labels.values())) + 1
+  if count > _MOST_CLASSES:
+    raise InputError(
+      f'data.path: a label of {file} is {inputs.shown(count - 1)}; expected '
+      f'{_MOST_CLASSES - 1} at most. Number the classes from 0 on, or give '
+      'their names.'
+    )
+  integers = {name: label.astype(np.int32) for name, label in labels.items()}
+  return integers, tuple(str(index) for index in range(count))
+
+
+def _number_names(labels):
+  """Returns the index of each name among those of all splits, and these."""
+  texts = {
+    name: np.char.decode(x, 'utf-8') if x.dtype.kind == 'S' else x
+    for name, x in labels.items()
+  }
+  found = {text for x in texts.values() for text in x.tolist()}
+  classes = tuple(sorted(found, key=class_order))
+  index = {text: i for i, text in enumerate(classes)}
+  integers = {
+    name: np.array([index[text] for text in x.tolist()], np.int32)
+    for name, x in texts.items()
+  }
+  return integers, classes
+
+
+def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
+  """Returns the arrays of images and labels of an archive by name.
+
+  Raises:
+    ValueError: an array would fill the memory, or claims to; further errors
+      are those of NumPy and zipfile.
+  """
+  inputs.check_regular(file)
+  arrays = {}
+  with zipfile.ZipFile(file) as archive:
+    members = {
+      member.filename.removesuffix('.npy'): member
+      for member in archive.infolist()
+    }
+    wanted = {k: m for k, m in members.items() if k.endswith(_ENDINGS)}
+    size = sum(member.file_size for member in wanted.values())
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if size > memory:
+      raise ValueError(
+        f'it unpacks to {size / 2**30:.0f} GiB, more than the memory'
+      )
+    for name, member in wanted.items():
+      with archive.open(member) as opened:
+        _check_header(opened, name, member.file_size)
+      with archive.open(member) as opened:
+        # Without pickle, which could run code.
+        arrays[name] = np.lib.format.read_array(opened, allow_pickle=False)
+  return arrays
+
+
+def _check_header(opened, name, size):
+  """Raises ValueError unless an array has the size that its header claims."""
+  version = np.lib.format.read_magic(opened)
+  if version not in _HEADERS:
+    raise ValueError(f'{name} is a NumPy array of the version {version}')
+  shape, _, dtype = _HEADERS[version](opened)
+  if dtype.hasobject:
+    raise ValueError(f'{name} holds objects of Python, which are not read')
+  claimed = math.prod(shape) * dtype.itemsize
+  if min(shape, default=0) < 0 or claimed != size - opened.tell():
+    raise ValueError(
+      f'{name} claims {claimed} bytes, and has {size - opened.tell()}'
+    )

@@ -1,0 +1,286 @@
+"""What an evaluator works on, and the protocol that evaluators follow.
+
+An evaluator is a frozen dataclass whose first field is the Task; the others
+are its protocol and go beside its numbers. `run(players, key)` yields
+`(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
+[T, H, W, C] an animation. A text of the name 'warning' is shown by itself; it
+tells what is seen, what it usually is, and which field to change.
+
+An evaluator states with `minimum()` how many examples it needs. Where a split
+has fewer, the suite skips it and says so; `run` need not check it again.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from gen_jax.core import Objective, Players
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.record import Described
+from gen_jax.data.sources import Fields, Indices, Source
+from gen_jax.data.subset import read_labels
+from gen_jax.distributed import parallel
+from gen_jax.errors import InputError, nearest
+from gen_jax.storage.writer import to_unit
+
+_SAMPLES = 500  # in one dispatch
+
+
+class Minimum(NamedTuple):
+  """The smallest split with which an evaluator gives a meaningful result.
+
+  Attributes:
+    split: name of the split.
+    examples: in the split.
+    classes: that occur among the labels of the split.
+  """
+
+  split: str
+  examples: int = 1
+  classes: int = 0
+
+  def missing(self, source: Source) -> str:
+    """Returns in words what a split lacks, '' if it has enough."""
+    if len(source) < self.examples:
+      return (
+        f'{_count(self.examples, "example")} of the split {self.split!r}, '
+        f'which has {len(source)}'
+      )
+    if not self.classes:
+      return ''
+    labels = read_labels(source) if 'label' in source.fields else []
+    present = len(np.unique(labels))
+    if present >= self.classes:
+      return ''
+    return (
+      f'{_count(self.classes, "class", "es")} in the split {self.split!r}, '
+      f'which has {present}'
+    )
+
+
+def _count(number, noun, plural='s'):
+  return f'{number} {noun}{plural if number != 1 else ""}'
+
+
+class Evaluator(Protocol):
+  """Computes numbers or pictures from trained players.
+
+  Attributes:
+    needs: the predict functions that it calls, so that an objective without
+      them is found before training.
+  """
+
+  needs: tuple[str, ...]
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
+
+  def run(self, players: Players, key: jax.Array) -> Iterator[tuple[str, Any]]:
+    """Yields each result with its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """The objective and its data.
+
+  Attributes:
+    objective: what was trained.
+    source: opens a split, 'train' and 'test' among them.
+    preprocess: as in training, without augmentation.
+    data: the group `data` of the config.
+    described: the classes and fields of the training data, where they are known
+      without opening it.
+  """
+
+  objective: Objective
+  source: Callable[[str], Source]
+  preprocess: Preprocess
+  data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  described: Described | None = None
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Names of the classes of the training data, by label."""
+    return self._described.classes
+
+  @property
+  def fields(self) -> Fields:
+    """The shape and dtype of each field of the training data."""
+    return self._described.fields
+
+  @property
+  def _described(self):
+    return self.described or self.source('train')
+
+  def predict(self, name: str) -> Callable[..., Any]:
+    """Returns one of the objective's predict functions, compiled once.
+
+    Raises:
+      InputError: when the objective has none of this name.
+    """
+    fns = self.objective.predict_fns()
+    if name not in fns:
+      raise InputError(
+        f'config.evals: {type(self.objective).__name__} cannot {name!r}.'
+        + nearest(name, fns)
+      )
+    if name not in self._compiled:
+      static = {'num'} & set(inspect.signature(fns[name]).parameters)
+      self._compiled[name] = parallel.spread(fns[name], static)
+    return self._compiled[name]
+
+  @functools.cached_property
+  def _compiled(self):
+    return {}
+
+  def codes(
+    self, players: Players, split: str, num: int, batch_size: int, key: Any
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns codes [N, Z], labels [N] and images [N, H, W, C] of a split.
+
+    The labels are 0 where the data has none.
+    """
+    encode, parts = self.predict('encode'), []
+    for batch, count in self.batches(split, num, batch_size, key):
+      codes, images = encode(players, batch), batch['image']
+      labels = batch.get('label', np.zeros(len(images), np.int32))
+      parts.append([np.asarray(x)[:count] for x in (codes, labels, images)])
+    codes, labels, images = map(np.concatenate, zip(*parts, strict=True))
+    return codes, labels, images
+
+  def samples(
+    self,
+    players: Players,
+    num: int,
+    key: jax.Array,
+    labels: np.ndarray | None = None,
+  ) -> np.ndarray:
+    """Returns samples in [0, 1], [num, H, W, C], of classes [num] if given."""
+    sample, parts = self.predict('sample'), []
+    starts = range(0, num, _SAMPLES)
+    # Silent where nobody watches, and where it is done at once.
+    quiet = True if len(starts) < 5 else None
+    for start in tqdm(starts, 'samples', leave=False, disable=quiet):
+      asked = {}
+      if labels is not None:  # the last part is filled up
+        part = np.resize(labels[start : start + _SAMPLES], min(num, _SAMPLES))
+        asked = {'labels': part.astype(np.int32)}
+      key_part = jax.random.fold_in(key, start)
+      images = sample(players, key=key_part, num=min(num, _SAMPLES), **asked)
+      parts.append(to_unit(images, self.objective.pixels))
+    return np.concatenate(parts)[:num]
+
+  def check_labelled(self) -> None:
+    """Raises InputError unless samples can be asked for by class."""
+    sample = self.objective.predict_fns().get('sample', lambda: None)
+    if 'labels' not in inspect.signature(sample).parameters:
+      raise InputError(
+        f'config.evals: {type(self.objective).__name__} draws no class that '
+        'it is asked for.'
+      )
+
+  def guesses(
+    self, players: Players, split: str, num: int, batch_size: int, key: Any
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the likeliest class and the label of each image, [N] and [N].
+
+    Raises:
+      InputError: the split has no labels.
+    """
+    if 'label' not in self.source(split).fields:
+      raise InputError(
+        f'config.evals: an error of classes needs labels, and the split '
+        f'{split!r} has none.'
+      )
+    classify, parts = self.predict('classify'), []
+    for batch, count in self.batches(split, num, batch_size, key):
+      guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
+      parts.append((guess[:count], np.asarray(batch['label'])[:count]))
+    guesses, labels = map(np.concatenate, zip(*parts, strict=True))
+    return guesses, labels
+
+  def code_size(self, players: Players) -> int:
+    """Returns Z, the size of a code."""
+    raw = {
+      name: np.zeros((1, *shape), dtype)
+      for name, (shape, dtype) in self.fields.items()
+      if dtype.kind in 'iuf'
+    }
+    batch = self.preprocess(raw, jax.random.key(0))
+    encode = self.predict('encode')
+    return jax.eval_shape(encode, players, batch).shape[-1]
+
+  def choose(self, split: str, num: int) -> np.ndarray:
+    """Returns the rows of `num` examples of a split, see `stratified_rows`."""
+    return stratified_rows(len(self.source(split)), num)
+
+  def read(self, split: str, num: int) -> dict[str, np.ndarray]:
+    """Returns `num` examples (0: all) of a split, as they are stored."""
+    return self.source(split).__getitems__(self.choose(split, num))
+
+  def batch(self, split: str, num: int, key: jax.Array) -> Any:
+    """Returns `num` examples (0: all), as the networks see them.
+
+    There are fewer when the split is smaller.
+    """
+    key = jax.random.fold_in(key, 0)  # the caller may use it as well
+    return self.rows(split, self.choose(split, num), key)
+
+  def rows(self, split: str, rows: Indices, key: jax.Array) -> Any:
+    """Returns chosen examples of a split, as the networks see them."""
+    raw = self.source(split).__getitems__(rows)
+    raw = {k: x for k, x in raw.items() if x.dtype.kind in 'iuf'}
+    return self.preprocess(raw, key)
+
+  def batches(
+    self, split: str, num: int, batch_size: int, key: jax.Array
+  ) -> Iterator[tuple[Any, int]]:
+    """Yields `num` examples (0: all) in batches of one size.
+
+    It is smaller than `batch_size` only where there are fewer examples. The
+    last batch is filled up with its own first examples: with each batch comes
+    how many of it count.
+    """
+    rows = self.choose(split, num)
+    batch_size = min(batch_size, len(rows)) or 1
+    for start in range(0, len(rows), batch_size):
+      part = rows[start : start + batch_size]
+      batch = self.rows(split, part, jax.random.fold_in(key, start))
+      if len(part) < batch_size:
+        repeated = np.arange(batch_size) % len(part)
+        batch = {k: x[repeated] for k, x in batch.items()}
+      yield batch, len(part)
+
+
+def stratified_rows(size: int, num: int) -> np.ndarray:
+  """Returns `num` (0: all) of `size` rows in ascending order, int64.
+
+  The rows are divided into `num` parts of equal size, and one is drawn from
+  each. Data sets are often sorted, for example by class, and then the first
+  rows would be of one class; where classes alternate, rows at even distances
+  would be. The draw is fixed: it depends on `size` and `num` alone.
+  """
+  num = min(num or size, size)
+  bounds = np.arange(num + 1) * size // max(num, 1)
+  # Philox, whose raw output is promised to stay the same.
+  bits = np.random.Philox(np.random.SeedSequence(0)).random_raw(num)
+  share = (bits >> np.uint64(11)) / 2**53  # uniform in [0, 1)
+  return bounds[:-1] + (share * np.diff(bounds)).astype(np.int64)
+
+
+def filled(x: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  """Yields x [N, ...] in parts [size, ...], and how many of a part count.
+
+  The last is filled up with its own first rows, for one compiled program; where
+  N is smaller than `size`, the only part is [N, ...].
+  """
+  size = min(size, len(x)) or 1
+  for start in range(0, len(x), size):
+    part = x[start : start + size]
+    yield np.resize(part, (size, *x.shape[1:])), len(part)

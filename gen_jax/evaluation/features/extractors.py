@@ -1,0 +1,250 @@
+"""What sets of images are compared by: features of a name.
+
+  'classifier'       of the classifier of the data (`reference_classifier.py`)
+  'random'           of convolutions with random weights, for data of any kind
+  'module.function'  your own, found as Python finds it from where you are:
+                     images, float32 [B, H, W, C] in [0, 1] -> [B, F]
+
+With the pooled features of an Inception network as the last of these the
+Frechet distance is the FID of the literature. Numbers of different features
+have nothing to do with each other, hence the `identity` beside them.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax.distributed import parallel
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import filled
+from gen_jax.evaluation.features import reference_classifier
+from gen_jax.models.layers import conv
+from gen_jax.registry.fields import Seed, Size
+
+Shape = tuple[int, int, int]  # H, W, C
+
+_BATCH = 100
+_PROBES = 4
+
+
+class Features(Protocol):
+  """A map from images to vectors.
+
+  Attributes:
+    identity: its name, and a hash of its weights or of what it makes of fixed
+      images.
+  """
+
+  identity: str
+
+  def look(self, images: np.ndarray) -> np.ndarray:
+    """Features [N, F] of images [N, H, W, C], float32 in [0, 1]."""
+
+
+def load(
+  name: str, data: Mapping[str, Any], shape: Shape, classes: int = 0
+) -> Features:
+  """Returns the features of a name; 'classifier' may be trained for it.
+
+  Args:
+    name: 'classifier', 'random' or 'module.function'.
+    data: the group `data` of a config.
+    shape: (H, W, C) of the images.
+    classes: of the data; 0 without labels.
+
+  Raises:
+    InputError: as `check`, or a function that returns something else.
+  """
+  check(name, classes)
+  if name == 'classifier':
+    return Classified(reference_classifier.load(data, classes))
+  if name == 'random':
+    return RandomFeatures(shape)
+  return Function(name, parallel.full_precision(_find(name)), shape)
+
+
+def check_code(
+  config: ConfigDict, names: Iterable[str], allowed: Collection[str]
+) -> None:
+  """Raises InputError when evaluators would import code that nobody allowed.
+
+  The config of a workdir may come from somebody else, and the code that it
+  names would run with the rights of the user.
+
+  Args:
+    config: of a workdir.
+    names: of the evaluators that are to be made.
+    allowed: features, 'module.function', whose code may be imported.
+  """
+  for name in names:
+    code = str(config.evals[name].get('features', ''))
+    if '.' in code and code not in allowed:
+      raise InputError(
+        f'the workdir names code to import, config.evals.{name}.features='
+        f'{code!r}: add --allow_code={code} if you trust it, or take other '
+        f'features, such as --config.evals.{name}.features=random.'
+      )
+
+
+def check(name: str, classes: int) -> None:
+  """Raises InputError for what can be known before training to be wrong."""
+  if name == 'random':
+    return
+  if name != 'classifier':
+    _find(name)
+  elif not classes:
+    raise InputError(
+      "config.evals: features='classifier' needs labels, and the data has "
+      "none: take 'random', or a function of yours as 'module.function'."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Classified:
+  """Features of the classifier of the data.
+
+  Attributes:
+    classifier: whose logits are linear in them.
+  """
+
+  classifier: reference_classifier.Yardstick
+
+  @property
+  def identity(self) -> str:
+    return f'classifier {self.classifier.hash}'
+
+  def look(self, images: np.ndarray) -> np.ndarray:
+    return self.classifier.look(images)[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomFeatures:
+  """Convolutions of stride 2 and rectifiers with random weights.
+
+  They know nothing of what is on an image, but tell colour, texture and layout;
+  for images unlike photos such features rank samples as well as those of
+  ImageNet (Naeem et al. 2020, section 3, with 64 features of a random VGG16).
+  Each level halves the image down to 4 pixels; a linear map of that is 64 wide.
+  The weights follow from `seed` and the shape, on every machine alike.
+
+  Attributes:
+    shape: (H, W, C) of the images.
+    width: of the first level; each doubles it, up to 4 times.
+    features: F.
+    seed: of the weights.
+  """
+
+  shape: Shape
+  width: Size = 32
+  features: Size = 64
+  seed: Seed = 0
+
+  def look(self, images: np.ndarray) -> np.ndarray:
+    return _in_parts(self.apply, images)
+
+  @functools.cached_property
+  def identity(self) -> str:
+    digest = hashlib.sha256()
+    for weights in self._weights:
+      digest.update(weights.tobytes())
+    return f'random {digest.hexdigest()[:12]}'
+
+  @functools.cached_property
+  def _weights(self) -> list[np.ndarray]:
+    height, width, depth = self.shape
+    shapes, channels = [], self.width
+    while max(height, width) > 4:
+      shapes.append((5, 5, depth, channels))
+      height, width, depth = -(-height // 2), -(-width // 2), channels
+      channels = min(2 * channels, 4 * self.width)
+    shapes.append((height * width * depth, self.features))
+    # Philox, whose raw output is promised to stay the same. Uniform weights, of
+    # the variance that keeps that of the maps (He et al. 2015).
+    source = np.random.Philox(np.random.SeedSequence(self.seed))
+    weights = []
+    for shape in shapes:
+      bits = source.random_raw(math.prod(shape)) >> np.uint64(40)
+      uniform = (bits.astype(np.float64) + 0.5) / 2**23 - 1  # of variance 1/3
+      scale = math.sqrt(3 * 2 / math.prod(shape[:-1]))
+      weights.append((scale * uniform).reshape(shape).astype(np.float32))
+    return weights
+
+  @functools.cached_property
+  def apply(self) -> Callable[[Any], jax.Array]:
+    """Features [B, F] of images [B, H, W, C] on the device."""
+    *kernels, last = map(jnp.asarray, self._weights)
+
+    def apply(images):
+      x = 2 * images - 1
+      for kernel in kernels:
+        x = jax.nn.relu(conv.conv(x, kernel, strides=2))
+      return x.reshape(len(x), -1) @ last
+
+    return jax.jit(parallel.full_precision(apply))
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+  """Features by a function of the user's.
+
+  Attributes:
+    name: 'module.function'.
+    function: images [B, H, W, C] -> [B, F].
+    shape: (H, W, C) of the images.
+    identity: follows from these.
+  """
+
+  name: str
+  function: Callable[[np.ndarray], Any]
+  shape: Shape
+  identity: str = dataclasses.field(init=False)
+
+  def __post_init__(self):
+    # Two of one name differ in what they make of the same noise; rounded, for
+    # the last bits are the machine's.
+    size = _PROBES * math.prod(self.shape)
+    bits = np.random.Philox(np.random.SeedSequence(0)).random_raw(size)
+    noise = (bits >> np.uint64(40)).astype(np.float32) / 2**24
+    seen = np.asarray(self.function(noise.reshape(_PROBES, *self.shape)))
+    if seen.ndim != 2 or len(seen) != _PROBES or not np.all(np.isfinite(seen)):
+      raise InputError(
+        f'config.evals: features={self.name!r} returned {seen.shape} for '
+        f'{_PROBES} images; expected finite numbers, ({_PROBES}, F).'
+      )
+    text = ' '.join(f'{x:.2e}' for x in seen.astype(np.float64).ravel())
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    object.__setattr__(self, 'identity', f'{self.name} {digest}')
+
+  def look(self, images: np.ndarray) -> np.ndarray:
+    return _in_parts(self.function, images)
+
+
+def _in_parts(function, images):
+  """Features [N, F] of images [N, H, W, C], a part of one size at a time."""
+  parts = filled(np.asarray(images, np.float32), _BATCH)
+  return np.concatenate([np.asarray(function(x))[:n] for x, n in parts])
+
+
+def _find(name: str) -> Callable[[np.ndarray], Any]:
+  where = f'config.evals: features={name!r}'
+  module, _, function = name.rpartition('.')
+  if not module:
+    raise InputError(
+      f"{where}: expected 'classifier', 'random' or 'module.function'."
+    )
+  try:
+    found = getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError) as error:
+    raise InputError(f'{where}: {error}.') from error
+  if not callable(found):
+    raise InputError(f'{where} cannot be called.')
+  return found

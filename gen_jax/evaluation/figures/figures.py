@@ -1,0 +1,82 @@
+"""Pictures of what a model makes, always of the same codes and images."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+from gen_jax.storage import plot
+from gen_jax.storage.writer import grid, to_uint8
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """Draws from the model: a grid of images, or a scatter of points."""
+
+  task: Task
+  num: Count = 64
+
+  needs = ('sample',)
+
+  def minimum(self):
+    return ()
+
+  def run(self, players, key):
+    sample = self.task.predict('sample')
+    images = sample(players, key=key, num=self.num)
+    yield 'samples', plot.draw(images, self.task.objective.pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstructions:
+  """Held-out images, each with its reconstruction to the right."""
+
+  task: Task
+  split: str = 'test'
+  num: Count = 32
+  columns: Size = 4
+
+  needs = ('reconstruct',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    batch = self.task.batch(self.split, self.num, key)
+    out = self.task.predict('reconstruct')(players, batch, key=key)
+    pairs = jnp.stack([batch['image'], out], axis=1)  # [N, 2, H, W, C]
+    pairs = to_uint8(pairs, self.task.objective.pixels)
+    pairs = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2)
+    yield 'reconstructions', grid(pairs, self.columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dictionary:
+  """What each unit of the code adds to an image, scaled to its own range.
+
+  The difference that one unit makes to a code at rest; for a decoder of one
+  layer these are the rows of its weights.
+
+  Attributes:
+    num: units, from the first on.
+  """
+
+  task: Task
+  num: Count = 100
+
+  needs = ('encode', 'decode')
+
+  def minimum(self):
+    return ()
+
+  def run(self, players, key):
+    del key
+    size = self.task.code_size(players)
+    rest = jnp.zeros((1, size))
+    decode = self.task.predict('decode')
+    atoms = decode(players, jnp.eye(size)[: self.num]) - decode(players, rest)
+    scale = jnp.max(jnp.abs(atoms), axis=(1, 2, 3), keepdims=True)
+    atoms = 0.5 + 0.5 * atoms / jnp.maximum(scale, 1e-12)
+    yield 'dictionary', grid(to_uint8(atoms, 'unit'))

@@ -1,0 +1,153 @@
+"""Pictures of what moves in latent space."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+from gen_jax.storage import plot
+from gen_jax.storage.writer import grid, to_uint8
+
+
+def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+  """Points on the straight line from start to end [..., Z], t in [0, 1]."""
+  return (1 - t) * start + t * end
+
+
+def slerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+  """Points on the great circle from start to end [..., Z] (White 2016).
+
+  With the angle w between them:
+    sin((1 - t) w) / sin(w) start + sin(t w) / sin(w) end.
+  Between points of one length all have that length, as draws from a normal in
+  many dimensions nearly do; the straight line comes closer to the origin.
+  Where both point the same or opposite ways, or one is the origin, it is the
+  straight line.
+  """
+  norms = jnp.linalg.norm(start, axis=-1) * jnp.linalg.norm(end, axis=-1)
+  cosine = jnp.sum(start * end, axis=-1) / jnp.maximum(norms, 1e-12)
+  angle = jnp.arccos(jnp.clip(cosine, -1, 1))[..., None]
+  straight = (jnp.sin(angle) < 1e-4) | (norms[..., None] < 1e-12)
+  sine = jnp.where(straight, 1.0, jnp.sin(angle))
+  round_ = jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end
+  return jnp.where(straight, lerp(start, end, t), round_ / sine)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpolation:
+  """Decoded codes between those of two images, a pair of images per row.
+
+  On the straight line between them at the left, on the great circle at the
+  right; t goes from 0 to 1 in each.
+  """
+
+  task: Task
+  split: str = 'test'
+  rows: Size = 8
+  columns: Size = 10
+
+  needs = ('encode', 'decode')
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
+
+  @functools.cached_property
+  def _run(self):
+    encode, decode = self.task.predict('encode'), self.task.predict('decode')
+
+    def interpolate(players, batch):
+      start, end = jnp.split(encode(players, batch)[:, None], 2)  # [R, 1, Z]
+      t = jnp.linspace(0, 1, self.columns)[:, None]  # [T, 1]
+      codes = jnp.stack([lerp(start, end, t), slerp(start, end, t)])
+      return decode(players, codes.reshape(-1, codes.shape[-1]))
+
+    return jax.jit(interpolate)
+
+  def run(self, players, key):
+    batch = self.task.batch(self.split, 2 * self.rows, key)
+    even = len(batch['image']) // 2 * 2
+    out = self._run(players, {k: x[:even] for k, x in batch.items()})
+    halves = np.split(to_uint8(out, self.task.objective.pixels), 2)
+    left, right = (grid(half, self.columns) for half in halves)
+    gap = np.repeat(left[:, :1], 6, axis=1)  # white, as the frame of a grid
+    yield 'interpolation', np.concatenate([left, gap, right], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifold:
+  """Decoded codes on a grid of the normal's quantiles; for two dimensions."""
+
+  task: Task
+  size: Count = 20
+
+  needs = ('encode', 'decode')
+
+  def minimum(self):
+    return ()
+
+  def run(self, players, key):
+    del key
+    size = self.task.code_size(players)
+    if size != 2:
+      raise InputError(
+        f'config.evals: latent_figures.Manifold needs a code of 2, not {size}.'
+      )
+    quantiles = (jnp.arange(self.size) + 0.5) / self.size
+    ticks = jax.scipy.stats.norm.ppf(quantiles)
+    rows, columns = jnp.meshgrid(-ticks, ticks, indexing='ij')
+    codes = jnp.stack([columns.ravel(), rows.ravel()], axis=-1)
+    images = self.task.predict('decode')(players, codes)
+    pixels = self.task.objective.pixels
+    yield 'manifold', grid(to_uint8(images, pixels), self.size, pad=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scatter:
+  """Codes of held-out images, by class where there are classes.
+
+  A code of more than two dimensions is shown on its two axes of most variance.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 5000
+  batch_size: Size = 500
+
+  needs = ('encode',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
+
+  def run(self, players, key):
+    codes, labels, _ = self.task.codes(
+      players, self.split, self.num, self.batch_size, key
+    )
+    note = ''
+    if codes.shape[-1] > 2:
+      centred = codes - codes.mean(axis=0)
+      _, _, axes = np.linalg.svd(centred, full_matrices=False)
+      codes, note = centred @ axes[:2].T, ' (principal components)'
+    names = self.task.source(self.split).classes
+    yield 'scatter', _scatter(codes, labels, names, note)
+
+
+def _scatter(codes, labels, names, note):
+  from matplotlib import colormaps
+
+  figure, axes = plot.chart(
+    xlabel=f'code 1{note}', ylabel=f'code 2{note}', aspect='equal'
+  )
+  present = np.unique(labels)
+  for label in present:
+    here = labels == label
+    name = names[label] if label < len(names) else str(label)
+    colour = colormaps['tab10'](label % 10)
+    axes.scatter(*codes[here].T, s=4, color=colour, label=name)
+  if len(present) > 1:
+    axes.legend(markerscale=3, loc='center left', bbox_to_anchor=(1, 0.5))
+  return plot.pixels(figure)

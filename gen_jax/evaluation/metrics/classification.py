@@ -1,0 +1,63 @@
+"""How often a classifier is wrong."""
+
+import dataclasses
+
+import numpy as np
+
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+from gen_jax.storage import plot
+
+
+@dataclasses.dataclass(frozen=True)
+class Error:
+  """Images of the wrong class, in percent, and which class they were taken for.
+
+  The standard error is that of a share of so many images,
+  100 sqrt(p (1 - p) / N): it does not hold what another seed would change.
+
+  Attributes:
+    num: images of the split; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 0
+  batch_size: Size = 500
+
+  needs = ('classify',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    guesses, truth = self.task.guesses(
+      players, self.split, self.num, self.batch_size, key
+    )
+    share = float(np.mean(truth != guesses))
+    yield 'error_percent', 100 * share
+    yield 'standard_error', 100 * (share * (1 - share) / len(truth)) ** 0.5
+    yield 'images', len(truth)
+    names = self.task.source(self.split).classes
+    yield 'confusion', _confusion(truth, guesses, names)
+
+
+def _confusion(truth, guesses, names):
+  size = max(len(names), int(max(truth.max(), guesses.max())) + 1)
+  counts = np.zeros((size, size), int)
+  np.add.at(counts, (truth, guesses), 1)
+  wrong = np.where(np.eye(size, dtype=bool), 0, counts)
+  names = [names[i] if i < len(names) else str(i) for i in range(size)]
+
+  figure, axes = plot.chart(xlabel='taken for', ylabel='class')
+  # Coloured by the mistakes alone, which the diagonal would drown.
+  image = axes.imshow(wrong, cmap='Blues')
+  dark = 0.6 * max(wrong.max(), 1)
+  for row, column in np.argwhere(counts):
+    colour = 'white' if wrong[row, column] > dark else 'black'
+    text = str(counts[row, column])
+    axes.text(column, row, text, ha='center', va='center', color=colour)
+  axes.set_xticks(range(size), names)
+  axes.set_yticks(range(size), names)
+  figure.colorbar(image, label='mistakes')
+  return plot.pixels(figure)

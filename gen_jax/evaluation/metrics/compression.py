@@ -1,0 +1,196 @@
+"""Images as the few bits of a quantised code."""
+
+import dataclasses
+
+import numpy as np
+
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
+from gen_jax.evaluation.metrics.denoising import psnr
+from gen_jax.registry.fields import Count, Fraction, Size, SomeSizes
+from gen_jax.storage import plot
+from gen_jax.storage.writer import grid, to_uint8, to_unit
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantiser:
+  """2^bits equal intervals a dimension, each standing for its centre.
+
+  Attributes:
+    low, width: of the first interval of each dimension, [Z].
+    bits: a dimension.
+    log2_probability: of each level in each dimension, [Z, 2^bits].
+  """
+
+  low: np.ndarray
+  width: np.ndarray
+  bits: Size
+  log2_probability: np.ndarray
+
+  def quantise(self, codes: np.ndarray) -> np.ndarray:
+    """Levels of codes [N, Z], int [N, Z]; the outer ones reach on for ever."""
+    levels = np.floor((codes - self.low) / self.width)
+    return np.clip(levels, 0, 2**self.bits - 1).astype(np.int64)
+
+  def restore(self, levels: np.ndarray) -> np.ndarray:
+    """Centres of the levels, float32 [N, Z]."""
+    return (self.low + (levels + 0.5) * self.width).astype(np.float32)
+
+  def length(self, levels: np.ndarray) -> float:
+    """Mean bits of a row of levels in an ideal code for the fitted ones."""
+    dimensions = np.arange(levels.shape[1])
+    return float(-self.log2_probability[dimensions, levels].sum(1).mean())
+
+
+def fit(codes: np.ndarray, bits: int, outside: float) -> Quantiser:
+  """Fits the intervals and the probabilities of a quantiser.
+
+  The probabilities are (n + 1/2) / (N + 2^bits / 2), of Krichevsky and Trofimov
+  1981, so that a level which no training code has can be sent as well.
+
+  Args:
+    codes: of training images, [N, Z].
+    bits: a dimension.
+    outside: the share of the codes that lies beyond the intervals, half of it
+      on each side.
+  """
+  codes = codes.astype(np.float64)
+  low, high = np.quantile(codes, [outside / 2, 1 - outside / 2], axis=0)
+  # A dimension that never changes has no width.
+  width = np.maximum((high - low) / 2**bits, np.finfo(np.float32).tiny)
+  quantiser = Quantiser(low, width, bits, np.zeros(0))
+  levels = quantiser.quantise(codes)
+  counts = np.stack([np.bincount(x, minlength=2**bits) for x in levels.T])
+  probability = (counts + 0.5) / (len(codes) + 2**bits / 2)
+  return dataclasses.replace(quantiser, log2_probability=np.log2(probability))
+
+
+@dataclasses.dataclass(frozen=True)
+class Compression:
+  """Size and error of images whose code is quantised, beside PCA's.
+
+  Each dimension is cut into equal intervals between two quantiles of its
+  training codes. `size` is bits times dimensions; `length` is what an ideal
+  coder needs for the test codes when it knows the histogram of each dimension
+  over the training codes, their cross-entropy, both in bits per image. PSNR is
+  the mean over images, in dB, and the errors are of pixels in [0, 1]. PCA has
+  as many components, fitted and quantised in the same way; it is left out for
+  a code that is larger than the image.
+
+  The rows of the first picture: images, through the code as it is, and through
+  the code in fewer and fewer bits. The second shows PSNR against length.
+
+  Attributes:
+    bits: a dimension, each tried.
+    outside: the share of training codes beyond the intervals.
+    train: training images from which intervals and histograms come.
+    num: images of the split; 0 for all.
+    shown: images of the picture.
+  """
+
+  task: Task
+  split: str = 'test'
+  bits: SomeSizes = (8, 4, 2)
+  outside: Fraction = 0.002
+  train: Count = 10_000
+  num: Count = 0
+  shown: Size = 16
+  batch_size: Size = 500
+
+  needs = ('encode', 'decode')
+
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split)
+
+  def __post_init__(self):
+    if not self.bits or any(not 1 <= b <= 12 for b in self.bits):
+      raise InputError(
+        f'compression.Compression: bits={self.bits}: expected 1 to 12 each.'
+      )
+    if not 0 <= self.outside < 1:
+      raise InputError(
+        f'compression.Compression: outside={self.outside}: expected a share '
+        'in [0, 1).'
+      )
+
+  def run(self, players, key):
+    sets = (('train', self.train), (self.split, self.num))
+    (train, _, seen), (codes, _, images) = (
+      self.task.codes(players, split, num, self.batch_size, key)
+      for split, num in sets
+    )
+    images = to_unit(images, self.task.objective.pixels)
+    decode = _in_batches(
+      lambda x: self.task.predict('decode')(players, x), self.batch_size
+    )
+    shown = stratified_rows(len(images), self.shown)
+    curves, rows = {}, [images[shown]]
+    curves['model'] = yield from self._measure(
+      '', train, codes, images, decode, rows, shown
+    )
+    if codes.shape[1] < images[0].size:
+      from sklearn.decomposition import PCA
+
+      seen = to_unit(seen, self.task.objective.pixels).reshape(len(seen), -1)
+      pca = PCA(min(codes.shape[1], *seen.shape), random_state=0).fit(seen)
+      curves['PCA'] = yield from self._measure(
+        'pca_',
+        pca.transform(seen),
+        pca.transform(images.reshape(len(images), -1)),
+        images,
+        lambda x: pca.inverse_transform(x).reshape(-1, *images.shape[1:]),
+        [],
+        shown,
+      )
+    yield 'images', grid(to_uint8(np.concatenate(rows), 'unit'), len(rows[0]))
+    yield 'psnr_by_length', self._chart(curves)
+
+  def _measure(self, prefix, train, codes, images, decode, rows, shown):
+    """Yields the numbers; returns (bits, length, PSNR) of each quantiser."""
+
+    def errors(codes):
+      out = np.clip(decode(codes), 0, 1)
+      if len(rows):
+        rows.append(out[shown])
+      mse = float(np.square(out - images).mean(dtype=np.float64))
+      return mse, float(psnr(images, out).mean())
+
+    mse, decibels = errors(codes)
+    yield f'{prefix}mse', mse
+    yield f'{prefix}psnr', decibels
+    points = []
+    for bits in self.bits:
+      quantiser = fit(train, bits, self.outside)
+      levels = quantiser.quantise(codes)
+      mse, decibels = errors(quantiser.restore(levels))
+      length = quantiser.length(levels)
+      yield f'{prefix}size_{bits}bit', bits * codes.shape[1]
+      yield f'{prefix}length_{bits}bit', length
+      yield f'{prefix}mse_{bits}bit', mse
+      yield f'{prefix}psnr_{bits}bit', decibels
+      points.append((bits, length, decibels))
+    return points
+
+  def _chart(self, curves):
+    figure, axes = plot.chart(xlabel='bits per image', ylabel='PSNR (dB)')
+    for name, points in curves.items():
+      bits, lengths, decibels = zip(*points, strict=True)
+      axes.plot(lengths, decibels, marker='o', label=name)
+      for label, *point in zip(bits, lengths, decibels, strict=True):
+        axes.annotate(
+          f'{label} bits', point, xytext=(5, -12), textcoords='offset points'
+        )
+    axes.margins(x=0.1)  # room for the labels
+    axes.legend()
+    return plot.pixels(figure)
+
+
+def _in_batches(decode, size):
+  """Makes `decode` take any number of codes, in batches of one shape."""
+
+  def run(codes):  # [N, Z]
+    return np.concatenate(
+      [np.asarray(decode(x))[:count] for x, count in filled(codes, size)]
+    )
+
+  return run

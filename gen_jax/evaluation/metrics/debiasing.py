@@ -1,0 +1,58 @@
+"""What a sampler by rarity does to the share of each class."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from gen_jax.data.shuffling import permutation
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+  """Shares of the classes in a split, as it is and as it is drawn.
+
+  The draw is from shuffled batches of `batch_size`, as in training; examples
+  that do not fill a batch are left out. The rare classes are those with less
+  than half of an equal share.
+  """
+
+  task: Task
+  split: str = 'train'
+  batch_size: Size = 1024
+
+  needs = ('sampling_probabilities',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def __post_init__(self):
+    if 'label' not in self.task.source(self.split).fields:
+      raise InputError('config.evals: debiasing.Shift needs labelled data.')
+
+  def run(self, players, key):
+    probabilities, parts = self.task.predict(self.needs[0]), []
+    order = permutation(0, 'debiasing', 0, len(self.task.source(self.split)))
+    # A batch that was filled up would hold codes twice, which are dense.
+    size = min(self.batch_size, len(order))
+    for start in range(0, len(order) - size + 1, size):
+      batch = self.task.rows(
+        self.split,
+        order[start : start + size],
+        jax.random.fold_in(key, start),
+      )
+      values = probabilities(players, batch), batch['label']
+      parts.append([np.asarray(x) for x in values])
+    weights, labels = map(np.concatenate, zip(*parts, strict=True))
+    share = np.bincount(labels) / len(labels)
+    drawn = np.bincount(labels, weights / weights.sum())
+    present = np.flatnonzero(share)
+    rare = share < 0.5 / len(present)
+    yield 'rare_share', share[rare].sum()
+    yield 'rare_drawn', drawn[rare].sum()
+    for label in present:
+      yield f'share_{label}', share[label]
+      yield f'drawn_{label}', drawn[label]

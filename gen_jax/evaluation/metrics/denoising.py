@@ -1,0 +1,102 @@
+"""How much noise a denoiser takes away."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from gen_jax.evaluation.context import Minimum, Task, stratified_rows
+from gen_jax.registry.fields import Count, Size, SomeSizes
+from gen_jax.storage.writer import grid, to_uint8
+
+
+@dataclasses.dataclass(frozen=True)
+class Denoising:
+  """PSNR (dB) and SSIM to the clean image, beside the Wiener filter's.
+
+  The noise is that of training, drawn anew. All images are clipped to [0, 1];
+  PSNR is 10 log10(1 / MSE), the mean over images. The Wiener filter is SciPy's
+  local one; its window is the best of those given, on these very images, which
+  favours it.
+
+  Attributes:
+    num: images of the split; 0 for all.
+    windows: of the Wiener filter, in pixels.
+    shown: images of the figure, each noisy, denoised and clean.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 1000
+  windows: SomeSizes = (3, 5, 7)
+  shown: Size = 32
+  batch_size: Size = 500
+
+  needs = ('corrupt', 'reconstruct')
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    corrupt, reconstruct = (self.task.predict(name) for name in self.needs)
+    clean, noisy, denoised = [], [], []
+    batches = self.task.batches(self.split, self.num, self.batch_size, key)
+    for index, (batch, count) in enumerate(batches):
+      key_batch = jax.random.fold_in(key, index)
+      corrupted = corrupt(players, batch, key=key_batch)
+      seen = {**batch, 'image': corrupted}
+      restored = reconstruct(players, seen, key=key_batch)
+      for into, values in (
+        (clean, batch['image']),
+        (noisy, corrupted),
+        (denoised, restored),
+      ):
+        into.append(np.asarray(values)[:count])
+    clean, noisy, denoised = map(np.concatenate, (clean, noisy, denoised))
+    filtered = [_wiener(noisy, window) for window in self.windows]
+    best = max(filtered, key=lambda x: psnr(clean, x).mean())
+    for name, images in (
+      ('noisy', noisy),
+      ('wiener', best),
+      ('denoised', denoised),
+    ):
+      yield f'{name}_psnr', float(psnr(clean, images).mean())
+      yield f'{name}_ssim', ssim(clean, images)
+    shown = stratified_rows(len(clean), self.shown)
+    columns = [x[shown] for x in (noisy, denoised, clean)]
+    triples = np.concatenate(columns, axis=2)
+    yield 'denoising', grid(to_uint8(triples, self.task.objective.pixels), 4)
+
+
+def psnr(clean: np.ndarray, images: np.ndarray) -> np.ndarray:
+  """Peak signal-to-noise ratio of images in [0, 1], [B], in dB."""
+  errors = np.square(clean - np.clip(images, 0, 1))
+  mse = errors.reshape(len(errors), -1).mean(axis=1, dtype=np.float64)
+  return -10 * np.log10(np.maximum(mse, 1e-12))
+
+
+def _wiener(images, window):
+  from scipy.signal import wiener
+
+  with np.errstate(divide='ignore', invalid='ignore'):
+    out = [
+      [wiener(channel, window) for channel in np.moveaxis(image, -1, 0)]
+      for image in images
+    ]
+  # Where a window is constant the filter divides 0 by 0; its mean is meant.
+  out = np.moveaxis(np.asarray(out), 1, -1)
+  return np.where(np.isfinite(out), out, images)
+
+
+def ssim(clean: np.ndarray, images: np.ndarray) -> float:
+  """Mean structural similarity of images in [0, 1], as scikit-image has it."""
+  from skimage.metrics import structural_similarity
+
+  return float(
+    np.mean(
+      [
+        structural_similarity(a, b, data_range=1.0, channel_axis=-1)
+        for a, b in zip(clean, np.clip(images, 0, 1), strict=True)
+      ]
+    )
+  )

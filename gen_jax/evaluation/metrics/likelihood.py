@@ -1,0 +1,128 @@
+"""How probable held-out images are under the model, in nats per image."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from gen_jax.distributed import parallel
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class ELBO:
+  """The evidence lower bound and its two parts, with one code per image.
+
+  Attributes:
+    num: images of the split; 0 for all.
+    by_class: also the means over each class, `elbo_<class>` and so on.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 0
+  by_class: bool = False
+  batch_size: Size = 500
+
+  needs = ('elbo',)
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def __post_init__(self):
+    source = self.task.source(self.split) if self.by_class else None
+    if source is not None and 'label' not in source.fields:
+      raise InputError(
+        'config.evals: likelihood.ELBO: by_class=True needs labelled data.'
+      )
+
+  def run(self, players, key):
+    elbo, parts = self.task.predict('elbo'), []
+    batches = self.task.batches(self.split, self.num, self.batch_size, key)
+    for index, (batch, count) in enumerate(batches):
+      out = dict(elbo(players, batch, key=jax.random.fold_in(key, index)))
+      if self.by_class:
+        out['label'] = batch['label']
+      parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
+    values = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    labels = values.pop('label', np.zeros(0))
+    names = self.task.source(self.split).classes
+    for name, of_images in values.items():
+      yield name, of_images.mean(dtype=np.float64)
+    for label in np.unique(labels):
+      shown = names[label] if names else label
+      for name, of_images in values.items():
+        mean = of_images[labels == label].mean(dtype=np.float64)
+        yield f'{name}_{shown}', mean
+
+
+@dataclasses.dataclass(frozen=True)
+class NLL:
+  """Negative log-likelihood by importance sampling.
+
+  -log 1/K sum_k p(x, z_k) / q(z_k | x), z_k from q: an upper bound on the true
+  value that falls with K (Burda et al. 2015, eq. 8; Rezende et al. 2014,
+  appendix E).
+
+  Attributes:
+    samples: K, codes per image.
+    num: images of the split; 0 for all.
+    batch_size: images in one dispatch.
+    chunk: codes per image drawn at a time.
+  """
+
+  task: Task
+  split: str = 'test'
+  samples: Size = 5000
+  num: Count = 0
+  batch_size: Size = 20
+  chunk: Size = 50
+
+  needs = ('log_weights',)
+
+  def minimum(self):
+    return (Minimum(self.split, 2),)
+
+  def __post_init__(self):
+    if self.samples < 1 or self.chunk < 1 or self.samples % self.chunk:
+      raise InputError(
+        f'likelihood.NLL: samples={self.samples} is not a multiple of '
+        f'chunk={self.chunk}.'
+      )
+
+  @functools.cached_property
+  def _log_likelihood(self):
+    log_weights = self.task.predict('log_weights')
+    chunks = self.samples // self.chunk
+
+    def estimate(players, batch, key):
+      def add(index, total):
+        weights = log_weights(
+          players, batch, key=jax.random.fold_in(key, index), num=self.chunk
+        )
+        return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
+
+      start = jnp.full(len(batch['image']), -jnp.inf)
+      total = jax.lax.fori_loop(0, chunks, add, start)
+      return total - jnp.log(self.samples)
+
+    return parallel.spread(estimate)
+
+  def run(self, players, key):
+    values = []
+    batches = self.task.batches(self.split, self.num, self.batch_size, key)
+    total = -(-len(self.task.choose(self.split, self.num)) // self.batch_size)
+    # Silent where nobody watches; minutes of work where somebody does.
+    for index, (batch, count) in enumerate(
+      tqdm(batches, 'NLL', total, unit='batch', leave=False, disable=None)
+    ):
+      out = self._log_likelihood(players, batch, jax.random.fold_in(key, index))
+      values.append(np.asarray(out)[:count])
+    values = -np.concatenate(values).astype(np.float64)
+    yield 'nll', values.mean()
+    yield 'standard_error', values.std(ddof=1) / len(values) ** 0.5

@@ -1,0 +1,134 @@
+"""A mixture of Gaussians over the codes, from which a plain autoencoder draws.
+
+An autoencoder has no prior. A density that is fitted to the codes of the
+training images afterwards takes its place (Ghosh et al. 2020, "From variational
+to deterministic autoencoders", section 4).
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.core import Players
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+from gen_jax.storage.writer import grid, to_uint8
+
+
+class Mixture(NamedTuple):
+  """K Gaussians with full covariances.
+
+  Attributes:
+    log_weight: [K].
+    mean: [K, Z].
+    factor: lower Cholesky factors of the covariances, [K, Z, Z].
+    log_likelihood: `codes [N, Z] -> [N]`, in nats.
+  """
+
+  log_weight: jax.Array
+  mean: jax.Array
+  factor: jax.Array
+  log_likelihood: Callable[[np.ndarray], np.ndarray]
+
+  def draw(self, key: jax.Array, num: int) -> jax.Array:
+    """Draws codes, [num, Z]."""
+    key_part, key_noise = jax.random.split(key)
+    part = jax.random.categorical(key_part, self.log_weight, shape=(num,))
+    noise = jax.random.normal(key_noise, (num, self.mean.shape[-1]))
+    spread = jnp.einsum('nij,nj->ni', self.factor[part], noise)
+    return self.mean[part] + spread
+
+
+def fit(codes: np.ndarray, components: int, field: str) -> Mixture:
+  """Fits a mixture to codes [N, Z]; the same codes give the same mixture.
+
+  Raises:
+    InputError: less than one component or fewer codes than components; `field`
+      says where their number was given.
+  """
+  from sklearn.exceptions import ConvergenceWarning
+  from sklearn.mixture import GaussianMixture
+  from threadpoolctl import threadpool_limits
+
+  if not 1 <= components <= len(codes):
+    raise InputError(
+      f'{field}={components}: expected 1 to {len(codes)}, the number of codes.'
+    )
+  model = GaussianMixture(components, random_state=0)
+  # The matrices are small: several threads gain little on an idle machine, and
+  # on a busy one they wait for each other, thirty times longer.
+  with warnings.catch_warnings(), threadpool_limits(1):
+    # 100 iterations are the protocol; the last digits do not matter.
+    warnings.simplefilter('ignore', ConvergenceWarning)
+    model.fit(codes.astype(np.float64))
+  return Mixture(
+    jnp.log(jnp.asarray(model.weights_, jnp.float32)),
+    jnp.asarray(model.means_, jnp.float32),
+    jnp.asarray(np.linalg.cholesky(model.covariances_), jnp.float32),
+    lambda codes: model.score_samples(codes.astype(np.float64)),
+  )
+
+
+def sampler(
+  task: Task, players: Players, components: int, num: int, field: str
+) -> Callable[..., jax.Array]:
+  """Returns `(players, *, key, num) -> images` that draws from a mixture.
+
+  Args:
+    task: with the objective's 'encode' and 'decode'.
+    players: trained.
+    components: of the mixture.
+    num: training images to whose codes it is fitted.
+    field: where the number of components was given, for messages.
+  """
+  codes, _, _ = task.codes(players, 'train', num, 500, jax.random.key(0))
+  mixture, decode = fit(codes, components, field), task.predict('decode')
+  return lambda players, *, key, num: decode(players, mixture.draw(key, num))
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """Images decoded from a mixture of Gaussians over the training codes.
+
+  The log-likelihoods are of codes, in nats each, so that they compare mixtures
+  over the same codes alone; training above test tells of too many components.
+
+  Attributes:
+    components: of the mixture.
+    train: training images to whose codes it is fitted.
+    num: images of the split whose codes are scored; 0 for all.
+    shown: samples in the picture.
+  """
+
+  task: Task
+  split: str = 'test'
+  components: Size = 50
+  train: Count = 10_000
+  num: Count = 0
+  shown: Size = 64
+  batch_size: Size = 500
+
+  needs = ('encode', 'decode')
+
+  def minimum(self):
+    return Minimum('train', max(self.components, 2)), Minimum(self.split)
+
+  def run(self, players: Any, key: jax.Array):
+    sets = (('train', self.train), (self.split, self.num))
+    train, test = (
+      self.task.codes(players, split, num, self.batch_size, key)[0]
+      for split, num in sets
+    )
+    mixture = fit(train, self.components, 'mixture.Samples: components')
+    for name, codes in (('train', train), ('test', test)):
+      mean = mixture.log_likelihood(codes).mean()
+      yield f'{name}_log_likelihood', float(mean)
+    codes = mixture.draw(key, self.shown)
+    images = self.task.predict('decode')(players, codes)
+    yield 'samples', grid(to_uint8(images, self.task.objective.pixels))

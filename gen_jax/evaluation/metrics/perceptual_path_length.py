@@ -1,0 +1,108 @@
+"""How evenly images change along paths between codes."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.features import extractors
+from gen_jax.evaluation.figures.latent_figures import lerp, slerp
+from gen_jax.registry.fields import Count, Positive, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class PathLength:
+  """Perceptual path length in Z and in W (Karras et al. 2018, section 4.1).
+
+  E[d(G(t), G(t + e)) / e^2] with d(a, b) = |f(a) - f(b)|^2 of any features f:
+  in Z on the great circle between two codes, in W on the straight line between
+  their styles. `full` is for t uniform in [0, 1], `end` for t = 0. All images
+  share one noise, and the hundredth parts with the least and the greatest
+  lengths do not count, as in the authors' program. Numbers of different
+  features must not be compared.
+
+  Attributes:
+    num: pairs.
+    epsilon: e.
+    features: as in `fidelity.Fidelity`.
+    batch_size: pairs in one dispatch.
+  """
+
+  task: Task
+  num: Count = 2000
+  epsilon: Positive = 1e-4
+  extractors: str = 'random'
+  batch_size: Size = 100
+
+  needs = ('codes', 'map', 'synthesise')
+
+  def minimum(self):
+    return ()
+
+  def __post_init__(self):
+    if self.num < 100 or self.epsilon <= 0:
+      raise InputError(
+        f'config.evals: paths.PathLength: num={self.num}, epsilon='
+        f'{self.epsilon}: expected 100 or more, and more than 0.'
+      )
+    extractors.check(self.features, len(self.task.classes))
+
+  @functools.cached_property
+  def _eyes(self):
+    shape, _ = self.task.fields['image']
+    classes = len(self.task.classes)
+    return extractors.load(self.features, self.task.data, shape, classes)
+
+  @functools.cached_property
+  def _pairs(self):
+    codes, map_, synthesise = map(self.task.predict, self.needs)
+
+    def pairs(players, key, space, t):
+      """Images at t and at t + e, [2, B, H, W, C]; t is [B]."""
+      key_code, key_noise = jax.random.split(key)
+      z = codes(players, key=key_code, num=2 * len(t))
+      ends = t, t + self.epsilon
+      if space == 'z':
+        # Of one length, so that the great circle is one.
+        norm = jnp.linalg.norm(z, axis=-1, keepdims=True)
+        first, second = jnp.split(z / norm * z.shape[-1] ** 0.5, 2)
+        along = [
+          map_(players, slerp(first, second, at[:, None])) for at in ends
+        ]
+      else:
+        first, second = jnp.split(map_(players, z), 2)
+        shape = len(t), *[1] * (first.ndim - 1)
+        along = [lerp(first, second, at.reshape(shape)) for at in ends]
+      return jnp.stack(
+        [synthesise(players, styles, key=key_noise) for styles in along]
+      )
+
+    return jax.jit(pairs, static_argnames='space')
+
+  def run(self, players, key):
+    for space in ('z', 'w'):
+      for sampling in ('full', 'end'):
+        # The same pairs of codes in both spaces.
+        lengths = self._lengths(players, key, space, sampling)
+        low, high = np.percentile(lengths, [1, 99])
+        kept = lengths[(low <= lengths) & (lengths <= high)]
+        yield f'{space}_{sampling}', float(kept.mean())
+    yield 'features_identity', self._eyes.identity
+
+  def _lengths(self, players, key, space, sampling):
+    parts = []
+    for start in range(0, self.num, self.batch_size):
+      key_t, key_pair = jax.random.split(jax.random.fold_in(key, start))
+      t = jax.random.uniform(key_t, (self.batch_size,))
+      t = t if sampling == 'full' else jnp.zeros_like(t)
+      images = np.asarray(self._pairs(players, key_pair, space, t), np.float32)
+      if self.task.objective.pixels == 'symmetric':
+        images = (images + 1) / 2  # not clipped, for that has no slope
+      first, second = (self._eyes.look(x) for x in images)
+      difference = np.asarray(second, np.float64) - first
+      parts.append(np.square(difference / self.epsilon).sum(axis=-1))
+    return np.concatenate(parts)[: self.num]

@@ -1,0 +1,69 @@
+"""How much of the class a code makes plain."""
+
+import dataclasses
+import warnings
+
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.registry.fields import Count, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+  """Accuracy of simple classifiers on the code, and on PCA of its size.
+
+  PCA is left out for a code that is larger than the image.
+
+  A linear one (multinomial logistic regression) and the nearest neighbours, on
+  standardised codes; trained on `num` images of the training split.
+
+  Attributes:
+    num: training images.
+    neighbours: of the nearest-neighbour classifier.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 10_000
+  neighbours: Size = 5
+  batch_size: Size = 500
+
+  needs = ('encode',)
+
+  def minimum(self):
+    return Minimum('train', self.neighbours, classes=2), Minimum(self.split)
+
+  def run(self, players, key):
+    from sklearn.decomposition import PCA
+
+    sets = (('train', self.num), (self.split, 0))
+    (train, labels, raw_train), (test, truth, raw_test) = (
+      self.task.codes(players, split, num, self.batch_size, key)
+      for split, num in sets
+    )
+    raw_train, raw_test = (x.reshape(len(x), -1) for x in (raw_train, raw_test))
+    yield from self._score('', train, labels, test, truth)
+    if train.shape[1] >= raw_train.shape[1]:
+      return  # an overcomplete PCA is the identity
+    pca = PCA(min(train.shape[1], *raw_train.shape), random_state=0)
+    projected = pca.fit_transform(raw_train)
+    yield from self._score(
+      'pca_', projected, labels, pca.transform(raw_test), truth
+    )
+
+  def _score(self, prefix, train, labels, test, truth):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for name, classifier in (
+      ('linear_accuracy', LogisticRegression(max_iter=300)),
+      ('knn_accuracy', KNeighborsClassifier(self.neighbours)),
+    ):
+      model = make_pipeline(StandardScaler(), classifier)
+      with warnings.catch_warnings():
+        # 300 iterations are the protocol; the last digits do not matter.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        model.fit(train, labels)
+      yield prefix + name, float(model.score(test, truth))

@@ -1,0 +1,52 @@
+"""How sharp pictures are, against real ones."""
+
+import dataclasses
+
+import numpy as np
+
+from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.figures import captioned
+from gen_jax.registry.fields import Count
+
+
+def slopes(pictures: np.ndarray) -> float:
+  """Mean squared difference of neighbouring pixels, [N, H, W, C]."""
+  pictures = np.asarray(pictures, np.float64)
+  down, right = (np.diff(pictures, axis=axis) for axis in (1, 2))
+  return float(np.mean(np.square(down)) + np.mean(np.square(right)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharpness:
+  """Mean squared slopes of pictures over those of held-out images.
+
+  `sharpness` of the model's, and `sharpness_sketch` of stage I's where there
+  are two, both of the same captions and at the size of the data. 1 is as sharp
+  as the data; noise would count as sharp too.
+
+  Attributes:
+    num: captions; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 0
+
+  needs = ('read', 'illustrate')
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    raw = self.task.read(self.split, self.num)
+    texts = captioned.read(self.task, players, captioned.fields_of(raw))
+    real = slopes(raw['image'] / 255)
+    known = self.task.objective.predict_fns()
+    for label, name in (
+      ('sharpness', 'illustrate'),
+      ('sharpness_sketch', 'sketch'),
+    ):
+      if name in known:
+        made = captioned.draw(self.task, players, texts, key, name)
+        made = captioned.resized(made, raw['image'].shape[1:])
+        yield label, slopes(made) / real

@@ -1,0 +1,282 @@
+"""How well images are translated between two domains, a and b.
+
+Errors are mean absolute differences of pixels in [0, 1].
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from gen_jax.data.shuffling import permutation
+from gen_jax.data.sources import Apart, orders
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
+from gen_jax.evaluation.features import extractors
+from gen_jax.evaluation.metrics import statistics
+from gen_jax.evaluation.metrics.denoising import psnr, ssim
+from gen_jax.registry.fields import Count, Size
+from gen_jax.storage.writer import grid, to_uint8, to_unit
+
+DIRECTIONS = ('ab', 'ba')
+_NEEDS = ('translate_ab', 'translate_ba')
+
+
+def domain(task: Task, split: str, name: str, num: int, key: Any) -> np.ndarray:
+  """Returns `num` images (0: all) of a domain in [-1, 1].
+
+  Those of a pair have the same index.
+  """
+  source = orders(task.source(split)).get(name, task.source(split))
+  one = dataclasses.replace(task, source=lambda split: source)
+  return np.asarray(one.batch(split, num, key)[name])
+
+
+def translate(
+  task: Task, players: Any, direction: str, images: np.ndarray, size: int
+) -> np.ndarray:
+  """Translates images [N, H, W, C] in [-1, 1], `size` at a time."""
+  fn, name = task.predict(f'translate_{direction}'), direction[0]
+  size = min(size, len(images))
+  parts = [
+    np.asarray(fn(players, {name: part}))[:count]
+    for part, count in filled(images, size)
+  ]
+  return np.concatenate(parts)
+
+
+def absolute(x: np.ndarray, y: np.ndarray) -> float:
+  """Mean absolute difference of images in [-1, 1], as of [0, 1]."""
+  return float(np.abs(x - y).mean(dtype=np.float64) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+  """What a translation keeps, and the known ways in which it fails.
+
+  `cycle_a` is the error of an image of a that was translated and back,
+  `identity_b` that of an image of b which was translated to b. A generator that
+  copies has a `moved_ab` of 0: that is how far it moves images of a, as a share
+  of `distance`, how far the two images of a pair are apart (or, where there are
+  no pairs, `strangers`: any image of a and any of b). `inverted_ab` is the
+  share of images of a whose brightness turns round: its correlation with that
+  of the translation is negative.
+
+  Attributes:
+    num: images of each domain; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 500
+  batch_size: Size = 50
+
+  needs = _NEEDS
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    images = {
+      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
+    }
+    paired = not isinstance(self.task.source(self.split), Apart)
+    distance = _distance(images, paired)
+    for here, there in DIRECTIONS:
+      x = images[here]
+      y = translate(self.task, players, here + there, x, self.batch_size)
+      back = translate(self.task, players, there + here, y, self.batch_size)
+      yield f'cycle_{here}', absolute(x, back)
+      turned = correlation(grey(x), grey(y)) < 0
+      yield f'inverted_{here}{there}', float(turned.mean())
+      if x.shape[-1] != y.shape[-1]:
+        continue
+      stay = translate(
+        self.task, players, here + there, images[there], self.batch_size
+      )
+      yield f'identity_{there}', absolute(images[there], stay)
+      yield f'moved_{here}{there}', absolute(x, y) / distance
+    yield 'distance', distance
+    yield 'distance_between', 'pairs' if paired else 'strangers'
+
+
+def _distance(images, paired):
+  """Between the two of a pair, or between random images of a and of b."""
+  count = min(map(len, images.values()))
+  a, b = (
+    as_channels(images[k][stratified_rows(len(images[k]), count)], 3)
+    for k in 'ab'
+  )
+  if not paired:  # both may be sorted by what they show
+    b = b[permutation(0, 'strangers', 0, count)]
+  return absolute(a, b)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+  """Error, PSNR (dB) and SSIM to the true image, where the split has pairs.
+
+  Beside them those of the identity map, `identity_psnr_ab` and so on. Those of
+  a regression on pairs are the same numbers of a run of
+  `translation.PairedRegression`.
+
+  Attributes:
+    num: pairs; 0 for all.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 500
+  batch_size: Size = 50
+
+  needs = _NEEDS
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def __post_init__(self):
+    if isinstance(self.task.source(self.split), Apart):
+      raise InputError(
+        f'config.evals: the split {self.split!r} has no pairs to measure by: '
+        'see data.pairs, or leave translation.Pairs out.'
+      )
+
+  def run(self, players, key):
+    images = {
+      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
+    }
+    for here, there in DIRECTIONS:
+      x, truth = images[here], images[there]
+      y = translate(self.task, players, here + there, x, self.batch_size)
+      same = as_channels(x, truth.shape[-1])
+      for prefix, made in (('', y), ('identity_', same)):
+        name = f'{here}{there}'
+        unit = to_unit(truth, 'symmetric'), to_unit(made, 'symmetric')
+        yield f'{prefix}l1_{name}', absolute(truth, made)
+        yield f'{prefix}psnr_{name}', float(psnr(*unit).mean())
+        yield f'{prefix}ssim_{name}', ssim(*unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frechet:
+  """Frechet distance of translations to the images of the domain they aim at.
+
+  `identity_frechet_ab` is that of untouched images of a, and `floor_b` that of
+  as many images of b to train on: about what a perfect translation comes to
+  where images of a and b show different things. Of pairs it comes to 0.
+
+  Attributes:
+    num: images of each domain; 0 for all.
+    features: 'random', or a function of yours; see features/extractors.py.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 500
+  batch_size: Size = 50
+  extractors: str = 'random'
+
+  needs = _NEEDS
+
+  def minimum(self):
+    return Minimum('train', 2), Minimum(self.split, 2)
+
+  def __post_init__(self):
+    extractors.check(self.features, classes=0)
+
+  def run(self, players, key):
+    images = {
+      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
+    }
+    sets = []
+    for here, there in DIRECTIONS:
+      x, real = images[here], images[there]
+      y = translate(self.task, players, here + there, x, self.batch_size)
+      train = domain(self.task, 'train', there, len(real), key)
+      same = as_channels(x, real.shape[-1])
+      eyes = extractors.load(self.features, self.task.data, real.shape[1:])
+
+      def moments(images, eyes=eyes):
+        return statistics.moments(eyes.look(to_unit(images, 'symmetric')))
+
+      want = moments(real)
+      for name, made in (
+        (f'frechet_{here}{there}', y),
+        (f'identity_frechet_{here}{there}', same),
+        (f'floor_{there}', train),
+      ):
+        sets.append(moments(made))
+        yield name, statistics.frechet(sets[-1], want)
+      sets.append(want)
+      yield f'features_{there}', eyes.identity
+    warning = statistics.rank_warning(*sets)
+    if warning:
+      yield 'warning', warning
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """Images, each with its translation and with that translated back.
+
+  A fourth, where there are pairs, is what the translation should have been.
+
+  Attributes:
+    num: images of a domain.
+    columns: of such rows of images.
+  """
+
+  task: Task
+  split: str = 'test'
+  num: Count = 32
+  columns: Size = 4
+
+  needs = _NEEDS
+
+  def minimum(self):
+    return (Minimum(self.split),)
+
+  def run(self, players, key):
+    images = {
+      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
+    }
+    paired = not isinstance(self.task.source(self.split), Apart)
+    for here, there in DIRECTIONS:
+      x = images[here]
+      y = translate(self.task, players, here + there, x, len(x))
+      back = translate(self.task, players, there + here, y, len(x))
+      row = [x, y, back, *([images[there]] if paired else [])]
+      channels = max(image.shape[-1] for image in row)
+      row = [as_channels(image, channels) for image in row]
+      sheet = to_uint8(np.concatenate(row, axis=2), 'symmetric')
+      yield f'{here}{there}', grid(sheet, self.columns)
+
+
+def grey(images: np.ndarray) -> np.ndarray:
+  """Luminance, [N, H, W, C] -> [N, H, W, 1]."""
+  if images.shape[-1] < 3:
+    return images[..., :1]
+  weights = np.array([0.299, 0.587, 0.114], np.float32)
+  return images[..., :3] @ weights[:, None]
+
+
+def as_channels(images: np.ndarray, channels: int) -> np.ndarray:
+  """The same images with other channels: grey or repeated; opaque of four."""
+  have = images.shape[-1]
+  if have == channels:
+    return images
+  if channels == 1:
+    return grey(images)
+  if have == 1:
+    images = np.repeat(images, 3, axis=-1)
+  if channels == 4:
+    opaque = np.ones((*images.shape[:3], 1), images.dtype)
+    return np.concatenate([images, opaque], axis=-1)
+  return images[..., :channels]
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  """Of the pixels of each image, [N]; 0 where one is constant."""
+  x, y = (a.reshape(len(a), -1).astype(np.float64) for a in (x, y))
+  x, y = (a - a.mean(axis=1, keepdims=True) for a in (x, y))
+  size = np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))
+  return (x * y).sum(axis=1) / np.maximum(size, 1e-12)

@@ -1,0 +1,115 @@
+"""The maps of `conv_triple.py` by oneDNN, where that is installed and faster.
+
+  pip install -e '.[native]'
+
+brings the library; `conv_native.cc` is compiled once, and XLA calls it. Where
+anything of that is missing the pure forms serve. Only for float32, and for a
+process that is alone with one CPU device: XLA cannot divide what it cannot look
+into.
+"""
+
+import contextlib
+import functools
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.runtime import native_build
+
+# The triple and oneDNN's maps, median ms; 2 cores of an AMD EPYC with AVX-512.
+# Beside PyTorch's, whole steps take .73 (DCGAN) to .87 (StyleGAN) of the time.
+#
+#   x, y, kernel, batch                      F           D           W
+#   28x28x32, 14x14x64, 3x3, 128     5.8   5.7   8.1   7.2    11   7.0
+#   28x28x64, 14x14x128, 5x5, 128     59    49    75    49    65    58
+#   14x14x128, 14x14x64, 5x5, 128     67    42    53    43    58    43
+#   14x14x64, 7x7x128, 3x3, 128      6.1   5.8   8.1   7.6   8.7   9.9
+#   32x32x64, 32x32x64, 3x3, 32       15    12    14    12    22    14
+#   16x16x256, 16x16x256, 3x3, 1     2.1   1.9   3.5   2.1   2.8   2.8
+#   28x28x1, 28x28x64, 5x5, 128      7.1   3.6   5.0    23   9.8   5.2
+#   28x28x64, 28x28x1, 5x5, 128      4.9    24   7.5   3.6   7.8    23
+#   32x32x64, 32x32x3, 1x1, 32        .9   1.3   1.0    .6   1.9    .8
+#
+# So a map to few channels is better off with the pure form.
+_NARROW = 8
+_enabled = True
+
+
+@contextlib.contextmanager
+def off() -> Iterator[None]:
+  """Within it the pure forms are traced, whose operations XLA can count."""
+  global _enabled
+  before, _enabled = _enabled, False
+  try:
+    yield
+  finally:
+    _enabled = before
+
+
+def takes(name: str, a: jax.Array, b: jax.Array, geo) -> bool:
+  """Whether the map `name` of these operands is to be computed here."""
+  if a.dtype != jnp.float32 or b.dtype != jnp.float32 or min(geo.low) < 0:
+    return False
+  if not (_enabled and _faster(name, a, b) and _fits(geo)):
+    return False
+  return jax.device_count() == 1 and available()
+
+
+def _faster(name: str, a: jax.Array, b: jax.Array) -> bool:
+  """Whether what comes out has the channels to fill oneDNN's vectors."""
+  if name == 'W':
+    return b.shape[3] > _NARROW  # those of y
+  return b.shape[3 if name == 'F' else 2] > _NARROW
+
+
+def _fits(geo) -> bool:
+  """Whether y is as large as the padding that `_high` finds makes it."""
+  rows = zip(*geo, _high(geo), strict=True)
+  return all((n + lo + hi - k) // s + 1 == o for n, o, k, s, lo, hi in rows)
+
+
+def _high(geo) -> tuple[int, ...]:
+  """The padding after the last pixel, each (vertical, horizontal)."""
+  rows = zip(*geo, strict=True)
+  return tuple(max(s * (o - 1) + k - low - n, 0) for n, o, k, s, low in rows)
+
+
+def F(x: jax.Array, w: jax.Array, geo) -> jax.Array:
+  """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
+  return _call('F', x, w, (x.shape[0], *geo.out, w.shape[3]), geo)
+
+
+def D(y: jax.Array, w: jax.Array, geo) -> jax.Array:
+  """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
+  return _call('D', y, w, (y.shape[0], *geo.size, w.shape[2]), geo)
+
+
+def W(x: jax.Array, y: jax.Array, geo) -> jax.Array:
+  """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
+  return _call('W', x, y, (*geo.kernel, x.shape[3], y.shape[3]), geo)
+
+
+def _call(name, a, b, shape, geo):
+  numbers = np.array([*geo.strides, *geo.low, *_high(geo)], np.int64)
+  out = jax.ShapeDtypeStruct(shape, jnp.float32)
+  call = jax.ffi.ffi_call(_target(name), out, vmap_method='sequential')
+  return call(a, b, geo=numbers)
+
+
+def _target(name: str) -> str:
+  return f'gen_jax_conv_{name}'
+
+
+@functools.cache
+def available() -> bool:
+  """Whether the library is there; compiles and loads it when first asked."""
+  library = native_build.load(pathlib.Path(__file__).with_suffix('.cc'))
+  if library is None:
+    return False
+  for name in 'FDW':
+    handler = jax.ffi.pycapsule(getattr(library, name))
+    jax.ffi.register_ffi_target(_target(name), handler, platform='cpu')
+  return True

@@ -1,0 +1,148 @@
+"""The checkpoint with the best value of a metric."""
+
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax.config import stages
+from gen_jax.core import TrainState
+from gen_jax.distributed import process_group
+from gen_jax.errors import InputError, nearest
+from gen_jax.storage import workdir
+from gen_jax.storage.checkpoint import Checkpointer, DamagedError
+from gen_jax.storage.writer import Writer
+
+
+class Best:
+  """Keeps the checkpoint with the best value of a metric in `best/`.
+
+  The value is saved in its notes, so the two cannot contradict each other.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    config: ConfigDict,
+    writer: Writer,
+    plan: tuple[stages.Stage, ...],
+    resumes: bool,
+  ):
+    """Finds the best value so far, which counts only with its checkpoint.
+
+    Args:
+      folder: the workdir.
+      config: that of the run; `config.checkpoint.best` names the metric.
+      writer: has the values of the metric so far.
+      plan: the stages of the config.
+      resumes: whether the run goes on from a checkpoint. The best of a run
+        that starts anew is another one.
+
+    Raises:
+      InputError: when `best/` cannot be read now, or does not fit the config.
+    """
+    self._name = config.checkpoint.best
+    self._sign = {'min': 1, 'max': -1}[config.checkpoint.best_mode]
+    self._checkpoints, self._value = None, np.inf
+    path = folder / 'best'
+    # Also without a metric: that of another run is not the best of this one.
+    if not self._name and (resumes or not process_group.share(path.is_dir)):
+      return
+    self._checkpoints = Checkpointer(path, keep=1)
+    lines = process_group.share(lambda: writer.history(self._name))
+    history = [(s, v) for s, v in lines if isinstance(v, int | float)]
+    steps = process_group.share(lambda: list(self._checkpoints.steps()))
+    held = {}  # values by step
+    if resumes:
+      for step in steps[-1:]:
+        if step <= plan[-1].end:
+          held = self._read(step, plan, dict(history))
+    for step in steps:
+      if step not in held:
+        name = self._checkpoints.set_aside(step, 'unused')
+        _say(f'{folder}/best/{step} is renamed to {name}.')
+    if not self._name:
+      self.close()
+      self._checkpoints = None
+      return
+    self._value = min((self._sign * v for v in held.values()), default=np.inf)
+    self._compare(folder, held, history)
+
+  def _read(self, step, plan, history) -> dict[int, float]:
+    """The value of a checkpoint by its step; nothing where it cannot count."""
+    try:
+      notes = workdir.read(self._checkpoints, step, plan).notes
+    except DamagedError as error:
+      _say(str(error))
+      return {}
+    # Older versions wrote no value. With the name of another metric changed in
+    # the config, its line may have both.
+    known = notes.get('metric') == self._name
+    value = notes.get('value') if known else history.get(step)
+    return {} if value is None else {step: value}
+
+  def _compare(self, folder, held, history):
+    """Says when an earlier value was better than that of the checkpoint."""
+    better = [s for s, v in history if self._sign * v < self._value]
+    if better:
+      _say(
+        f'{folder}/best does not hold the checkpoint of step {better[-1]}, '
+        f'where {self._name} was best: it is chosen anew'
+        + (f', from that of step {next(iter(held))} on.' if held else '.')
+      )
+
+  def consider(
+    self,
+    state: TrainState,
+    evaluator: str,
+    values: Mapping[str, Any],
+    config: str,
+  ) -> None:
+    """Saves the state when it is better than all before.
+
+    It is on the disk when this returns.
+
+    Args:
+      state: that was evaluated.
+      evaluator: its name.
+      values: of the evaluator.
+      config: of the run, as JSON, for the notes.
+
+    Raises:
+      InputError: when the evaluator gives no such number.
+    """
+    if self._checkpoints is None or evaluator != self._name.partition('/')[0]:
+      return
+    numbers = {k for k, v in values.items() if _is_number(v)}
+    if self._name not in numbers:
+      raise InputError(
+        f'config.checkpoint.best={self._name!r}: the evaluator gives no such '
+        f'number.{nearest(self._name, numbers)}'
+      )
+    # Decided once, for the last bit may differ between hosts.
+    value = process_group.share(lambda: float(values[self._name]))
+    if self._sign * value < self._value:
+      notes = {'config': config, 'metric': self._name, 'value': value}
+      # A run that was killed may have left one of a later step.
+      for step in process_group.share(lambda: list(self._checkpoints.steps())):
+        if step >= int(state.step):
+          self._checkpoints.set_aside(step, 'unused')
+      self._checkpoints.save(state, notes)
+      self._checkpoints.wait()
+      self._value = self._sign * value
+
+  def close(self) -> None:
+    if self._checkpoints is not None:
+      self._checkpoints.close()
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float | np.number) and np.ndim(value) == 0
+
+
+def _say(line: str) -> None:
+  if process_group.leads():
+    print(line, file=sys.stderr, flush=True)

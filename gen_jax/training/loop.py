@@ -1,0 +1,465 @@
+"""Training: data -> players -> step -> log -> checkpoint -> evaluation."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax.config import stages, validation
+from gen_jax.core import TrainState, averaged, stream
+from gen_jax.data.pipeline import Batches
+from gen_jax.distributed import parallel, process_group, watchdog
+from gen_jax.errors import EvaluationError, InputError, NonFiniteError, nearest
+from gen_jax.evaluation.suite import Suite
+from gen_jax.runtime import memory, settings
+from gen_jax.runtime.compiled import Program
+from gen_jax.storage import plot, workdir
+from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.storage.writer import Silent, Writer
+from gen_jax.training import agreement
+from gen_jax.training.best_checkpoint import Best
+from gen_jax.training.experiment import (
+  Experiment,
+  building,
+  parameter_table,
+  resolve,
+  state_bytes,
+)
+from gen_jax.training.hooks import Log, Pace, Trace, Warnings
+from gen_jax.training.progress import Progress
+from gen_jax.training.signals import Stopped, Stopper
+from gen_jax.training.step import make_train_chunk
+
+
+def train(
+  config: ConfigDict,
+  path: str | os.PathLike,
+  stopper: Stopper | None = None,
+  profile: bool = False,
+  extend: bool = False,
+) -> tuple[TrainState, dict[str, float]]:
+  """Trains what a config describes, and resumes where a workdir left off.
+
+  Args:
+    config: as `get_config()` of a file in `configs/` returns it.
+    path: the workdir: `config.json`, `metrics.jsonl`, `checkpoints/`,
+      `images/` and `tensorboard/`.
+    stopper: of a caller that runs more than this and is to know of a signal.
+    profile: write a trace of a few dispatches below `profile/`.
+    extend: go on to another number of steps also where learning rates depend
+      on the end, so that they jump.
+
+  Returns:
+    The last state, on one device, and the last value of each metric.
+
+  Raises:
+    InputError: when the config or the workdir cannot be used.
+    NonFiniteError: when a loss or a gradient is not finite; the checkpoints
+      from before are untouched.
+    EvaluationError: at the end, when an evaluator failed, which does not
+      affect the training; `result` is what is returned otherwise. The same
+      call repeats the evaluations that failed at the last step.
+  """
+  settings.configure()
+  config, runs = prepare(config)
+  data = [run.experiment.data_record for run in runs]
+  agreement.check(config, path, data)
+  # A signal is heard until all is written.
+  listening = contextlib.nullcontext(stopper) if stopper else Stopper()
+  with workdir.held(path) as folder, listening as stopper:
+    return _train(config, folder, runs, data, stopper, profile, extend)
+
+
+def _train(config, folder, runs, data, stopper, profile, extend):
+  plan = tuple(run.stage for run in runs)
+  another_end = process_group.share(
+    lambda: workdir.check(folder, config, data, extend)
+  )
+  with contextlib.ExitStack() as closing:
+    checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
+    closing.callback(checkpoints.close)
+    try:
+      # Nothing else in the workdir changes before its newest checkpoint is
+      # known to be one of this run.
+      found = workdir.restore(checkpoints, plan, set_aside=True)
+      process_group.share(lambda: workdir.record(folder, config, data))
+      # Without a checkpoint, lines of an earlier start are those of another.
+      first = int(found.state.step) if found else -1
+      writer = (Writer if process_group.leads() else Silent)(folder, first)
+      closing.callback(writer.close)
+      best = Best(folder, config, writer, plan, resumes=bool(found))
+      closing.callback(best.close)
+      trace = Trace(folder, profile)
+      closing.callback(trace.close)
+      for run in runs:
+        run.attach(checkpoints, best, writer, stopper, trace)
+      state = _run(config, folder, runs, found, closing, another_end)
+    except Exception as failure:
+      error = _explained(failure, folder, checkpoints)
+      watchdog.leave(error)  # what follows would wait for the other processes
+      raise error from failure.__cause__
+  failed = sorted({name for run in runs for name in run.failed})
+  if failed:
+    raise EvaluationError(
+      f'evaluators failed: {", ".join(failed)}. Training is not affected. The '
+      f'tracebacks are in {folder / "failures"}; the same command repeats what '
+      'failed at the last step.',
+      (state, writer.latest),
+    )
+  return state, writer.latest
+
+
+def _run(config, folder, runs, found, closing, another_end):
+  """Runs the stages from a checkpoint, if there is one; returns the state."""
+  state, last = found.state if found else None, runs[-1]
+  first, end = int(state.step) if found else 0, last.stage.end
+  progress = Progress(first, end)
+  closing.callback(progress.close)
+  progress.note(
+    f'{"resumes at" if found else "starts at"} step {first} of {end} in '
+    f'{folder}, on {len(process_group.devices())} '
+    f'{jax.default_backend()} device(s) of {process_group.count()} '
+    f'process(es), {config.parallel}'
+  )
+  if another_end:
+    progress.note(another_end)
+  for run in runs:
+    # One that ends here may have evaluations to do.
+    if run.stage.end < first:
+      continue
+    if found and run.stage.index == found.experiment.stage.index:
+      run.begin(first, found.notes)
+    progress.enter(run.stage.index + 1, len(runs))
+    state = run.train(state, progress)
+    if last.stopper.agreed():
+      progress.note(
+        f'stopped at step {int(state.step)}; the same command goes on'
+      )
+      return state
+  last.writer.animate()
+  return state
+
+
+def _explained(error, folder, checkpoints):
+  """Says what an error means for the run, where that is known."""
+  if isinstance(error, NonFiniteError):
+    checkpoints.wait()
+    steps = checkpoints.steps()
+    kept = 'there is no checkpoint yet'
+    if steps:
+      kept = f'the checkpoint of step {steps[-1]} is kept'
+    return NonFiniteError(f'{error}; {kept}')
+  name = error.filename if isinstance(error, OSError) else None
+  if name and os.path.abspath(name).startswith(os.path.abspath(folder) + '/'):
+    return InputError(
+      f'{name} cannot be written: {error.strerror}. Remove the cause, such as '
+      'a full disk: the same command goes on from the newest checkpoint.'
+    )
+  return error
+
+
+def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
+  """Makes the stages of a run: all that can be wrong with it is found now.
+
+  Returns the config too, with the shapes and classes of the data.
+  """
+  config = config_lib.complete(config)
+  validation.check(config)
+  config = resolve(config)
+  text = config_lib.to_json(config)
+  runs = [_Stage(stage, text) for stage in stages.plan(config)]
+  # The first one is compiled before any step, and says then what is wrong.
+  for run in runs[1:]:
+    run.experiment.check_step()
+  for run in runs:
+    run.suite.check()
+  return config, runs
+
+
+class _Stage:
+  """One stage of a run, from its first step or a later one to its end."""
+
+  def __init__(self, stage: stages.Stage, whole: str):
+    """Makes the parts of a stage.
+
+    Args:
+      stage: of the plan.
+      whole: the config of all stages as JSON, which checkpoints carry.
+    """
+    self.stage, self.config, self.whole = stage, stage.config, whole
+    self.experiment = Experiment(stage)
+    self.experiment.check()
+    part = self.config.batch_size // self.config.accumulate
+    self.parallel = parallel.make(self.config.parallel, part)
+    self.experiment.check_batch(part, self.parallel.seen(part))
+    self.batches = Batches(
+      self.experiment.train_source,
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      resident=self.config.data.resident,
+      start_step=stage.start,
+      start_images=stage.start_images,
+      process=(process_group.index(), process_group.count()),
+    )
+    self.suite = Suite(self.experiment)
+    best = self.config.checkpoint.best
+    self.chooser = best.partition('/')[0]  # the evaluator
+    self.selection = self.selection_warning = ''
+    if best:
+      if self.chooser not in self.suite.names():
+        raise InputError(
+          f'config.checkpoint.best={best!r}: no evaluator gives it.'
+          + nearest(best, self.suite.names())
+        )
+      split = self.suite.split(self.chooser)
+      self.selection = (
+        f'checkpoint.best={best!r} is measured on the split {split!r}; '
+        f'training uses {self.config.data.train!r}'
+      )
+      self.selection_warning = self.experiment.selection_warning(
+        self.chooser, split
+      )
+    self.log = Log(self.experiment.objective.updates(), stage.start)
+    self.warnings = Warnings(self.experiment.objective, stage)
+    self.failed: set[str] = set()  # evaluators
+
+  def attach(
+    self,
+    checkpoints: Checkpointer,
+    best: Best,
+    writer: Writer,
+    stopper: Stopper,
+    trace: Trace,
+  ) -> None:
+    """Gives the stage what it writes to and listens to."""
+    self.checkpoints, self.best, self.writer = checkpoints, best, writer
+    self.stopper, self.trace = stopper, trace
+
+  def begin(self, step: int, notes: Mapping[str, Any]) -> None:
+    """Goes on from a checkpoint of the stage; older ones have no such notes."""
+    self.log.begin(step, notes.get('log', {}))
+    self.warnings.begin(notes.get('warnings', {}))
+
+  def train(self, state: TrainState | None, progress: Progress) -> TrainState:
+    """Trains from `state`, which is None at the very start."""
+    self.progress = progress
+    if state is None or int(state.step) == self.stage.start:
+      state = self._enter(state)
+    step = int(state.step)
+    self.progress.note(self.experiment.summary())
+    self.progress.note(parameter_table(state.players))
+    self.progress.note(f'state: {memory.show(state_bytes(state))}')
+    for name, reason in self.suite.skipped.items():
+      self.progress.note(reason + self._without_best(name))
+    if self.selection_warning:
+      self._warn(step, [self.selection_warning])
+    elif self.selection:
+      self.progress.note(self.selection)
+    if step == 0:
+      self._draw_reals()
+    # The evaluations between two stages are of the players of the first.
+    if step == 0 or step > self.stage.start:
+      self._evaluate(state, step)
+
+    length = self.batches.length(self.config.steps_per_dispatch)
+    chunk = self.parallel.compile(
+      make_train_chunk(self.experiment.train_step(), length)
+    )
+    data = self.batches.data and self.parallel.replicate(self.batches.data)
+    state = self.parallel.replicate(state)
+    pace = Pace(step, length)
+    pending = None  # the dispatch whose metrics are still to be read
+    first = step
+    while step < self.stage.end and not self.stopper.agreed():
+      # Each process measures its pace, but all have to send the same.
+      count = min(
+        process_group.share(lambda: pace.count), self._next_event(step) - step
+      )
+      inputs = self.batches.inputs(step, count, length)
+      self.trace.dispatch()
+      given = state, data, self.parallel.shard(inputs), np.int32(count)
+      if step == first:
+        self._compile(chunk, given)
+      state, metrics = chunk(*given)
+      del given
+      # While the devices compute this one, read what the one before gave.
+      self._read(pending, pace)
+      pending = (step, count, metrics)
+      step += count
+      if self._is_stop(step):
+        self._read(pending, pace)
+        pending = None
+        one = self.parallel.unreplicate(state)
+        # Among many processes a signal has to wait for an evaluation.
+        many = process_group.count() > 1
+        if many or self._due(step, self.config.checkpoint.every):
+          self._save(one)
+        self._evaluate(one, step)
+        pace.restart(step)
+    self._read(pending, pace)
+    self.batches.close()
+    state = self.parallel.unreplicate(state)
+    self._save(state)
+    return state
+
+  def _compile(self, chunk: Program, given: tuple[Any, ...]) -> None:
+    """Compiles the steps of a dispatch; they have to fit into the memory."""
+    with building(f'a step of stage {self.stage.index + 1}'):
+      chunk.compile(*given)
+    if (peak := chunk.peak_bytes()) is not None:
+      self.progress.note(f'compiled step: {memory.show(peak)} a device')
+    devices = jax.local_device_count() if memory.shares_host() else 1
+    memory.check(
+      chunk.more_bytes() * devices,
+      f'config.batch_size={self.config.batch_size}: the compiled step',
+      'take a smaller batch_size, a larger accumulate, or smaller networks',
+    )
+
+  def _enter(self, state: TrainState | None) -> TrainState:
+    """Makes the stage's players; what was trained before is carried over."""
+    players = self.experiment.init_players()
+    if state is not None:
+      # A player that learns no more is, from now on, its average.
+      learning = self.experiment.optimizers
+      kept = {k: v for k, v in state.ema.items() if k not in learning}
+      players = stages.carry_over({**state.players, **kept}, players)
+    new = self.experiment.init_state(players)
+    if state is not None:
+      new = new.replace(ema=stages.carry_over(state.ema, new.ema))
+    return new
+
+  def _draw_reals(self) -> None:
+    raw = self.batches.read(0)
+    batch = {k: x[:64] for k, x in raw.items() if x.dtype.kind in 'iuf'}
+    key = stream(self.config.seed, 'eval')
+    batch = jax.jit(self.experiment.preprocess)(batch, key)
+    pixels = self.experiment.objective.pixels
+    for name, x in batch.items():
+      if x.ndim == 4 and x.dtype.kind == 'f':  # images, and not words
+        label = 'reals' if name == 'image' else f'reals_{name}'
+        self.writer.image(None, label, plot.draw(x, pixels))
+
+  # When something happens: at multiples of its cadence and at the end.
+
+  def _due(self, step: int, every: int) -> bool:
+    return step == self.stage.end or self._regular(step, every)
+
+  def _regular(self, step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+  def _stops(self) -> list[int]:
+    # Logs need no stop: they are read one dispatch late.
+    return [self.config.checkpoint.every, *self.suite.cadences()]
+
+  def _next_event(self, step: int) -> int:
+    cadences = [self.config.log_every, *self._stops()]
+    nexts = [(step // n + 1) * n for n in cadences if n > 0]
+    return min([*nexts, self.stage.end])
+
+  def _is_stop(self, step: int) -> bool:
+    return any(self._due(step, n) for n in self._stops())
+
+  # What happens.
+
+  def _read(self, pending, pace: Pace) -> None:
+    """Waits for a dispatch, checks its metrics and logs them when due."""
+    if pending is None:
+      return
+    step, count, metrics = pending
+    metrics = jax.device_get(metrics)
+    end = step + count
+    pace.finished(end)
+    self.log.add(step, count, metrics)
+    rate = pace.steps_per_second * self.config.batch_size
+    self.progress.update(end, rate, self.log.shown)
+    if self._due(end, self.config.log_every):
+      before = self.log.state, self.warnings.state
+      values = self.log.means()
+      values['time/steps_per_second'] = pace.steps_per_second
+      values['time/images_per_second'] = rate
+      self.writer.scalars(end, values)
+      self.progress.line(end, values)
+      warnings = self.warnings.due(end, values)
+      if warnings:
+        named = {f'warning/{k}': text for k, text in warnings.items()}
+        self.writer.scalars(end, named)
+        self._warn(end, warnings.values())
+      if not self._regular(end, self.config.log_every):
+        # A longer run has no log here; this one may become longer.
+        self.log.begin(end, before[0])
+        self.warnings.begin(before[1])
+
+  def _warn(self, step: int, texts: Iterable[str]) -> None:
+    for text in texts:
+      self.progress.note(f'step {step}  warning: {text}')
+
+  def _save(self, state: TrainState) -> None:
+    """Saves a state; a bad one never takes the place of a good one."""
+    if not bool(_all_finite((state.players, state.ema))):
+      raise NonFiniteError(f'step {int(state.step)}: a parameter is not finite')
+    # A resume goes on with the means of the log, so they have to be complete.
+    if self.log.end != int(state.step):
+      raise RuntimeError(
+        f'metrics were read up to step {self.log.end}, not {int(state.step)}'
+      )
+    notes = {'config': self.whole, 'log': self.log.state}
+    self.checkpoints.save(state, {**notes, 'warnings': self.warnings.state})
+
+  def _evaluate(self, state: TrainState, step: int) -> None:
+    last = step == self.stage.end
+    try:
+      for name in self.suite.due(step, last):
+        done = process_group.share(
+          lambda name=name: self.writer.recorded(step, name)
+        )
+        if not done:
+          self._run(name, state, step)
+    except Stopped:
+      pass  # done again after the resume, since no line of it was written
+
+  def _run(self, name: str, state: TrainState, step: int) -> None:
+    """Runs an evaluator, whose failure is noted and does not end the run."""
+    try:
+      with self.stopper.droppable():
+        values = self.suite.run(name, averaged(state), step, self.writer)
+    except EvaluationError as error:
+      self.failed.add(name)
+      self.progress.note(f'step {step}  {error}{self._without_best(name)}')
+      return
+    # On the disk before the line says that this evaluation is done.
+    self.best.consider(state, name, values, self.whole)
+    warning = {}
+    if name == self.chooser and self.selection_warning:
+      warning = {'warning/checkpoint.best': self.selection_warning}
+    self.suite.record(name, values, step, self.writer, **warning)
+    said = [k for k in values if k.endswith('/warning')]
+    shown = '  '.join(
+      f'{k} {_short(v)}' for k, v in values.items() if k not in said
+    )
+    self.progress.note(f'step {step}  {shown}')
+    self._warn(step, [values[k] for k in said])
+
+  def _without_best(self, name: str) -> str:
+    """Says what an evaluator without a result means for the best checkpoint."""
+    best = self.config.checkpoint.best
+    if self.chooser != name:
+      return ''
+    return f'; config.checkpoint.best={best!r} keeps no state without it'
+
+
+@jax.jit
+def _all_finite(tree) -> jax.Array:
+  leaves = [
+    x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+
+
+def _short(value: Any) -> str:
+  return f'{value:.5g}' if isinstance(value, float) else str(value)

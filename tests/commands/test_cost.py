@@ -1,0 +1,48 @@
+"""The cost of a step, where it can be counted by hand."""
+
+import pathlib
+
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax.commands import cost
+from gen_jax.config import stages
+from gen_jax.training.experiment import Experiment
+
+ROOT = pathlib.Path(__file__).parents[2]
+LAYERS = [(784, 400), (400, 40), (20, 400), (400, 784)]
+
+
+def test_a_dense_network_costs_what_its_products_do(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  config = config_lib.load('configs/vae.py:dense')
+  experiment = Experiment(stages.plan(config)[0])
+  spent, _ = cost.of_step(experiment)
+  weights = [a * b for a, b in LAYERS]
+  assert spent.parameters == sum(weights) + sum(b for _, b in LAYERS)
+  # Forwards, and backwards in weights and in inputs but those of the first.
+  products = 3 * sum(weights) - weights[0]
+  assert spent.flops == pytest.approx(2 * 128 * products, rel=0.05)
+  assert cost.mean_flops(experiment) == pytest.approx(spent.flops, rel=0.01)
+  arrays = 3 * 4 * spent.parameters  # with both moments of Adam
+  assert arrays < spent.state < 1.1 * arrays
+  assert spent.state < spent.peak < 4 * spent.state
+
+
+def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+  def flops(n_critic):
+    config = config_lib.load('configs/wgan_gp.py:ring')
+    config.objective.gen.hidden = config.objective.critic.hidden = (8,)
+    config.objective.n_critic = n_critic
+    return cost.mean_flops(Experiment(stages.plan(config)[0]))
+
+  one, two, four = map(flops, (1, 2, 4))
+  assert two - four == pytest.approx((one - two) / 2, rel=1e-3)
+  assert 0 < four < two < one
+
+
+def test_a_stage_that_is_not_there_is_refused(refused):
+  error = refused(cost, '--config=configs/vae.py:dense', '--stage=2')
+  assert '--stage=2' in error

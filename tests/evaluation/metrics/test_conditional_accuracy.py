@@ -1,0 +1,161 @@
+"""Samples by class: as asked, good to learn from, and not remembered."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax import config as config_lib
+from gen_jax.data.pipeline import Preprocess
+from gen_jax.data.sources import ArraySource
+from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.metrics.conditional_accuracy import (
+  LabelAccuracy,
+  Neighbours,
+  TrainOnSamples,
+)
+
+KEY = jax.random.key(0)
+
+
+def stripes(labels, noise):
+  """Images of 16x16 with lines across, with lines down, or without any."""
+  lines = np.arange(16) // 4 % 2
+  across = np.broadcast_to(lines[:, None], (16, 16))
+  kinds = np.stack([across, across.T, np.zeros((16, 16))]).astype(np.float32)
+  kinds = kinds if isinstance(labels, np.ndarray) else jnp.asarray(kinds)
+  return 0.6 * kinds[labels][..., None] + 0.3 * noise
+
+
+class Stripes:
+  """Draws the class asked for but for one, which it takes for another."""
+
+  pixels = 'unit'
+
+  def __init__(self, wrong=None):
+    self.wrong = wrong
+
+  def predict_fns(self):
+    def sample(players, *, key, num, labels=None):
+      labels = jnp.arange(num) % 3 if labels is None else labels
+      if self.wrong is not None:
+        labels = jnp.where(labels == self.wrong, (labels + 1) % 3, labels)
+      return stripes(labels, jax.random.uniform(key, (num, 16, 16, 1)))
+
+    return {'sample': sample}
+
+
+class Edges:
+  hash, error = 'abc', 0.0
+
+  def look(self, images):
+    down, right = (
+      np.abs(np.diff(images, axis=axis)).mean((1, 2, 3)) for axis in (1, 2)
+    )
+    return np.stack([down - right, right - down, 0 * down + 0.05], 1), images
+
+
+def task(objective):
+  labels = np.arange(600, dtype=np.int32) % 3
+  noise = np.random.default_rng(0).uniform(size=(600, 16, 16, 1))
+  image = (stripes(labels, noise) * 255).astype(np.uint8)
+  arrays = {'image': image, 'label': labels}
+  source = ArraySource('toy', 'train', arrays, ('a', 'b', 'c'))
+  data = config_lib.default().data.to_dict()
+  return Task(objective, lambda split: source, Preprocess('unit'), data)
+
+
+def test_a_class_that_is_drawn_as_another_is_found(monkeypatch):
+  monkeypatch.setattr(
+    reference_classifier, 'load', lambda data, classes: Edges()
+  )
+  right, wrong = (
+    dict(LabelAccuracy(task(Stripes(w)), num=999).run({}, KEY))
+    for w in (None, 1)
+  )
+  assert right['accuracy'] == 1
+  assert wrong['accuracy'] == pytest.approx(2 / 3)
+  assert (wrong['accuracy_a'], wrong['accuracy_b']) == (1, 0)
+
+
+# Of the class that is drawn as another one nothing can be learned.
+@pytest.mark.parametrize('wrong,low,high', [(None, 0.85, 1), (1, 0, 0.7)])
+def test_a_classifier_learns_what_the_samples_hold(
+  wrong, low, high, capsys, monkeypatch
+):
+  whole = reference_classifier.make_config
+
+  def small(*args):
+    config = whole(*args)
+    config.batch_size = 32
+    config.objective.network.update(channels=(4, 4), kernel=3, features=8)
+    config.objective.network.dropout = 0.0
+    # A deformation takes longer to compile than all else.
+    config.objective.update(noise='masking', amount=0.0)
+    config.optim.model.learning_rate = 1e-2
+    return config
+
+  monkeypatch.setattr(reference_classifier, 'make_config', small)
+  evaluator = TrainOnSamples(task(Stripes(wrong)), num=600, steps=100)
+  values = dict(evaluator.run({}, KEY))
+  assert low <= values['accuracy'] <= high
+
+
+@pytest.mark.parametrize(
+  'dataset,amount', [('fashion_mnist', 0), ('kmnist', 1)]
+)
+def test_samples_are_learned_by_the_recipe_of_the_reference_classifier(
+  dataset, amount, monkeypatch
+):
+  configs = []
+
+  def train_whole(config, path):
+    configs.append(config)
+    return {'classification/error_percent': 0.0}
+
+  monkeypatch.setattr(reference_classifier, 'train_whole', train_whole)
+  data = {**config_lib.default().data, 'name': 'tfds', 'dataset': dataset}
+  toy = dataclasses.replace(task(Stripes()), data=data)
+  dict(TrainOnSamples(toy, num=6, steps=7).run({}, KEY))
+  (config,) = configs
+  reference = reference_classifier.make_config(data, classes=3, steps=7)
+  assert config.data.name == 'npz'
+  assert config.objective == reference.objective
+  assert config.objective.amount == amount
+  assert (config.optim, config.ema) == (reference.optim, reference.ema)
+
+
+def test_a_model_without_classes_is_refused():
+  class Plain(Stripes):
+    def predict_fns(self):
+      return {
+        'sample': lambda players, *, key, num: jnp.zeros((num, 16, 16, 1))
+      }
+
+  with pytest.raises(InputError, match='Plain draws no class'):
+    LabelAccuracy(task(Plain()))
+
+
+def test_an_image_that_was_remembered_is_its_own_neighbour():
+  toy = task(Stripes())
+
+  class Parrot(Stripes):
+    def predict_fns(self):
+      images = toy.source('train').arrays['image'][:4] / 255
+
+      def sample(players, *, key, num):
+        return jnp.asarray(images[:num], jnp.float32)
+
+      return {'sample': sample}
+
+  parrot = task(Parrot())
+  values = dict(Neighbours(parrot, rows=4, columns=2).run({}, KEY))
+  assert values['distance'] == pytest.approx(0, abs=1e-3)
+  sheet = values['neighbours']
+  np.testing.assert_array_equal(sheet[2:18, 2:18], sheet[2:18, 20:36])
+  values = dict(Neighbours(toy, rows=4, columns=2).run({}, KEY))
+  assert values['distance'] > 0.1

@@ -1,0 +1,143 @@
+"""oneDNN's maps against the pure ones, which are tested against float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import test_conv
+
+from gen_jax.commands import cost
+from gen_jax.config import load, stages
+from gen_jax.models.layers import conv as conv_lib
+from gen_jax.models.layers import conv_native, conv_triple
+from gen_jax.runtime import native_build
+from gen_jax.training.experiment import Experiment
+
+needs_library = pytest.mark.skipif(
+  not conv_native.available(), reason="pip install -e '.[native]', and a c++"
+)
+# Those whose padding oneDNN takes, too.
+CASES = [c for c in test_conv.CASES if c != 'cropping']
+
+
+@pytest.fixture
+def alone(monkeypatch):
+  """As in a process of one device, which oneDNN may serve."""
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  monkeypatch.setattr(conv_lib, 'cpu_forms', lambda: True)
+
+
+def close(a, b):
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=3e-5), a, b
+  )
+
+
+@needs_library
+@pytest.mark.parametrize('case', CASES)
+def test_the_maps_are_those_of_the_triple(case):
+  x, w, y, geo = test_conv.make(case)
+  assert conv_native._fits(geo)
+
+  @jax.jit
+  def maps(x, w, y):
+    return [
+      (lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo))
+      for lib in (conv_native, conv_triple)
+    ]
+
+  close(*maps(x, w, y))
+
+
+@needs_library
+@pytest.mark.parametrize('transposed', [False, True])
+def test_gradients_of_gradients_agree(alone, transposed):
+  x, w = test_conv.arrays((3, 8, 8, 9), (3, 3, 9, 10))
+  fn = conv_lib.conv_transpose if transposed else conv_lib.conv
+
+  def penalty(w, x):
+    def score(x):
+      return jnp.sum(jnp.tanh(fn(x, w, strides=2) / 10))
+
+    return jnp.sum(jnp.square(jax.grad(score)(x)))
+
+  ours = jax.jit(jax.grad(penalty, argnums=(0, 1))).lower(w, x)
+  assert 'gen_jax_conv_W' in ours.as_text()
+  with conv_native.off():
+    pure = jax.jit(jax.grad(penalty, argnums=(0, 1))).lower(w, x)
+  assert 'gen_jax_conv' not in pure.as_text()
+  close(ours.compile()(w, x), pure.compile()(w, x))
+
+
+@needs_library
+def test_inside_a_loop_and_mapped(alone):
+  x, w = test_conv.arrays((2, 3, 6, 6, 12), (3, 3, 12, 12))
+
+  def one(x):
+    return conv_lib.conv(x, w)
+
+  @jax.jit
+  def forms(x):
+    each = jnp.stack([one(a) for a in x])
+    return each, jax.vmap(one)(x), jax.lax.map(one, x)
+
+  each, mapped, looped = forms(x)
+  close(mapped, each)
+  close(looped, each)
+
+
+@needs_library
+def test_whom_it_serves(alone, monkeypatch):
+  x, w, _, geo = test_conv.make('plain')
+  assert conv_native.takes('F', x, w, geo)
+  assert not conv_native.takes('F', x.astype(jnp.bfloat16), w, geo)
+  assert not conv_native.takes('F', x[..., :1], w[:, :, :1, :8], geo)
+  x, w, y, geo = test_conv.make('from colours')
+  assert conv_native.takes('F', x, w, geo)
+  assert not conv_native.takes('D', y, w, geo)  # to three channels
+  x, w, _, geo = test_conv.make('cropping')
+  assert not conv_native.takes('F', x, w, geo)
+  monkeypatch.setattr(jax, 'device_count', lambda: 2)
+  x, w, _, geo = test_conv.make('plain')
+  assert not conv_native.takes('F', x, w, geo)
+
+
+@needs_library
+def test_the_cost_of_a_step_counts_its_operations(alone):
+  config = load('configs/dcgan.py:test')
+  config.objective.disc.channels = (12, 16)  # as many as oneDNN is asked for
+  experiment = Experiment(stages.plan(config)[0])
+  found = cost.mean_flops(experiment)
+  with conv_native.off():
+    assert found == cost.mean_flops(experiment)
+
+
+def test_without_a_compiler_it_says_so_and_the_pure_forms_serve(
+  monkeypatch, tmp_path
+):
+  if not conv_native.available():
+    pytest.skip('needs oneDNN')
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  monkeypatch.setenv('CXX', 'false')
+  with pytest.warns(UserWarning, match='cannot be used'):
+    assert not conv_native.available.__wrapped__()
+  monkeypatch.setenv('CXX', 'no-such-compiler')
+  with pytest.warns(UserWarning, match='no-such-compiler'):
+    assert not conv_native.available.__wrapped__()
+
+
+def test_without_the_package_it_is_silent(monkeypatch, recwarn):
+  monkeypatch.setattr(native_build, '_PACKAGES', ('no-such-package',))
+  assert not conv_native.available.__wrapped__()
+  assert not recwarn
+
+
+@needs_library
+def test_it_repeats_itself_bit_for_bit():
+  # What a resumed run relies on; sums over the batch are made by many threads.
+  x, y = test_conv.arrays((64, 14, 14, 24), (64, 7, 7, 40))
+  geo = conv_triple.Geometry((14, 14), (7, 7), (3, 3), (2, 2), (0, 0))
+  call = jax.jit(lambda x, y: conv_native.W(x, y, geo))
+  first = call(x, y)
+  for _ in range(20):
+    np.testing.assert_array_equal(call(x, y), first)

@@ -1,0 +1,58 @@
+"""A workdir such as gs://bucket/run, on a file system that acts as a cloud."""
+
+import dense_vae
+import numpy as np
+import pytest
+from etils.epath import backend, gpath
+
+from gen_jax.storage import workdir
+from gen_jax.storage.writer import Writer, read_metrics
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+  """Lets gs:// be a local folder; it cannot append, as a cloud cannot."""
+
+  def local(path):
+    return str(path).replace('gs:/', str(tmp_path)).replace('//', '/')
+
+  class Cloud(type(backend.os_backend)):
+    def open(self, path, mode):
+      assert 'a' not in mode
+      return super().open(local(path), mode)
+
+    def replace(self, path, target):
+      super().replace(local(path), local(target))
+
+  for name in ('exists', 'isdir', 'listdir', 'makedirs', 'mkdir', 'stat'):
+    inner = getattr(backend.os_backend, name)
+    setattr(
+      Cloud,
+      name,
+      lambda self, path, *a, inner=inner, **k: inner(local(path), *a, **k),
+    )
+  monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, 'gs', Cloud())
+  return tmp_path
+
+
+def test_metrics_and_pictures_go_to_a_cloud(cloud):
+  path = workdir.folder('gs://bucket/run')
+  writer = Writer(path)
+  writer.scalars(1, {'a': 1.0})
+  writer.scalars(2, {'a': 2.0})
+  assert writer.image(2, 'b', np.zeros((4, 4, 1), np.uint8)) == 'images/b/2.png'
+  writer.close()
+  assert [x['a'] for x in read_metrics(path / 'metrics.jsonl')] == [1.0, 2.0]
+  assert (cloud / 'bucket/run/images/b/2.png').stat().st_size > 0
+  writer = Writer(path, resume_step=1)
+  writer.close()
+  assert len(read_metrics(path / 'metrics.jsonl')) == 1
+
+
+def test_a_cloud_has_no_lock_and_says_so(cloud, capsys):
+  config = dense_vae.get_config()
+  with workdir.held('gs://bucket/run') as path:
+    assert 'cannot be locked' in capsys.readouterr().out
+    workdir.record(path, config, [])
+    assert workdir.read_config(path).seed == 0
+  assert (cloud / 'bucket/run/config.json').exists()
