@@ -150,7 +150,7 @@ class _Game:
     kernel = peer.mirror_flat(params['Dense_0']['kernel'], size, 1)
     arrays |= peer.dense('map', {'kernel': kernel})
     for i, norm in enumerate(self.players[player]['norms']):
-      layer = params[f'Normalised_{i}']['BatchNorm_0']
+      layer = params[f'Normalized_{i}']['BatchNorm_0']
       if isinstance(norm, torch.nn.BatchNorm1d):
         layer = {k: peer.mirror_flat(x, size, 0) for k, x in layer.items()}
       arrays |= peer.norm(f'norms.{i}', layer)
@@ -223,7 +223,7 @@ class DCGAN(_Game):
 
 
 class WGANGP(_Game):
-  """DCGAN's networks, the critic without normalisation."""
+  """DCGAN's networks, the critic without normalization."""
 
   judge = 'critic'
 

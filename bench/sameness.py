@@ -83,7 +83,7 @@ def _compare_gradients(ours, theirs, index, update, players):
   params = {name: players[name]['params'] for name in update.wrt}
   descend = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
   (loss, memory), grads = descend(params)
-  # Biases before a normalisation have gradients of 0, but for rounding.
+  # Biases before a normalization have gradients of 0, but for rounding.
   squares = sum(np.sum(np.square(x)) for x in jax.tree.leaves(grads))
   least = _NOTHING * float(np.sqrt(squares))
   noise = theirs.twin.noise(update.name, key)

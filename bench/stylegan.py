@@ -121,7 +121,7 @@ class StyleGAN:
       x = _rectify(_dense(x, params, name, _GAIN, gen.rate))
     return x
 
-  def synthesise(self, styles, maps):
+  def synthesize(self, styles, maps):
     params = dict(self.players['gen'].named_parameters())
     maps, layers = iter(maps), iter(styles.unbind(1))
 
@@ -154,7 +154,7 @@ class StyleGAN:
   def generate(self, noise):
     first, second = self.map(noise.codes).chunk(2)
     styles = torch.where(noise.first, first[:, None], second[:, None])
-    return self.synthesise(styles, noise.maps), first
+    return self.synthesize(styles, noise.maps), first
 
   # The discriminator.
 

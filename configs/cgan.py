@@ -26,13 +26,13 @@ def get_config(arg=None):
       shape=None,
       channels=(256, 128, 64),
       kernel=4,
-      normalise='batch',
+      normalize='batch',
     ),
     disc=dict(
       name='dcgan.Discriminator',
       channels=(64, 128, 256),
       kernel=4,
-      normalise='',
+      normalize='',
     ),
     latent=100,
     prior='normal',
@@ -72,7 +72,7 @@ def get_config(arg=None):
 
   def dense():
     config.objective.gen = dict(
-      name='dense.Generator', shape=None, normalise='batch'
+      name='dense.Generator', shape=None, normalize='batch'
     )
     config.objective.disc = dict(name='dense.Discriminator', dropout=0.3)
     config.objective.penalty = ''

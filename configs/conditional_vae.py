@@ -35,7 +35,7 @@ def get_config(arg=None):
       num=0,
     ),
     samples=dict(name='figures.Samples', every=2000, at_start=True, num=100),
-    relabelled=dict(name='conditional.Relabelled', every=2000),
+    relabeled=dict(name='conditional.Relabeled', every=2000),
     probe=dict(name='probe.Probe', every=0, num=10_000),
   )
 

@@ -6,7 +6,7 @@ Noto is domain a, Twemoji b, at 32 pixels. The pairs of the test split measure.
 
 Variants: `emoji64`, the same at 64 pixels; `folder`, photographs in DIR/trainA,
 trainB, testA and testB, with `--config.data.common.path=DIR`; `horses`, those
-of TFDS; `colourise`, from grey to colour; `super_resolution`, from a quarter of
+of TFDS; `colorize`, from gray to color; `super_resolution`, from a quarter of
 the resolution; `digits`, from outlines to strokes; `paper`, the networks of
 the paper for 256 pixels; `unet`; `resize`, without transposed convolutions;
 `regression` and `regression64`, the yardstick: the generators trained on pairs;
@@ -38,7 +38,7 @@ def get_config(arg=None):
         name='translation.PatchDiscriminator',
         channels=32,
         levels=2,
-        normalise='instance',
+        normalize='instance',
       )
       for player in _DISCS
     },
@@ -109,7 +109,7 @@ def get_config(arg=None):
     )
     networks(channels=64)
 
-  def colourise():
+  def colorize():
     domains(dict(style='noto'), dict(style='noto'))
     sized(32, 32, channels_a=1)
 
@@ -136,7 +136,7 @@ def get_config(arg=None):
         out=3,
         channels=(32, 64, 128, 256),
         upsample='transpose',
-        normalise='instance',
+        normalize='instance',
       )
 
   def resize():
@@ -163,7 +163,7 @@ def get_config(arg=None):
     config.evals.grid.num = 4
 
   variants = (
-    emoji64, folder, horses, colourise, super_resolution, digits, paper, unet,
+    emoji64, folder, horses, colorize, super_resolution, digits, paper, unet,
     resize, regression, regression64, test,
   )  # fmt: skip
   choose(arg, {f.__name__: f for f in variants})
@@ -178,5 +178,5 @@ def _gen():
     blocks=6,
     levels=2,
     upsample='transpose',
-    normalise='instance',
+    normalize='instance',
   )

@@ -2,7 +2,7 @@
 
   python -m gen_jax.main --config=configs/dcgan.py
 
-The judge's slope costs (R1), which asks for one without batch normalisation.
+The judge's slope costs (R1), which asks for one without batch normalization.
 The codes are of a mixture of 32 normals, for digits are in pieces. 49 minutes
 on one shared CPU core: a Frechet distance of 1.9 to 2.4, by the samples that
 are drawn, coverage .91.
@@ -29,13 +29,13 @@ def get_config(arg=None):
       shape=None,
       channels=(256, 128, 64),
       kernel=4,
-      normalise='batch',
+      normalize='batch',
     ),
     disc=dict(
       name='dcgan.Discriminator',
       channels=(64, 128, 256),
       kernel=4,
-      normalise='',
+      normalize='',
     ),
     latent=100,
     prior='mixture',
@@ -77,7 +77,7 @@ def get_config(arg=None):
 
   def paper():
     config.batch_size = 128
-    config.objective.disc.normalise = 'batch'
+    config.objective.disc.normalize = 'batch'
     config.objective.update(prior='uniform', penalty='')
     slowly(2e-4, 0.5)
 
@@ -89,7 +89,7 @@ def get_config(arg=None):
     slowly(1e-4, 0.9)
 
   def spectral():  # Miyato et al. 2018
-    config.objective.disc.normalise = 'spectral'
+    config.objective.disc.normalize = 'spectral'
     config.objective.update(loss='hinge', penalty='')
     for player in ('gen', 'disc'):
       config.optim[player].learning_rate = 2e-3

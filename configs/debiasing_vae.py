@@ -25,7 +25,7 @@ def get_config(arg=None):
     decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(400,)),
     beta=0.1,  # the standard normal prior of a full weight hides what is rare
     candidates=8,
-    density='neighbours',
+    density='neighbors',
     strength=0.3,
   )
   config.optim.model = dict(

@@ -4,7 +4,7 @@
 
 Variants: `masking`, `salt_and_pepper`, `folder` (your own images, whole),
 `test`, and `photos`, for patches of
-your photographs in DIR/train and DIR/test, noise of 25 of 255 grey values:
+your photographs in DIR/train and DIR/test, noise of 25 of 255 gray values:
 
   python -m gen_jax.main --config=configs/denoising_autoencoder.py:photos \\
     --config.data.path=DIR

@@ -33,13 +33,13 @@ def get_config(arg=None):
       name='dense.Generator',
       shape=None,
       hidden=(256, 512, 1024),
-      normalise='batch',
+      normalize='batch',
       output='tanh',
     ),
     disc=dict(
       name='dense.Discriminator',
       hidden=(512, 256),
-      normalise='',
+      normalize='',
       pieces=1,
       dropout=0.3,
     ),
@@ -50,7 +50,7 @@ def get_config(arg=None):
     disc_steps=1,
     pack=1,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
-    # 'r1', 'r2', 'dragan' or 'dragan_uniform', for a judge with normalise=''
+    # 'r1', 'r2', 'dragan' or 'dragan_uniform', for a judge with normalize=''
     penalty='',
     penalty_weight=10.0,
     penalty_every=1,
@@ -79,7 +79,7 @@ def get_config(arg=None):
     config.data.name = 'toy'
     config.data.mixture = mixture
     config.objective.gen.update(
-      shape=None, hidden=(128, 128, 128), output='linear', normalise=''
+      shape=None, hidden=(128, 128, 128), output='linear', normalize=''
     )
     config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
     config.objective.latent = 2

@@ -25,13 +25,13 @@ def get_config(arg=None):
       shape=None,
       channels=(256, 128, 64),
       kernel=4,
-      normalise='batch',
+      normalize='batch',
     ),
     disc=dict(
       name='dcgan.Discriminator',
       channels=(64, 128, 256),
       kernel=4,
-      normalise='',
+      normalize='',
       extra=10 + 2,
     ),
     latent=62,
@@ -70,7 +70,7 @@ def get_config(arg=None):
     config.objective.update(
       prior='uniform', continuous_weight=0.1, augment=(), penalty=''
     )
-    common = dict(normalise='batch', hidden=(1024,))
+    common = dict(normalize='batch', hidden=(1024,))
     config.objective.gen.update(channels=(128, 64), **common)
     config.objective.disc.update(channels=(64, 128), **common)
     for player, rate in (('gen', 1e-3), ('disc', 2e-4)):

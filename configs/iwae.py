@@ -1,9 +1,9 @@
-"""Importance weighted autoencoder on MNIST, binarised anew at each look.
+"""Importance weighted autoencoder on MNIST, binarized anew at each look.
 
   python -m gen_jax.main --config=configs/iwae.py
 
 One stochastic layer of 50, 200 units a layer, and k = 50 codes, as in Burda et
-al. 2015. Variants: `dreg` (the doubly reparameterised gradient), `vae` (k = 1,
+al. 2015. Variants: `dreg` (the doubly reparameterized gradient), `vae` (k = 1,
 to compare with), `folder` (your own images), `test`.
 """
 

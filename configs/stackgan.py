@@ -96,7 +96,7 @@ def get_config(arg=None):
         name='stackgan.Discriminator',
         channels=(64, 128, 256),
         text=128,
-        normalise='',
+        normalize='',
       ),
       latent=100,
       kl=1 / 64,
@@ -124,7 +124,7 @@ def get_config(arg=None):
         name='stackgan.Discriminator',
         channels=(32, 64, 128, 256),
         text=128,
-        normalise='',
+        normalize='',
       ),
       latent=100,
       kl=1 / 64,
@@ -200,7 +200,7 @@ def get_config(arg=None):
       shape=(64, 64, None), channels=(1024, 512, 256, 128, 64), condition=128
     )
     first, second = (s['objective'] for s in (stage_1, stage_2))
-    first['disc1'].update(channels=(64, 128, 256, 512), normalise='batch')
+    first['disc1'].update(channels=(64, 128, 256, 512), normalize='batch')
     second['gen2'].update(
       shape=(256, 256, None),
       down=(128, 256, 512),
@@ -210,7 +210,7 @@ def get_config(arg=None):
       skip=False,
     )
     second['disc2'].update(
-      channels=(64, 128, 256, 512, 1024, 2048), normalise='batch'
+      channels=(64, 128, 256, 512, 1024, 2048), normalize='batch'
     )
     for player in ('gen1', 'disc1', 'gen2', 'disc2'):
       config.optim[player].update(learning_rate=2e-4, b1=0.5, b2=0.999)

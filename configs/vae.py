@@ -1,4 +1,4 @@
-"""Variational autoencoder on MNIST, statically binarised at one half.
+"""Variational autoencoder on MNIST, statically binarized at one half.
 
   python -m gen_jax.main --config=configs/vae.py
 
@@ -115,12 +115,12 @@ def get_config(arg=None):
       name='latent_figures.Manifold', every=1000, at_start=True
     )
 
-  def gaussian():  # grey values, and a learned variance
+  def gaussian():  # gray values, and a learned variance
     config.data.binarize = ''
     config.objective.likelihood = 'gaussian'
     config.objective.learn_variance = True
 
-  def continuous_bernoulli():  # grey values in [0, 1]
+  def continuous_bernoulli():  # gray values in [0, 1]
     config.data.binarize = ''
     config.objective.likelihood = 'continuous_bernoulli'
 

@@ -9,7 +9,7 @@ is the same for all of them is done once, in `gen_jax/training/step.py`.
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 import flax.struct
 import jax
@@ -19,35 +19,217 @@ import optax
 Batch = Mapping[str, jax.Array]
 # {'gen': {'params': ..., 'batch_stats': ...}, 'disc': {...}}
 Players = Mapping[str, Mapping[str, Any]]
-# What a trained model can do, by name. The first argument is the players; like
-# a loss it takes the whole batch, for a model may look at more than the image.
-#   'sample':       (players, *, key, num) -> images [num, H, W, C]
-#   'reconstruct':  (players, batch, *, key) -> images [B, H, W, C]
-#   'codes':        (players, *, key, num) -> codes from the prior [num, Z]
-#   'map':          (players, codes [B, Z]) -> styles [B, layers, W]
-#   'centre':       (players) -> the mean style [W]
-#   'synthesise':   (players, styles [B, layers, W], *, key) -> images, with one
-#                   noise for all
-#   'encode':       (players, batch) -> codes [B, Z]
-#   'decode':       (players, codes [B, Z]) -> images [B, H, W, C]
-#   'corrupt':      (players, batch, *, key) -> images [B, H, W, C]
-#   'classify':     (players, batch) -> logits [B, K]
-#   'scores':       (players, batch, *, key) -> {'error': [B], ...}; the larger,
-#                   the less an image is like those of training
-#   'elbo':         (players, batch, *, key) -> {'elbo': [B], ...}, nats
-#   'log_weights':  (players, batch, *, key, num) -> [num, B], nats
-#   'features':     (players, batch) -> [B, F]
-#   'relabel':      (players, batch, labels [B]) -> images [B, H, W, C]
-#   'discriminate': (players, batch) -> logits [B], or scores; the larger, the
-#                   more an image looks like data to the judge
-#   'translate_ab': (players, batch) -> batch['a'] as images of b, [B, H, W, C]
-#   'translate_ba': (players, batch) -> batch['b'] as images of a, [B, H, W, C]
-#   'read':         (players, batch) -> vectors of the captions [B, E]
-#   'look':         (players, batch) -> vectors of the images [B, E]
-#   'illustrate':   (players, vectors of captions [B, E], *, key) -> images
-#                   [B, H, W, C]; 'sketch' are those of a first stage
-#   'sampling_probabilities': (players, batch) -> [B], of sum 1
-PredictFn = Callable[..., Any]
+
+
+# What a trained model can do. Each capability is a function of the players. A
+# function of examples takes the whole batch, because a model may use more than
+# the image.
+
+
+class Sample(Protocol):
+  """Generates `num` images, [num, H, W, C]; of all classes in turn."""
+
+  def __call__(
+    self, players: Players, *, key: jax.Array, num: int
+  ) -> jax.Array: ...
+
+
+class SampleClasses(Protocol):
+  """Generates an image for each label [N] or row of class weights [N, K]."""
+
+  def __call__(
+    self, players: Players, labels: jax.Array, *, key: jax.Array
+  ) -> jax.Array: ...
+
+
+class SampleLatents(Protocol):
+  """Draws latents from the prior, [num, Z]."""
+
+  def __call__(
+    self, players: Players, *, key: jax.Array, num: int
+  ) -> jax.Array: ...
+
+
+class SampleCodes(Protocol):
+  """Generates images for InfoGAN's codes: categories [N], values [N, D]."""
+
+  def __call__(
+    self,
+    players: Players,
+    categories: jax.Array,
+    values: jax.Array,
+    *,
+    key: jax.Array,
+  ) -> jax.Array: ...
+
+
+class MapLatents(Protocol):
+  """Maps latents [N, Z] to w of every layer, [N, layers, W]."""
+
+  def __call__(
+    self,
+    players: Players,
+    latents: jax.Array,
+    labels: jax.Array | None = None,
+  ) -> jax.Array: ...
+
+
+class AverageW(Protocol):
+  """Returns the running mean of w, [W]."""
+
+  def __call__(self, players: Players) -> jax.Array: ...
+
+
+class Synthesize(Protocol):
+  """Generates images for w_plus [N, layers, W], all with the same noise."""
+
+  def __call__(
+    self, players: Players, w_plus: jax.Array, *, key: jax.Array
+  ) -> jax.Array: ...
+
+
+class Reconstruct(Protocol):
+  """Returns the images of a batch after encoding and decoding, [B, H, W, C]."""
+
+  def __call__(
+    self, players: Players, batch: Batch, *, key: jax.Array
+  ) -> jax.Array: ...
+
+
+class Encode(Protocol):
+  """Returns the latents of a batch, [B, Z]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class Decode(Protocol):
+  """Returns the images of latents [N, Z], [N, H, W, C]."""
+
+  def __call__(self, players: Players, latents: jax.Array) -> jax.Array: ...
+
+
+class Corrupt(Protocol):
+  """Returns the images of a batch with noise, [B, H, W, C]."""
+
+  def __call__(
+    self, players: Players, batch: Batch, *, key: jax.Array
+  ) -> jax.Array: ...
+
+
+class Classify(Protocol):
+  """Returns class logits, [B, K]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class AnomalyScores(Protocol):
+  """Returns scores by name, [B] each; larger for less familiar images."""
+
+  def __call__(
+    self, players: Players, batch: Batch, *, key: jax.Array
+  ) -> Mapping[str, jax.Array]: ...
+
+
+class Elbo(Protocol):
+  """Returns 'elbo', 'reconstruction' and 'kl' in nats, [B] each."""
+
+  def __call__(
+    self, players: Players, batch: Batch, *, key: jax.Array
+  ) -> Mapping[str, jax.Array]: ...
+
+
+class LogWeights(Protocol):
+  """Returns `num` log importance weights of each image in nats, [num, B]."""
+
+  def __call__(
+    self, players: Players, batch: Batch, *, key: jax.Array, num: int
+  ) -> jax.Array: ...
+
+
+class Features(Protocol):
+  """Returns features of a batch, [B, F]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class Relabel(Protocol):
+  """Returns the images of a batch with other classes [B], [B, H, W, C]."""
+
+  def __call__(
+    self, players: Players, batch: Batch, labels: jax.Array
+  ) -> jax.Array: ...
+
+
+class Discriminate(Protocol):
+  """Returns the discriminator's logits, [B]; larger for more real images."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class Translate(Protocol):
+  """Returns the images of one domain as images of the other, [B, H, W, C]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class EncodeText(Protocol):
+  """Returns vectors of the first caption of each example, [B, E]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class EncodeImage(Protocol):
+  """Returns vectors of the images of a batch, [B, E]."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class Generate(Protocol):
+  """Generates an image for each caption vector [N, E], [N, H, W, C]."""
+
+  def __call__(
+    self, players: Players, texts: jax.Array, *, key: jax.Array
+  ) -> jax.Array: ...
+
+
+class SamplingProbabilities(Protocol):
+  """Returns the probability with which each example is drawn, [B], sum 1."""
+
+  def __call__(self, players: Players, batch: Batch) -> jax.Array: ...
+
+
+class Capabilities(TypedDict, total=False):
+  """The capabilities of a trained model, by name.
+
+  An objective returns those that it has. Generic code looks for a name here,
+  never for the class of the objective.
+  """
+
+  sample: Sample
+  sample_classes: SampleClasses
+  sample_latents: SampleLatents
+  sample_codes: SampleCodes
+  map_latents: MapLatents
+  w_avg: AverageW
+  synthesize: Synthesize
+  reconstruct: Reconstruct
+  encode: Encode
+  decode: Decode
+  corrupt: Corrupt
+  classify: Classify
+  anomaly_scores: AnomalyScores
+  elbo: Elbo
+  log_weights: LogWeights
+  features: Features
+  relabel: Relabel
+  discriminate: Discriminate
+  translate_ab: Translate
+  translate_ba: Translate
+  encode_text: EncodeText
+  encode_image: EncodeImage
+  generate: Generate
+  generate_stage1: Generate
+  sampling_probabilities: SamplingProbabilities
 
 
 class Aux(NamedTuple):
@@ -89,6 +271,10 @@ class Update:
       parts, as a clause for a message; '' if it is. Gradients of such a loss
       cannot be accumulated. Over devices it is right by `parallel.gather` or
       `parallel.batch_mean`.
+    check_batch: `(size, local)` raises InputError when the loss cannot be
+      computed for a batch of `size` examples, of which a program has `local`.
+    warnings: `metrics -> {name: text}`, what the metrics of a step say about a
+      training that fails; the metrics are floats, under their full names.
   """
 
   wrt: tuple[str, ...]
@@ -97,6 +283,8 @@ class Update:
   name: str = ''
   project: Callable[[Any], Any] = lambda params: params
   whole_batch: str = ''
+  check_batch: Callable[[int, int], None] = lambda size, local: None
+  warnings: Callable[[Mapping[str, float]], dict[str, str]] = lambda metrics: {}
 
   def __post_init__(self):
     if not self.name:
@@ -114,18 +302,19 @@ class TrainState:
 
 
 class Objective(Protocol):
-  """One paper. Frozen dataclasses implement it; there is no base class.
+  """One paper. Final frozen dataclasses implement it; there is no base class.
 
-  It may also have `warnings(metrics) -> {name: text}`, of host floats (see
-  `gen_jax.training.hooks.Warnings`), `classes`, the number of classes that its
-  networks know, 0 for none, and `check_batch(size, local)`, which raises
-  InputError when a loss cannot be computed for `size` examples, `local` of them
-  in each program: `parallel.Parallel.seen` of `size`.
+  Attributes:
+    pixels: the range of the networks' images: 'unit', [0, 1], or 'symmetric',
+      [-1, 1].
+    classes: the number of classes that the networks know; 0 for none.
   """
 
-  # What images look like to the networks: 'unit', [0, 1], or 'symmetric',
-  # [-1, 1].
-  pixels: str
+  @property
+  def pixels(self) -> str: ...
+
+  @property
+  def classes(self) -> int: ...
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     """Returns every player's variables, for a batch of examples."""
@@ -133,8 +322,8 @@ class Objective(Protocol):
   def updates(self) -> tuple[Update, ...]:
     """Returns what one training step does, in order."""
 
-  def predict_fns(self) -> Mapping[str, PredictFn]:
-    """Returns what the trained model can do, by name."""
+  def predict_fns(self) -> Capabilities:
+    """Returns what the trained model can do."""
 
 
 def stream(seed: int, name: str) -> jax.Array:

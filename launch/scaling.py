@@ -37,7 +37,7 @@ CHIPS = (8, 32, 128, 512)
 # fifth; 16 GB at 819 GB/s; four links of 50 GB/s, of which a ring uses two.
 FLOPS = 197e12 / 4 / 5
 LINK = 100e9
-HOP = 1e-6  # seconds from a chip to its neighbour
+HOP = 1e-6  # seconds from a chip to its neighbor
 
 
 class Cost(NamedTuple):
@@ -128,7 +128,7 @@ _TEXT = """\
 Made by `python -m launch.scaling` from the cost analysis of the compiled step,
 in which every update runs; nothing here was measured on a TPU. A chip is taken
 to be a TPU v5e that reaches {flops} TFLOP/s in float32 on such networks, and
-exchanges {link} GB/s with its neighbours in a ring.
+exchanges {link} GB/s with its neighbors in a ring.
 
 | config | parameters | state | batch | GFLOP a step | exchanged a step |
 |---|---|---|---|---|---|

@@ -195,22 +195,9 @@ def variants(name) -> list[str]:
 
   try:
     config_lib.load(f'{ROOT}/configs/{name}.py:?')
-  except InputError:
-    pass
-  found = []
-  choose = config_lib.choose
-
-  def record(*args):
-    *_, known = args
-    found.extend(known)
-    return choose(*args)
-
-  config_lib.choose = record
-  try:
-    config_lib.load(f'{ROOT}/configs/{name}.py')
-  finally:
-    config_lib.choose = choose
-  return ['', *found]
+  except InputError as error:
+    return ['', *str(error).partition('Known: ')[2].strip('.').split(', ')]
+  return ['']
 
 
 def run_config(name, free, wanted) -> None:

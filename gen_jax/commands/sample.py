@@ -116,7 +116,7 @@ def sample(
   state, experiment = workdir.open_trained(args.workdir, args.step, overrides)
   players, key = averaged(state), root_key(args.seed)
   objective = _truncated(experiment.objective, args)
-  if args.text or 'illustrate' in objective.predict_fns():
+  if args.text or 'generate' in objective.predict_fns():
     drawing = _illustrate(experiment, players, args, key)
   else:
     draw = _sampler(objective, experiment, players, args.components)
@@ -291,7 +291,7 @@ def _between(task, players, texts, args, key) -> _Drawing:
 def _read_texts(experiment, task, players, args):
   """Vectors of the captions, [N, E]."""
   objective, data = experiment.objective, experiment.config.data
-  if 'illustrate' not in objective.predict_fns():
+  if 'generate' not in objective.predict_fns():
     raise InputError(
       f'--text: {type(objective).__name__} draws no pictures of captions.'
     )

@@ -8,12 +8,14 @@ import inspect
 import json
 import os
 import pathlib
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+import gen_jax
 from gen_jax.config.schema import default, find
 from gen_jax.errors import InputError, nearest
 
@@ -101,7 +103,7 @@ def load(name: str) -> ConfigDict:
   if spec is None or spec.loader is None:
     raise InputError(f'--config: {path!r} is not a Python file.')
   module = importlib.util.module_from_spec(spec)
-  with _naming_the_line(file):
+  with _naming_the_line(file), _finding_presets():
     spec.loader.exec_module(module)
   make = getattr(module, 'get_config', None)
   if not callable(make):
@@ -119,6 +121,20 @@ def load(name: str) -> ConfigDict:
       'ConfigDict: change and return gen_jax.config.default().'
     )
   return config
+
+
+@contextlib.contextmanager
+def _finding_presets() -> Iterator[None]:
+  """Lets a config import `configs.presets` from any folder."""
+  root = str(pathlib.Path(gen_jax.__file__).parents[1])
+  added = root not in sys.path
+  if added:
+    sys.path.append(root)
+  try:
+    yield
+  finally:
+    if added:
+      sys.path.remove(root)
 
 
 def _is_file(file):

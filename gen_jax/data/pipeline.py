@@ -207,8 +207,8 @@ class Preprocess:
 
   Attributes:
     pixels: 'unit' or 'symmetric'.
-    binarize: '' leaves grey values; 'static' sets a pixel to 1 from 128 on;
-      'dynamic' draws it anew each time, with its grey value as probability
+    binarize: '' leaves gray values; 'static' sets a pixel to 1 from 128 on;
+      'dynamic' draws it anew each time, with its gray value as probability
       (Salakhutdinov and Murray 2008).
     flip: mirror every second image, drawn at random. Off in evaluation.
   """

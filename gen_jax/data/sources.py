@@ -26,7 +26,7 @@ _SPLIT = re.compile(r'([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?')
 class Source(Protocol):
   """Random access to the examples of one split.
 
-  Fields: 'image' uint8 [H, W, C] and, in a labelled set, 'label' int32 [],
+  Fields: 'image' uint8 [H, W, C] and, in a labeled set, 'label' int32 [],
   an index into `classes`. In a captioned one 'text' int32 [K, words, P], the
   words of K captions (see `captions.py`), 'embedding' float32 [K, D], vectors
   of them, or both. A point of the plane is an 'image' float32 [1, 1, 2],

@@ -1,4 +1,4 @@
-"""Parts of a labelled set: some classes only, or few examples of each."""
+"""Parts of a labeled set: some classes only, or few examples of each."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def select(
   """Returns the chosen examples of a source, in their order.
 
   Args:
-    source: of labelled images, unless everything is chosen.
+    source: of labeled images, unless everything is chosen.
     classes: numbers or names of the classes to keep; all if empty.
     labels_per_class: at most so many examples of a class, drawn by the seed:
       one number for every class or one for each; all if empty.
@@ -51,7 +51,7 @@ def select(
 
 
 def read_labels(source: Source) -> np.ndarray:
-  """Returns the labels of a labelled source, int32 [N]."""
+  """Returns the labels of a labeled source, int32 [N]."""
   if source.labels is not None:
     return source.labels
   return source.__getitems__(range(len(source)))['label']

@@ -176,7 +176,7 @@ class Task:
       parts.append(to_unit(images, self.objective.pixels))
     return np.concatenate(parts)[:num]
 
-  def check_labelled(self) -> None:
+  def check_labeled(self) -> None:
     """Raises InputError unless samples can be asked for by class."""
     sample = self.objective.predict_fns().get('sample', lambda: None)
     if 'labels' not in inspect.signature(sample).parameters:

@@ -1,6 +1,6 @@
 """Losses of two players, from the logits of the one that judges.
 
-Each term is elementwise, `[B] -> [B]`, and to be minimised. The judge's loss is
+Each term is elementwise, `[B] -> [B]`, and to be minimized. The judge's loss is
 `mean(real(r)) + mean(fake(f))`, r and f its logits for the data and for the
 generator's images: terms apart, since the two batches may differ in size. The
 generator's is `mean(gen(f))`. In the optima below p is the data's density, q
@@ -57,7 +57,7 @@ non_saturating = Adversarial(
   gen=lambda logits: jax.nn.softplus(-logits),
   labels=True,
 )
-"""The same judge; the generator maximises E_q[log D(x)] (section 3 there). The
+"""The same judge; the generator maximizes E_q[log D(x)] (section 3 there). The
 gradient, s(l) - 1, is largest where the judge is sure. log 2 at p = q.
 """
 

@@ -21,14 +21,14 @@ def color(
   """Changes brightness, saturation and contrast, in this order; not clipped.
 
   Adds a number uniform in [-1/2, 1/2], multiplies the distance to a pixel's
-  grey by one in [0, 2], and that to the image's mean by one in [1/2, 3/2]:
+  gray by one in [0, 2], and that to the image's mean by one in [1/2, 3/2]:
   `strength` is a factor of these ranges' widths.
   """
   draws = jax.random.uniform(key, (3, len(images), 1, 1, 1), minval=-1)
   brightness, saturation, contrast = strength * draws
   images += 0.5 * brightness
-  grey = jnp.mean(images, axis=-1, keepdims=True)
-  images = grey + (1 + saturation) * (images - grey)
+  gray = jnp.mean(images, axis=-1, keepdims=True)
+  images = gray + (1 + saturation) * (images - gray)
   mean = jnp.mean(images, axis=(1, 2, 3), keepdims=True)
   return mean + (1 + 0.5 * contrast) * (images - mean)
 
@@ -58,10 +58,10 @@ def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
   for axis, key_axis in zip((1, 2), jax.random.split(key), strict=True):
     size = images.shape[axis]
     window = int(size * ratio + 0.5)
-    centre = jax.random.randint(
+    center = jax.random.randint(
       key_axis, (len(images), 1, 1, 1), 0, size + 1 - window % 2
     )
-    low = centre - window // 2
+    low = center - window // 2
     shape = [-1 if a == axis else 1 for a in range(4)]
     index = jnp.arange(size).reshape(shape)
     inside &= (low <= index) & (index < low + window)  # [B, H, W, 1]

@@ -56,7 +56,7 @@ def deformation(
   bend_y, bend_x = 0.6 * amount * field  # [B, H, W] each
 
   # Where each pixel comes from: first its row, then, by row, its column.
-  rows, columns = _centred(height)[:, None], _centred(width)
+  rows, columns = _centered(height)[:, None], _centered(width)
   end_y, end_x = max((height - 1) / 2, 1), max((width - 1) / 2, 1)
   y = rows * (1 + 2 / 3 * stretch_y / end_y) + shift_y + bend_y
   weights = _between(y, rows[:, 0], border)  # [B, H, W, H]
@@ -79,7 +79,7 @@ def _bumps(size):
   return bumps / jnp.linalg.norm(bumps, axis=1, keepdims=True)
 
 
-def _centred(size):
+def _centered(size):
   return jnp.arange(size) - (size - 1) / 2
 
 

@@ -30,7 +30,7 @@ def histogram(
   return jnp.sum(jnp.log(here + alpha), axis=-1)
 
 
-def neighbours(codes: jax.Array, k: int = 1) -> jax.Array:
+def neighbors(codes: jax.Array, k: int = 1) -> jax.Array:
   """-Z log d_k, d_k the distance to the k-th nearest other code.
 
   Loftsgaarden and Quesenberry 1965: the ball around a code that holds k others
@@ -51,5 +51,5 @@ def neighbours(codes: jax.Array, k: int = 1) -> jax.Array:
 
 DENSITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
   'histogram': histogram,
-  'neighbours': neighbours,
+  'neighbors': neighbors,
 }

@@ -35,13 +35,13 @@ def gaussian(
 def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   """-log p(x) of pixels in [0, 1] (Loaiza-Ganem and Cunningham 2019, eq. 6).
 
-  The Bernoulli's cross-entropy less the log of the normaliser
+  The Bernoulli's cross-entropy less the log of the normalizer
   2 artanh(1 - 2 s(l)) / (1 - 2 s(l)), which in logits is l / tanh(l / 2).
   """
-  return bernoulli(x, logits) - sum_pixels(log_normaliser(logits))
+  return bernoulli(x, logits) - sum_pixels(log_normalizer(logits))
 
 
-def log_normaliser(logits: jax.Array) -> jax.Array:
+def log_normalizer(logits: jax.Array) -> jax.Array:
   """log(l / tanh(l / 2)) elementwise; log 2 at l = 0."""
   # Near 0 the quotient is 0 / 0, and its series takes over. The inner where
   # keeps the gradient of the branch that is not taken finite.

@@ -1,9 +1,9 @@
 """Penalties on the gradient of a judge's score in its input.
 
 A score function maps `[B, ...] -> [B]`, each score a function of its own
-example alone. That excludes batch normalisation in the judge (Gulrajani et al.
+example alone. That excludes batch normalization in the judge (Gulrajani et al.
 2017, section 4): with it a penalty would not be of one example. Where a score
-is of a pack of neighbours, `[B, ...] -> [B / pack]`, the gradient is taken in
+is of a pack of neighbors, `[B, ...] -> [B / pack]`, the gradient is taken in
 all of the pack, and there is a penalty for each.
 """
 
@@ -35,7 +35,7 @@ def gradient_penalty(
   return jnp.square(jax.nn.relu(excess) if one_sided else excess)
 
 
-def zero_centred(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
+def zero_centered(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
   """1/2 |grad D(x)|^2, [B], for `r1` and `r2`.
 
   Mescheder et al. 2018 multiply it by gamma, 10 in their experiments.
@@ -66,15 +66,15 @@ def perturbed(
 
 
 def r1(score_fn: ScoreFn, real: jax.Array, fake, key, deviation):
-  """`zero_centred` on the data, R1 of Mescheder et al. 2018 (eq. 9), [B]."""
+  """`zero_centered` on the data, R1 of Mescheder et al. 2018 (eq. 9), [B]."""
   del fake, key, deviation
-  return zero_centred(score_fn, real)
+  return zero_centered(score_fn, real)
 
 
 def r2(score_fn: ScoreFn, real, fake: jax.Array, key, deviation):
-  """`zero_centred` on the generator's images, their R2 (eq. 10), [B]."""
+  """`zero_centered` on the generator's images, their R2 (eq. 10), [B]."""
   del real, key, deviation
-  return zero_centred(score_fn, fake)
+  return zero_centered(score_fn, fake)
 
 
 def dragan(

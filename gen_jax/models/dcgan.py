@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from gen_jax.models.layers.conv import Conv, ConvTranspose
 from gen_jax.models.layers.linear import Dense
-from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.models.layers.resampling import levels
 from gen_jax.registry.fields import (
   Count,
@@ -33,7 +33,7 @@ _INIT = nn.initializers.normal(_STD)
 class Generator(nn.Module):
   """A small map from the code, then transposed convolutions of stride 2.
 
-  Batch normalisation and rectifiers after each layer but the last, tanh after
+  Batch normalization and rectifiers after each layer but the last, tanh after
   that (section 3). The paper's, for 64 pixels, has maps of 1024, 512, 256 and
   128 channels from 4x4 on; 32 pixels take one level fewer. A map is half as
   large as the next, rounded up: 28 pixels come from 14, 7 and 4.
@@ -42,7 +42,7 @@ class Generator(nn.Module):
     shape: of an image, (H, W, C).
     channels: of each map before the image.
     kernel: size of the kernels, in pixels.
-    normalise: 'batch', or '' for none.
+    normalize: 'batch', or '' for none.
     hidden: widths of dense layers before the first map; InfoGAN's has one of
       1024 (Chen et al. 2016, appendix C.1).
   """
@@ -50,7 +50,7 @@ class Generator(nn.Module):
   shape: Shape
   channels: SomeSizes = (1024, 512, 256, 128)
   kernel: Size = 5
-  normalise: Normalisation = 'batch'
+  normalize: Normalization = 'batch'
   hidden: Sizes = ()
   dtype: Dtype = None
 
@@ -61,10 +61,10 @@ class Generator(nn.Module):
     small, *sizes = levels(height, width, len(self.channels))
     kernel = (self.kernel, self.kernel)
     common = dict(kernel_init=_INIT, dtype=self.dtype)
-    inner = dict(use_bias=self.normalise != 'batch', **common)
+    inner = dict(use_bias=self.normalize != 'batch', **common)
     layers = [
       *(Dense(width, **inner) for width in self.hidden),
-      # Made a map before it is normalised: the statistics are of channels.
+      # Made a map before it is normalized: the statistics are of channels.
       nn.Sequential(
         [
           Dense(small[0] * small[1] * first, **inner),
@@ -78,10 +78,10 @@ class Generator(nn.Module):
     ]
     x = codes
     for layer in layers:
-      normalised = Normalised(
-        layer, self.normalise, scale_std=_STD, dtype=self.dtype
+      normalized = Normalized(
+        layer, self.normalize, scale_std=_STD, dtype=self.dtype
       )
-      x = nn.relu(normalised(x, train))
+      x = nn.relu(normalized(x, train))
     x = Cut(ConvTranspose(depth, kernel, strides=2, **common), sizes[-1])(x)
     return jnp.tanh(x.astype(jnp.float32))
 
@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
   Attributes:
     channels: of each map; a level halves its size.
     kernel: size of the kernels, in pixels.
-    normalise: 'batch', of each convolution but the first (section 3);
+    normalize: 'batch', of each convolution but the first (section 3);
       'spectral', of every layer (Miyato et al. 2018); or '' for none, as a
       gradient penalty needs it.
     slope: of the rectifiers below 0.
@@ -115,7 +115,7 @@ class Discriminator(nn.Module):
 
   channels: SomeSizes = (64, 128, 256, 512)
   kernel: Size = 5
-  normalise: Normalisation = 'batch'
+  normalize: Normalization = 'batch'
   slope: Fraction = 0.2
   hidden: Sizes = ()
   extra: Count = 0
@@ -125,25 +125,25 @@ class Discriminator(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False):
     x, kernel = images, (self.kernel, self.kernel)
-    outer = self.normalise if self.normalise != 'batch' else ''
+    outer = self.normalize if self.normalize != 'batch' else ''
     common = dict(kernel_init=_INIT, dtype=self.dtype)
 
     def activated(layer, kind, x):
-      layer = Normalised(layer, kind, scale_std=_STD, dtype=self.dtype)
+      layer = Normalized(layer, kind, scale_std=_STD, dtype=self.dtype)
       return nn.leaky_relu(layer(x, train), self.slope)
 
     for index, width in enumerate(self.channels):
-      kind = self.normalise if index else outer
+      kind = self.normalize if index else outer
       bias = kind != 'batch'
       layer = Conv(width, kernel, strides=2, use_bias=bias, **common)
       x = activated(layer, kind, x)
     x = x.reshape(len(x), -1)
     for width in self.hidden:
-      bias = self.normalise != 'batch'
+      bias = self.normalize != 'batch'
       layer = Dense(width, use_bias=bias, **common)
-      x = activated(layer, self.normalise, x)
+      x = activated(layer, self.normalize, x)
     layer = Dense(1, **common)
-    logit = Normalised(layer, outer, dtype=self.dtype)(x, train)
+    logit = Normalized(layer, outer, dtype=self.dtype)(x, train)
     logit = logit[:, 0].astype(jnp.float32)
     if not self.extra:
       return logit
@@ -157,7 +157,7 @@ class SmallGenerator(nn.Module):
   """For MNIST, as in TensorFlow's tutorial 'Deep Convolutional GAN'.
 
   2,305,472 parameters for codes of 100. Its first statistics are of each unit,
-  its rectifiers leaky, its initialisation Glorot's.
+  its rectifiers leaky, its initialization Glorot's.
   """
 
   dtype: Dtype = None
@@ -168,14 +168,14 @@ class SmallGenerator(nn.Module):
     init = nn.initializers.glorot_uniform()
     common = dict(use_bias=False, kernel_init=init, dtype=self.dtype)
 
-    def normalised(layer, x):
-      norm = Normalised(layer, 'batch', 0.99, 1e-3, dtype=self.dtype)
+    def normalized(layer, x):
+      norm = Normalized(layer, 'batch', 0.99, 1e-3, dtype=self.dtype)
       return nn.leaky_relu(norm(x, train), 0.3)
 
-    x = normalised(Dense(7 * 7 * 256, **common), codes)
+    x = normalized(Dense(7 * 7 * 256, **common), codes)
     x = x.reshape(-1, 7, 7, 256)
-    x = normalised(ConvTranspose(128, (5, 5), **common), x)
-    x = normalised(ConvTranspose(64, (5, 5), strides=2, **common), x)
+    x = normalized(ConvTranspose(128, (5, 5), **common), x)
+    x = normalized(ConvTranspose(64, (5, 5), strides=2, **common), x)
     x = ConvTranspose(1, (5, 5), strides=2, **common)(x)
     return jnp.tanh(x.astype(jnp.float32))
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models.layers.linear import Dense
-from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.registry.fields import (
   Decay,
   Dtype,
@@ -31,13 +31,13 @@ class Generator(nn.Module):
   Attributes:
     shape: of an image, (H, W, C).
     hidden: widths of the layers.
-    normalise: their normalisation, '' or 'batch'; see normalisation.py.
+    normalize: their normalization, '' or 'batch'; see normalization.py.
     output: 'tanh', for pixels in [-1, 1], or 'linear', for points.
   """
 
   shape: Shape
   hidden: Sizes = (256, 512, 1024)
-  normalise: Normalisation = ''
+  normalize: Normalization = ''
   output: one_of(OUTPUTS) = 'tanh'
   dtype: Dtype = None
 
@@ -47,11 +47,11 @@ class Generator(nn.Module):
     for width in self.hidden:
       layer = Dense(
         width,
-        use_bias=self.normalise != 'batch',
+        use_bias=self.normalize != 'batch',
         kernel_init=nn.initializers.he_normal(),
         dtype=self.dtype,
       )
-      x = nn.relu(Normalised(layer, self.normalise, dtype=self.dtype)(x, train))
+      x = nn.relu(Normalized(layer, self.normalize, dtype=self.dtype)(x, train))
     x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
     x = x.reshape(-1, *self.shape).astype(jnp.float32)
     return OUTPUTS[self.output](x)
@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
 
   Attributes:
     hidden: widths of the layers.
-    normalise: '' or 'spectral', of every layer.
+    normalize: '' or 'spectral', of every layer.
     slope: of the rectifiers below 0.
     pieces: with 2 or more a layer is instead the largest of so many linear maps
       (Goodfellow et al. 2013).
@@ -70,7 +70,7 @@ class Discriminator(nn.Module):
   """
 
   hidden: Sizes = (512, 256)
-  normalise: Normalisation = ''
+  normalize: Normalization = ''
   slope: Fraction = 0.2
   pieces: Size = 1
   dropout: Decay = 0.0
@@ -85,12 +85,12 @@ class Discriminator(nn.Module):
         kernel_init=nn.initializers.he_normal(),
         dtype=self.dtype,
       )
-      x = Normalised(layer, self.normalise, dtype=self.dtype)(x, train)
+      x = Normalized(layer, self.normalize, dtype=self.dtype)(x, train)
       if self.pieces > 1:
         x = jnp.max(x.reshape(len(x), width, self.pieces), axis=-1)
       else:
         x = nn.leaky_relu(x, self.slope)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     layer = Dense(1, dtype=self.dtype)
-    x = Normalised(layer, self.normalise, dtype=self.dtype)(x, train)
+    x = Normalized(layer, self.normalize, dtype=self.dtype)(x, train)
     return x[:, 0].astype(jnp.float32)

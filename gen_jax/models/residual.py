@@ -14,7 +14,7 @@ class Block(nn.Module):
   """x + conv(silu(conv(silu(x)))), [B, H, W, C] -> [B, H, W, C].
 
   The last convolution starts at 0, so that a deep network starts as a shallow
-  one and needs no normalisation (Zhang et al. 2019), which would make an
+  one and needs no normalization (Zhang et al. 2019), which would make an
   image's bound depend on the others of its batch.
   """
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gen_jax.errors import InputError
 from gen_jax.models.layers import conv
 from gen_jax.models.layers.linear import Dense
-from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.models.layers.resampling import enlarge, smear
 from gen_jax.registry.fields import Depth, Dtype, Shape, Size, SomeSizes
 
@@ -60,8 +60,8 @@ class Upsampled(nn.Module):
 
 
 def _finished(layer: nn.Module, x, train: bool, dtype) -> jax.Array:
-  """Batch normalisation and a rectifier after a layer of a generator."""
-  layer = Normalised(layer, 'batch', scale_std=_STD, dtype=dtype)
+  """Batch normalization and a rectifier after a layer of a generator."""
+  layer = Normalized(layer, 'batch', scale_std=_STD, dtype=dtype)
   return nn.relu(layer(x, train))
 
 
@@ -216,7 +216,7 @@ class _Block(nn.Module):
       for _ in range(2)
     ]
     y = _finished(layers[0], x, train, self.dtype)
-    last = Normalised(layers[1], 'batch', scale_std=_STD, dtype=self.dtype)
+    last = Normalized(layers[1], 'batch', scale_std=_STD, dtype=self.dtype)
     return nn.relu(x + last(y, train))
 
 
@@ -231,7 +231,7 @@ class Discriminator(nn.Module):
   Attributes:
     channels: of each map; a level halves its size.
     text: width of the compressed vector.
-    normalise: 'batch', of each convolution but the first; 'spectral', of every
+    normalize: 'batch', of each convolution but the first; 'spectral', of every
       layer; or '' for none. The pairs of all images with one of their T
       captions are a batch of their own, as in the authors' program, which
       applies the network to real and to mismatched pairs in turn.
@@ -239,18 +239,18 @@ class Discriminator(nn.Module):
 
   channels: SomeSizes = (64, 128, 256, 512)
   text: Size = 128
-  normalise: Normalisation = 'batch'
+  normalize: Normalization = 'batch'
   dtype: Dtype = None
 
   @nn.compact
   def __call__(
     self, images: jax.Array, texts: jax.Array, train: bool = False
   ) -> jax.Array:
-    inner, dtype = self.normalise, self.dtype
+    inner, dtype = self.normalize, self.dtype
     outer = inner if inner != 'batch' else ''
 
     def judged(layer, kind, x, parts=1):
-      layer = Normalised(layer, kind, scale_std=_STD, parts=parts, dtype=dtype)
+      layer = Normalized(layer, kind, scale_std=_STD, parts=parts, dtype=dtype)
       return layer(x, train)
 
     def convolved(x, features, kernel, strides, kind, parts=1):

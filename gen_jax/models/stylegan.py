@@ -200,7 +200,7 @@ class Generator(nn.Module):
     """w of codes, [B, width]; `labels` are [B, K], one-hot or shares."""
     return self.mapping(codes, labels)
 
-  def synthesise(
+  def synthesize(
     self,
     styles: jax.Array,
     alpha: jax.Array | float = 1.0,
@@ -224,4 +224,4 @@ class Generator(nn.Module):
     labels: jax.Array | None = None,
     alpha: jax.Array | float = 1.0,
   ) -> jax.Array:
-    return self.synthesise(self.map(codes, labels), alpha)
+    return self.synthesize(self.map(codes, labels), alpha)

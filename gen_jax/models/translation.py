@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models.layers.conv import Conv, ConvTranspose
-from gen_jax.models.layers.normalization import Normalisation, Normalised
+from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.models.layers.resampling import enlarge
 from gen_jax.registry.fields import Depth, Dtype, Size, SomeSizes
 
@@ -49,7 +49,7 @@ def reflect(x: jax.Array, pad: int) -> jax.Array:
 class _Block(nn.Module):
   """x + norm(conv(relu(norm(conv(x))))), with reflection padding."""
 
-  normalise: Normalisation
+  normalize: Normalization
   dtype: Dtype
 
   @nn.compact
@@ -59,7 +59,7 @@ class _Block(nn.Module):
       layer = Conv(
         width, (3, 3), padding='VALID', kernel_init=INIT, dtype=self.dtype
       )
-      layer = Normalised(layer, self.normalise, dtype=self.dtype)
+      layer = Normalized(layer, self.normalize, dtype=self.dtype)
       y = layer(reflect(y, 1), train)
       y = y if last else nn.relu(y)
     return x + y
@@ -78,9 +78,9 @@ class ResidualTranslator(nn.Module):
       256 on.
     levels: halvings of the size before them.
     upsample: 'transpose', transposed convolutions, as in the paper, or
-      'resize', nearest neighbours and then a convolution, which leaves no
+      'resize', nearest neighbors and then a convolution, which leaves no
       checkerboard (Odena et al. 2016).
-    normalise: 'instance', or another of models/layers/normalization.py.
+    normalize: 'instance', or another of models/layers/normalization.py.
   """
 
   out: Size = 3
@@ -88,7 +88,7 @@ class ResidualTranslator(nn.Module):
   blocks: Depth = 9
   levels: Depth = 2
   upsample: _Upsample = 'transpose'
-  normalise: Normalisation = 'instance'
+  normalize: Normalization = 'instance'
   dtype: Dtype = None
 
   @property
@@ -102,7 +102,7 @@ class ResidualTranslator(nn.Module):
     common = dict(kernel_init=INIT, dtype=self.dtype)
 
     def hidden(x, layer):
-      layer = Normalised(layer, self.normalise, dtype=self.dtype)
+      layer = Normalized(layer, self.normalize, dtype=self.dtype)
       return nn.relu(layer(x, train))
 
     wide = Conv(self.channels, (7, 7), padding='VALID', **common)
@@ -111,7 +111,7 @@ class ResidualTranslator(nn.Module):
     for width in widths[1:]:
       x = hidden(x, Conv(width, (3, 3), strides=2, padding=_PAD, **common))
     for _ in range(self.blocks):
-      x = _Block(self.normalise, self.dtype)(x, train)
+      x = _Block(self.normalize, self.dtype)(x, train)
     for width in widths[-2::-1]:
       if self.upsample == 'resize':
         x = enlarge(x)
@@ -131,14 +131,14 @@ class UNetTranslator(nn.Module):
     out: channels of the output.
     channels: of each map, each at half the size of the one before.
     upsample: as `ResidualTranslator`.
-    normalise: of all layers but the first, the innermost convolution and the
+    normalize: of all layers but the first, the innermost convolution and the
       last.
   """
 
   out: Size = 3
   channels: SomeSizes = (64, 128, 256, 512, 512)
   upsample: _Upsample = 'transpose'
-  normalise: Normalisation = 'instance'
+  normalize: Normalization = 'instance'
   dtype: Dtype = None
 
   @property
@@ -152,14 +152,14 @@ class UNetTranslator(nn.Module):
     common = dict(kernel_init=INIT, dtype=self.dtype)
     depth = len(self.channels)
 
-    def normalised(x, layer, kind):
-      return Normalised(layer, kind, dtype=self.dtype)(x, train)
+    def normalized(x, layer, kind):
+      return Normalized(layer, kind, dtype=self.dtype)(x, train)
 
     x, links = images, []
     for level, width in enumerate(self.channels):
-      kind = self.normalise if 0 < level < depth - 1 else ''
+      kind = self.normalize if 0 < level < depth - 1 else ''
       layer = Conv(width, (4, 4), strides=2, padding=_PAD, **common)
-      x = normalised(nn.leaky_relu(x, 0.2) if level else x, layer, kind)
+      x = normalized(nn.leaky_relu(x, 0.2) if level else x, layer, kind)
       links.append(x)
     for level in reversed(range(depth)):
       outer = level == 0
@@ -171,7 +171,7 @@ class UNetTranslator(nn.Module):
       else:  # PyTorch's kernel of 4, stride of 2 and padding of 1
         pad = ((2, 2), (2, 2))
         layer = ConvTranspose(width, (4, 4), 2, pad, **common)
-      x = normalised(x, layer, '' if outer else self.normalise)
+      x = normalized(x, layer, '' if outer else self.normalize)
       if not outer:
         x = jnp.concatenate([links[level - 1], x], axis=-1)
     return jnp.tanh(x.astype(jnp.float32))
@@ -187,12 +187,12 @@ class PatchDiscriminator(nn.Module):
   Attributes:
     channels: of the first map.
     levels: halvings of the size; the last convolution keeps it but for a pixel.
-    normalise: of all layers but the first and the last.
+    normalize: of all layers but the first and the last.
   """
 
   channels: Size = 64
   levels: Depth = 3
-  normalise: Normalisation = 'instance'
+  normalize: Normalization = 'instance'
   dtype: Dtype = None
 
   @nn.compact
@@ -214,8 +214,8 @@ class PatchDiscriminator(nn.Module):
         kernel_init=INIT,
         dtype=self.dtype,
       )
-      kind = self.normalise if level else ''
-      layer = Normalised(layer, kind, dtype=self.dtype)
+      kind = self.normalize if level else ''
+      layer = Normalized(layer, kind, dtype=self.dtype)
       x = nn.leaky_relu(layer(x, train), 0.2)
     x = Conv(1, (4, 4), padding=_PAD, kernel_init=INIT, dtype=self.dtype)(x)
     return x[..., 0].astype(jnp.float32)

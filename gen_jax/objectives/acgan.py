@@ -18,7 +18,7 @@ class ACGAN(Conditional, TwoHeads):
   """The generator is told the class; the judge is not, and tells it.
 
   With L_S = E[log P(real|x)] + E[log P(fake|G(z, y))] and L_C = E[log P(y|x)] +
-  E[log P(y|G(z, y))] (eq. 2 and 3), the judge maximises L_S + L_C and the
+  E[log P(y|G(z, y))] (eq. 2 and 3), the judge maximizes L_S + L_C and the
   generator L_C - L_S, or its non-saturating form.
 
   Attributes:

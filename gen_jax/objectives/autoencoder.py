@@ -76,7 +76,7 @@ class Autoencoder:
       'reconstruct': self.reconstruct,
       'encode': self.encode,
       'decode': self.decode,
-      'scores': self.scores,
+      'anomaly_scores': self.scores,
     }
 
   def encode(self, players: Players, batch: Batch) -> jax.Array:

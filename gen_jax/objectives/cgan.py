@@ -12,7 +12,7 @@ from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models.layers.embedding import Embedded
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.gan import GAN
-from gen_jax.objectives.labels import check_labelled, one_hot
+from gen_jax.objectives.labels import check_labeled, one_hot
 from gen_jax.registry.fields import Count, Fraction
 
 
@@ -49,7 +49,7 @@ class Conditional(Game):
         )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    check_labelled(batch, self)
+    check_labeled(batch, self)
     return super().init(key, batch)
 
   def asked(self, codes: jax.Array, batch: Batch) -> jax.Array:
@@ -101,7 +101,7 @@ class CGAN(Conditional, GAN):
     total, aux = super().disc_loss(players, batch, key=key_game, step=step)
     if not self.mismatch:
       return total, aux
-    # The labels of the neighbours in the batch, which is shuffled; where such a
+    # The labels of the neighbors in the batch, which is shuffled; where such a
     # label is right by chance the example does not count.
     labels = jnp.roll(parallel.gather(batch['label']), 1)
     labels = parallel.own_part(labels)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
-from gen_jax.objectives.labels import check_labelled
+from gen_jax.objectives.labels import check_labeled
 from gen_jax.registry.fields import Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """One player, `model`, which minimises -log p(y|x), in nats.
+  """One player, `model`, which minimizes -log p(y|x), in nats.
 
   Attributes:
     network: (images [B, H, W, C], train) -> logits [B, K], features [B, F].
@@ -37,7 +37,7 @@ class Classifier:
     return self.network.classes
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    check_labelled(batch, self)
+    check_labeled(batch, self)
     variables = self.network.init(key, batch['image'][:1])
     return {'model': {'params': variables['params']}}
 

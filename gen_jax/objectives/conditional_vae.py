@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.objectives.labels import check_labelled, one_hot
+from gen_jax.objectives.labels import check_labeled, one_hot
 from gen_jax.objectives.vae import VAE
 from gen_jax.registry.fields import Count
 
@@ -15,7 +15,7 @@ from gen_jax.registry.fields import Count
 class ConditionalVAE(VAE):
   """A VAE of p(x|y): encoder q(z|x, y) and decoder p(x|z, y) see the class.
 
-  Maximises E_q[log p(x|z, y)] - KL(q(z|x, y) || N(0, 1)), in nats. What the
+  Maximizes E_q[log p(x|z, y)] - KL(q(z|x, y) || N(0, 1)), in nats. What the
   class says need not be in the code, which is then a style: a digit can be
   written again as another.
 
@@ -26,7 +26,7 @@ class ConditionalVAE(VAE):
   classes: Count = 10
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    check_labelled(batch, self)
+    check_labeled(batch, self)
     return super().init(key, batch)
 
   def condition(self, batch: Batch):

@@ -97,8 +97,8 @@ class Contrastive:
 
   def predict_fns(self):
     return {
-      'read': self.read,
-      'look': self.look,
+      'encode_text': self.read,
+      'encode_image': self.look,
       'features': self.features,
     }
 

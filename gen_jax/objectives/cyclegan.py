@@ -36,7 +36,7 @@ class CycleGAN(Translation):
       half in `least_squares`.
     cycle: lambda, weight of the cycles.
     identity: weight of images that are of the target domain already and are to
-      stay as they are, which keeps colours; 0 where the domains differ in
+      stay as they are, which keeps colors; 0 where the domains differ in
       channels.
     pool: images that a judge's pool holds; 0 for none.
   """

@@ -25,13 +25,13 @@ class DebiasingVAE(VAE):
 
   Attributes:
     candidates: images looked at for one that is trained on.
-    density: 'histogram', the paper's product over dimensions, or 'neighbours',
+    density: 'histogram', the paper's product over dimensions, or 'neighbors',
       by the distance to the nearest code.
     strength: 0 leaves the bias, 1 draws evenly over the codes' space.
   """
 
   candidates: Size = 8
-  density: one_of(DENSITIES) = 'neighbours'
+  density: one_of(DENSITIES) = 'neighbors'
   strength: Fraction = 0.3
 
   def updates(self) -> tuple[Update, ...]:

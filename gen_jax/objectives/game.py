@@ -61,7 +61,7 @@ class Game:
   """A generator, and a judge of what it makes.
 
   In a judge's loss the images of the data and of the generator are two batches,
-  each normalised by its own statistics (Radford et al. 2015, section 3). The
+  each normalized by its own statistics (Radford et al. 2015, section 3). The
   statistics and power iterations of a player move in its own update alone.
 
   Attributes:
@@ -177,7 +177,7 @@ class Game:
     return self.packed(images)
 
   def packed(self, images: jax.Array) -> jax.Array:
-    """[B, H, W, C] -> [B / pack, H, W, C pack], each with its neighbours."""
+    """[B, H, W, C] -> [B / pack, H, W, C pack], each with its neighbors."""
     if self.pack == 1:
       return images
     count, height, width, depth = images.shape
@@ -196,7 +196,7 @@ class Game:
     return self.gen.apply(players['gen'], self.draw(key, num))
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
-    """Logits of the images, [B], or [B / pack] of packs of neighbours."""
+    """Logits of the images, [B], or [B / pack] of packs of neighbors."""
     images = self.judged(batch['image'], batch)
     return getattr(self, self.judge).apply(players[self.judge], images)
 
@@ -221,6 +221,6 @@ def check_slope(players: Players, judge: str) -> None:
   """Raises InputError when no penalty of the judge's slope is possible."""
   if 'batch_stats' in players[judge]:
     raise InputError(
-      f'objective.{judge}: with batch normalisation a score is not of one '
-      "image, and its gradient no penalty of it: take normalise=''."
+      f'objective.{judge}: with batch normalization a score is not of one '
+      "image, and its gradient no penalty of it: take normalize=''."
     )

@@ -13,7 +13,7 @@ from gen_jax.core import Aux, Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.objectives.game import Game, Loss, check_label, check_slope
-from gen_jax.objectives.penalised import Penalised
+from gen_jax.objectives.penalized import Penalized
 from gen_jax.registry.fields import Fraction, Size
 
 # What counts as a judge that always wins, and as no gradient at all.
@@ -22,7 +22,7 @@ _FLAT = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(Penalised, Game):
+class GAN(Penalized, Game):
   """Players `gen` and `disc`, which tells data from what `gen` makes.
 
   A step is of algorithm 1: the judge ascends E_p[log D(x)] + E_z[log(1 -

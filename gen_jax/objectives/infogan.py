@@ -22,7 +22,7 @@ class InfoGAN(TwoHeads):
   and `continuous` numbers even in [-1, 1]. Q is a Gaussian of variance 1 for
   these, as is usual: its weight then says how precise they should be.
 
-  As in the authors' program, both updates maximise L_I.
+  As in the authors' program, both updates maximize L_I.
 
   Attributes:
     disc: images, train -> logits [B], and of Q [B, categories + continuous].
@@ -93,7 +93,7 @@ class InfoGAN(TwoHeads):
   # What the trained model can do.
 
   def predict_fns(self):
-    return {**super().predict_fns(), 'vary': self.vary}
+    return {**super().predict_fns(), 'sample_codes': self.vary}
 
   def classify(self, players: Players, batch: Batch) -> jax.Array:
     """Logits of the categories, [B, categories], in an order of their own."""

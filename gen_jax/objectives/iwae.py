@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Players
 from gen_jax.errors import InputError
 from gen_jax.losses.estimators import scale_gradient
-from gen_jax.objectives.vae import VAE, reparameterise
+from gen_jax.objectives.vae import VAE, reparameterize
 from gen_jax.registry.fields import Size
 
 
@@ -16,7 +16,7 @@ from gen_jax.registry.fields import Size
 class IWAE(VAE):
   """The VAE's networks, trained by a tighter bound of k = `samples` codes.
 
-  Maximises E[log 1/k sum_i w_i], w_i = p(x, z_i) / q(z_i|x), in nats per image
+  Maximizes E[log 1/k sum_i w_i], w_i = p(x, z_i) / q(z_i|x), in nats per image
   (eq. 8). k = 1 is the VAE. What weighs the KL has no meaning here.
   """
 
@@ -47,23 +47,23 @@ class IWAE(VAE):
 
   def _log_weights(self, params, batch, key):  # [k, B]
     mean, log_variance = self._posterior(params, batch)
-    codes = reparameterise(key, mean, log_variance, self.samples)
+    codes = reparameterize(key, mean, log_variance, self.samples)
     return self._weigh(params, batch, codes, mean, log_variance)
 
 
 @dataclasses.dataclass(frozen=True)
 class DReG(IWAE):
-  """The same bound with a doubly reparameterised gradient (Tucker et al. 2018).
+  """The same bound with a doubly reparameterized gradient (Tucker et al. 2018).
 
   The encoder's gradient is (eq. 8)
     E[sum_i v_i^2 d log w_i / d z_i  d z_i / d phi],  v_i = w_i / sum_j w_j:
-  through the codes alone, and with the normalised weights squared. It has the
+  through the codes alone, and with the normalized weights squared. It has the
   expectation of the IWAE's and, unlike it, a signal that grows with k.
   """
 
   def _log_weights(self, params, batch, key):
     posterior = self._posterior(params, batch)
-    codes = reparameterise(key, *posterior, self.samples)  # [k, B, Z]
+    codes = reparameterize(key, *posterior, self.samples)  # [k, B, Z]
     fixed = jax.lax.stop_gradient(posterior)
     # The bound's own gradient brings v to the power of one, this the second.
     # Both passes compute the same numbers, which the compiler does once.

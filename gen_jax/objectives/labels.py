@@ -11,7 +11,7 @@ def one_hot(labels: jax.Array, classes: int) -> jax.Array:
   return labels if labels.ndim == 2 else jax.nn.one_hot(labels, classes)
 
 
-def check_labelled(batch: Batch, objective: object) -> None:
+def check_labeled(batch: Batch, objective: object) -> None:
   """Raises InputError unless a batch has labels."""
   if 'label' not in batch:
     raise InputError(

@@ -42,7 +42,7 @@ class Projection:
   def start(self, trained: Players, num: int) -> Players:
     """The players of `num` images, with the trained ones among them."""
     layers = self.model.gen.layers if self.every_layer else 1
-    w = self.model.centre(trained)
+    w = self.model.center(trained)
     w = jnp.broadcast_to(w, (num, layers, len(w)))
     return {**trained, 'code': {'params': {'w': w}}}
 
@@ -73,4 +73,4 @@ class Projection:
   def reconstruct(self, players: Players, batch: Batch, *, key) -> jax.Array:
     """Images of the styles, [N, H, H, C]."""
     del batch
-    return self.model.synthesise(players, self.styles(players), key=key)
+    return self.model.synthesize(players, self.styles(players), key=key)

@@ -14,7 +14,7 @@ from gen_jax.registry.fields import Probability, Weight, one_of
 
 @dataclasses.dataclass(frozen=True)
 class SparseL1(Autoencoder):
-  """Penalises the absolute activations: `weight * sum_j |a_j|`.
+  """Penalizes the absolute activations: `weight * sum_j |a_j|`.
 
   A code of rectified units can then be exactly 0; the activity is the share of
   units that are not. Without a bound on the decoder the code would shrink and

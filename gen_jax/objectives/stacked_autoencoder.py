@@ -18,7 +18,7 @@ from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
-from gen_jax.objectives.labels import check_labelled
+from gen_jax.objectives.labels import check_labeled
 from gen_jax.objectives.shapes import check_images
 from gen_jax.registry.fields import Count, Shape, SomeSizes, Weight, one_of
 
@@ -177,7 +177,7 @@ class _Autoencoder(_Stack):
       'encode': self.encode,
       'decode': self.decode,
       'reconstruct': self.reconstruct,
-      'scores': self.scores,
+      'anomaly_scores': self.scores,
     }
 
 
@@ -230,7 +230,7 @@ class Classifier(_Stack):
   """
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    check_labelled(batch, self)
+    check_labeled(batch, self)
     return super().init(key, batch)
 
   def updates(self) -> tuple[Update, ...]:

@@ -21,7 +21,7 @@ from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
 from gen_jax.models.layers.resampling import shrink_to
 from gen_jax.objectives.game import Augment, Loss, check_label, check_slope
-from gen_jax.objectives.penalised import Penalised
+from gen_jax.objectives.penalized import Penalized
 from gen_jax.registry.fields import Fraction, Size, Weight
 
 
@@ -40,7 +40,7 @@ class Drawn(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StageI(Penalised):
+class StageI(Penalized):
   """Players `text`, `gen1` and `disc1`; a small picture from a caption.
 
   Attributes:
@@ -199,7 +199,7 @@ class StageI(Penalised):
   # What the trained model can do.
 
   def predict_fns(self):
-    return {'read': self.read, 'illustrate': self.illustrate}
+    return {'encode_text': self.read, 'generate': self.illustrate}
 
   def read(self, players: Players, batch: Batch) -> jax.Array:
     """Vectors of the first captions, [B, E]."""
@@ -242,7 +242,7 @@ class StageII(StageI):
     return _drawn(*_trained(self.gen2, players['gen2'], images, texts, draws))
 
   def predict_fns(self):
-    return {**super().predict_fns(), 'sketch': self.sketch}
+    return {**super().predict_fns(), 'generate_stage1': self.sketch}
 
   def sketch(
     self, players: Players, texts: jax.Array, *, key: jax.Array

@@ -19,7 +19,7 @@ from gen_jax.models import progressive
 from gen_jax.models.layers.resampling import enlarge, shrink
 from gen_jax.models.progressive import lerp
 from gen_jax.objectives.game import Game
-from gen_jax.objectives.labels import check_labelled, one_hot
+from gen_jax.objectives.labels import check_labeled, one_hot
 from gen_jax.registry.fields import Count, Fraction, Number, Size
 
 _PART = 32  # samples at a time
@@ -85,7 +85,7 @@ class Style(Game):
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     if self.classes:
-      check_labelled(batch, self)
+      check_labeled(batch, self)
     self._check_shape(batch['image'].shape[1:])
     key_gen, key_noise, key_judge = jax.random.split(key, 3)
     batch = {k: jnp.resize(x, (2, *x.shape[1:])) for k, x in batch.items()}
@@ -177,8 +177,8 @@ class Style(Game):
     w = self.gen.apply(players['gen'], codes, twice, method='map')
     first, second = jnp.split(w, 2)
     styles = self.mixed(key_mix, first, second)
-    images = self._synthesise(players, styles, key_noise, shared=False)
-    mean = lerp(jnp.mean(first, axis=0), self.centre(players), self.decay)
+    images = self._synthesize(players, styles, key_noise, shared=False)
+    mean = lerp(jnp.mean(first, axis=0), self.center(players), self.decay)
     return images, codes[:count], {'average': {'w': mean}}
 
   def mixed(
@@ -202,13 +202,13 @@ class Style(Game):
   def _labels(self, batch):
     return one_hot(batch['label'], self.classes) if self.classes else None
 
-  def _synthesise(self, players, styles, key, shared):
+  def _synthesize(self, players, styles, key, shared):
     return self.gen.apply(
       players['gen'],
       styles,
       self.alpha(players),
       shared,
-      method='synthesise',
+      method='synthesize',
       rngs={'noise': key},
     )
 
@@ -218,10 +218,10 @@ class Style(Game):
     return {
       'sample': self.sample_classes if self.classes else self.sample,
       'discriminate': self.discriminate,
-      'codes': self.codes,
-      'map': self.map,
-      'centre': self.centre,
-      'synthesise': self.synthesise,
+      'sample_latents': self.codes,
+      'map_latents': self.map,
+      'w_avg': self.center,
+      'synthesize': self.synthesize,
     }
 
   def sample(self, players: Players, *, key, num: int) -> jax.Array:
@@ -238,7 +238,7 @@ class Style(Game):
     styles = self.truncated(players, styles, self.psi, self.cutoff)
 
     def draw(part):
-      return self._synthesise(players, *part, shared=False)
+      return self._synthesize(players, *part, shared=False)
 
     if num <= _PART:
       return draw((styles, key_noise))
@@ -251,9 +251,9 @@ class Style(Game):
   def truncated(
     self, players: Players, styles: jax.Array, psi: float, cutoff: int = 0
   ) -> jax.Array:
-    """Styles [B, L, W] drawn towards the mean in the first `cutoff` layers."""
+    """Styles [B, L, W] drawn toward the mean in the first `cutoff` layers."""
     here = jnp.arange(self.gen.layers)[:, None] < (cutoff or self.gen.layers)
-    return lerp(self.centre(players), styles, jnp.where(here, psi, 1.0))
+    return lerp(self.center(players), styles, jnp.where(here, psi, 1.0))
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
     images = self.seen(batch['image'], self.alpha(players))
@@ -277,10 +277,10 @@ class Style(Game):
     w = self.gen.apply(players['gen'], codes, shares, method='map')
     return self.gen.spread(w)
 
-  def centre(self, players: Players) -> jax.Array:
+  def center(self, players: Players) -> jax.Array:
     """The running mean of w, [W]."""
     return players['gen']['average']['w']
 
-  def synthesise(self, players: Players, styles: jax.Array, *, key):
+  def synthesize(self, players: Players, styles: jax.Array, *, key):
     """Images of styles [B, layers, W], with one draw of noise for all."""
-    return self._synthesise(players, styles, key, shared=True)
+    return self._synthesize(players, styles, key, shared=True)

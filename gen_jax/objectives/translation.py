@@ -97,7 +97,7 @@ def make(network: nn.Module, name: str, key: jax.Array, images: jax.Array):
   others = sorted(set(variables) - {'params'})
   if others:
     raise InputError(
-      f'objective.{name}.normalise: translations have no place for '
+      f'objective.{name}.normalize: translations have no place for '
       f"{', '.join(others)}: take 'instance' or ''."
     )
   return variables

@@ -19,7 +19,7 @@ from gen_jax.registry.fields import Count, Size, Weight, one_of
 class VAE:
   """One player, `model`: an encoder q(z|x) and a decoder p(x|z).
 
-  Minimises the negative evidence lower bound, in nats per image (eq. 7):
+  Minimizes the negative evidence lower bound, in nats per image (eq. 7):
     E_q[-log p(x|z)] + beta KL(q(z|x) || N(0, 1)),
   or, with a capacity C (Burgess et al. 2018, eq. 8),
     E_q[-log p(x|z)] + beta |KL(q(z|x) || N(0, 1)) - C|.
@@ -87,7 +87,7 @@ class VAE:
   def loss(self, players: Players, batch: Batch, *, key, step):
     params = players['model']['params']
     mean, log_variance = self._posterior(params, batch)  # [B, Z]
-    codes = reparameterise(key, mean, log_variance, self.samples)  # [L, B, Z]
+    codes = reparameterize(key, mean, log_variance, self.samples)  # [L, B, Z]
     reconstruction = jnp.mean(self._nll(params, batch, codes))
     kl = batch_mean(divergences.kl_standard_normal(mean, log_variance))  # [Z]
     metrics = {
@@ -120,7 +120,7 @@ class VAE:
       'reconstruct': self.reconstruct,
       'encode': self.encode,
       'decode': self.decode,
-      'scores': self.scores,
+      'anomaly_scores': self.scores,
       'elbo': self.elbo,
       'log_weights': self.log_weights,
     }
@@ -132,7 +132,7 @@ class VAE:
   def reconstruct(self, players: Players, batch: Batch, *, key) -> jax.Array:
     """Mean images of a code drawn for each image, [B, H, W, C]."""
     posterior = self._posterior(players['model']['params'], batch)
-    return self.decode(players, reparameterise(key, *posterior)[0], batch)
+    return self.decode(players, reparameterize(key, *posterior)[0], batch)
 
   def encode(self, players: Players, batch: Batch) -> jax.Array:
     """Means of the posteriors, [B, Z]."""
@@ -161,7 +161,7 @@ class VAE:
     """The bound of each image with one code, and its parts, [B], in nats."""
     params = players['model']['params']
     mean, log_variance = self._posterior(params, batch)
-    codes = reparameterise(key, mean, log_variance)
+    codes = reparameterize(key, mean, log_variance)
     reconstruction = self._nll(params, batch, codes)[0]
     kl = jnp.sum(divergences.kl_standard_normal(mean, log_variance), axis=-1)
     return {
@@ -174,7 +174,7 @@ class VAE:
     """log p(x|z) p(z) / q(z|x) of `num` codes per image, [num, B], in nats."""
     params = players['model']['params']
     mean, log_variance = self._posterior(params, batch)
-    codes = reparameterise(key, mean, log_variance, num)  # [num, B, Z]
+    codes = reparameterize(key, mean, log_variance, num)  # [num, B, Z]
     return self._weigh(params, batch, codes, mean, log_variance)
 
   def _weigh(self, params, batch, codes, mean, log_variance):
@@ -212,7 +212,7 @@ class VAE:
     return self.encoder.features // 2
 
 
-def reparameterise(key, mean, log_variance, num: int = 1) -> jax.Array:
+def reparameterize(key, mean, log_variance, num: int = 1) -> jax.Array:
   """Draws z = m + s e, e from N(0, 1) (eq. 4), [B, Z] -> [num, B, Z]."""
   noise = jax.random.normal(key, (num, *mean.shape))
   return mean + jnp.exp(log_variance / 2) * noise

@@ -73,7 +73,7 @@ def table(results: Sequence[Result], width: int | None = None) -> str:
 def draw(
   results: Sequence[Result], x: str, y: str, folder: pathlib.Path
 ) -> pathlib.Path:
-  """Draws a metric against another, a labelled point for each run.
+  """Draws a metric against another, a labeled point for each run.
 
   The runs that differ in the last field alone are one line.
 

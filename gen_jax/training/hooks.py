@@ -97,7 +97,9 @@ class Warnings:
   """
 
   def __init__(self, objective: Objective, stage: Stage):
-    self._find = getattr(objective, 'warnings', lambda metrics: {})
+    # TODO: remove when every objective gives its updates their warnings.
+    self._more = getattr(objective, 'warnings', lambda metrics: {})
+    self._updates = objective.updates()
     self._interval = (stage.end - stage.start) // 10
     self._start = stage.start
     self._rows: dict[str, int] = {}  # logs in a row that have it
@@ -115,7 +117,9 @@ class Warnings:
 
   def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
     """Returns what is to be told after a log, by name."""
-    found = self._find(metrics)
+    found = self._more(metrics)
+    for update in self._updates:
+      found |= update.warnings(metrics)
     self._rows = {k: self._rows.get(k, 0) + 1 for k in found}
     due = {
       k: text

@@ -6,7 +6,7 @@
 # %% setup
 # %%
 # Trains; on a workdir that has a checkpoint it goes on. The variants are those
-# at the top of the config, such as `colourise` and `super_resolution`.
+# at the top of the config, such as `colorize` and `super_resolution`.
 from gen_jax.config import load
 from gen_jax.training.loop import train
 
@@ -47,7 +47,7 @@ def around(direction='ab', image=0, rounds=1):
     for a, b in ((here, there), (there, here)):
       translate = task.predict(f'translate_{a}{b}')
       shown.append(np.asarray(translate(players, {a: shown[-1][None]}))[0])
-  depth = max(x.shape[-1] for x in shown)  # a domain may be grey
+  depth = max(x.shape[-1] for x in shown)  # a domain may be gray
   shown = np.stack([np.broadcast_to(x, (*x.shape[:2], depth)) for x in shown])
   show(shown, experiment.objective, width=150 * len(shown))
 

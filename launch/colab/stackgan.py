@@ -44,7 +44,7 @@ def drawn(text_a='a red heart', text_b='a blue heart', share=0.5, seed=0):
   fields = captions.read([text_a, text_b], experiment.config.data)
   a, b = captioned.read(task, players, fields)
   texts = jnp.stack([a, (1 - share) * a + share * b, b])
-  images = task.predict('illustrate')(players, texts, key=jax.random.key(seed))
+  images = task.predict('generate')(players, texts, key=jax.random.key(seed))
   show(images, experiment.objective, width=450)
 
 

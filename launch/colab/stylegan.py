@@ -27,7 +27,7 @@ show_newest(workdir)
 #
 # The first picture is of one seed, the last of another. That between has the
 # styles of the first up to a layer, and of the other from there on. Truncation
-# draws both towards the mean: less variety, cleaner pictures.
+# draws both toward the mean: less variety, cleaner pictures.
 # %%
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,8 @@ from gen_jax.storage.workdir import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
-codes, styles_of, centre, draw = map(
-  task.predict, ('codes', 'map', 'centre', 'synthesise')
+codes, styles_of, center, draw = map(
+  task.predict, ('sample_latents', 'map_latents', 'w_avg', 'synthesize')
 )
 layers = experiment.objective.gen.layers
 
@@ -52,7 +52,7 @@ def mixed(seed_a=0, seed_b=1, layer=layers // 2, psi=0.7):
   )
   between = jnp.where(jnp.arange(layers)[:, None] < layer, a, b)
   styles = jnp.stack([a, between, b])
-  mean = centre(players)
+  mean = center(players)
   images = draw(players, mean + psi * (styles - mean), key=jax.random.key(0))
   show(images, experiment.objective, width=450)
 

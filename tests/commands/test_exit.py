@@ -260,7 +260,7 @@ def test_a_lack_of_memory_is_one_line(capsys, error):
 
 
 def test_an_import_that_fails_is_one_line_and_a_file(tmp_path):
-  code = 'from gen_jax import startup; startup.begin(); import nosuch'
+  code = 'from gen_jax.runtime import startup; startup.begin(); import nosuch'
   done = run('-c', code, env={'XDG_STATE_HOME': str(tmp_path)})
   assert done.returncode == 1
   assert done.stderr.count('\n') == 1
@@ -268,7 +268,7 @@ def test_an_import_that_fails_is_one_line_and_a_file(tmp_path):
 
 
 PRINTS = """
-from gen_jax import cli
+from gen_jax.commands import cli
 raise SystemExit(cli.run(lambda: print('x' * 10**6, flush={flush})))
 """
 
@@ -307,7 +307,7 @@ def test_an_output_that_the_shell_has_closed_is_no_error():
 
 LIBRARIES = """
 import asyncio, logging, sys, threading, warnings
-from gen_jax import startup
+from gen_jax.runtime import startup
 
 startup.begin()
 
@@ -472,7 +472,7 @@ def test_a_signal_in_the_imports_ends_a_command_with_one_line(
 # A lock of C, which a signal does not interrupt, and which frees Python's lock.
 WAITS = """
 import ctypes, sys
-from gen_jax import startup
+from gen_jax.runtime import startup
 
 startup.begin()
 lock = ctypes.create_string_buffer(64)

@@ -16,7 +16,7 @@ SIZES = {'a.png': (33, 18), 'in/b.jpg': (33, 18), 'c.jpg': (21, 40)}
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-  """A workdir of the smallest run, from grey to colour."""
+  """A workdir of the smallest run, from gray to color."""
   path = tmp_path_factory.mktemp('trained') / 'w'
   args = [
     '--config=configs/cyclegan.py:test',

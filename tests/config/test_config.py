@@ -40,8 +40,8 @@ def test_json_gives_the_config_back():
   config = config_lib.load(f'{ROOT}/configs/vae.py')
   again = config_lib.from_json(config_lib.to_json(config))
   assert not config_lib.difference(config, again)
-  objective = builder.build('gen_jax.objectives', again.objective, 'o')
-  assert objective == builder.build('gen_jax.objectives', config.objective, 'o')
+  objective = builder.build(builder.OBJECTIVES, again.objective, 'o')
+  assert objective == builder.build(builder.OBJECTIVES, config.objective, 'o')
 
 
 def test_only_fields_that_leave_the_parameters_alone_may_differ():

@@ -146,13 +146,13 @@ def test_pixels_are_in_the_range_that_the_objective_asks():
   np.testing.assert_array_equal(preprocess()['label'], np.arange(50))
 
 
-def test_static_binarisation_is_a_threshold():
+def test_static_binarization_is_a_threshold():
   np.testing.assert_array_equal(
     preprocess(binarize='static')['image'], IMAGES >= 128
   )
 
 
-def test_dynamic_binarisation_has_the_grey_values_as_means():
+def test_dynamic_binarization_has_the_gray_values_as_means():
   draws = jnp.stack(
     [
       preprocess(binarize='dynamic', key=jax.random.key(n))['image']

@@ -1,4 +1,4 @@
-"""Parts of a labelled set: which examples, and that they follow the seed."""
+"""Parts of a labeled set: which examples, and that they follow the seed."""
 
 import numpy as np
 import pytest

@@ -40,7 +40,7 @@ def fields(name, **overrides):
   file = f'{cluster.ROOT}/configs/{name}.py:test'
   config = config_lib.load(file)
   if name == 'cyclegan':
-    # A bias before an instance normalisation has rounding errors for a
+    # A bias before an instance normalization has rounding errors for a
     # gradient, of which Adam would make steps.
     sgd = {'name': 'sgd', 'learning_rate': 1e-4}
     values['optim'] = dict.fromkeys(config.optim, sgd)
@@ -190,7 +190,8 @@ def wait_for_checkpoint(path, running):
 # A program whose second process is the later at its first step.
 SLOW = """
 import sys, time
-from gen_jax import experiment, main
+from gen_jax import main
+from gen_jax.training import experiment
 
 init = experiment.Experiment.init_players
 
@@ -220,8 +221,10 @@ ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 
 # Signs of life that follow each other quickly, so that the end does too.
 LIVELY = f"""
-from gen_jax import cli, main, together
-together._BEAT = 0.25
+from gen_jax import main
+from gen_jax.commands import cli
+from gen_jax.distributed import watchdog
+watchdog._BEAT = 0.25
 {TRAIN}
 """
 

@@ -43,7 +43,9 @@ def test_a_command(line, monkeypatch, capsys):
     for process in printed.splitlines():
       trains(shlex.split(process))
     return
-  module = words[words.index('-m') + 1]
+  module, command, *_ = words[words.index('-m') + 1 :]
+  if module == 'gen_jax':
+    module = f'gen_jax.commands.{command}'
   flags = {w.partition('=')[0] for w in words if w.startswith('--')}
   if '--config' in flags:
     trains(words)

@@ -92,7 +92,7 @@ class Model:
       'reconstruct': image,
       'corrupt': image,
       'classify': classify,
-      'scores': scores,
+      'anomaly_scores': scores,
       'translate_ab': lambda players, batch: batch['a'],
       'translate_ba': lambda players, batch: batch['b'],
     }
@@ -120,7 +120,7 @@ def task(shape=(8, 8, 1), **sizes):
     (anomaly.Anomaly, dict(normal=(0,)), dict(test=2)),
     (classification.Error, {}, dict(test=1)),
     (compression.Compression, dict(bits=(4,)), dict(train=2, test=1)),
-    (conditional_accuracy.Neighbours, dict(rows=2, columns=3), dict(train=3)),
+    (conditional_accuracy.Neighbors, dict(rows=2, columns=3), dict(train=3)),
     (denoising.Denoising, {}, dict(test=1)),
     (directions.Arithmetic, {}, dict(train=2, test=1)),
     (directions.Traversal, dict(index=2), dict(train=2, test=3)),
@@ -167,12 +167,12 @@ def test_every_evaluator_states_its_minimum():
 
 
 def test_a_minimum_is_of_examples_and_of_classes():
-  labelled = task(train=1).source('train')
-  assert not Minimum('train').missing(labelled)
-  assert Minimum('train', 2).missing(labelled) == (
+  labeled = task(train=1).source('train')
+  assert not Minimum('train').missing(labeled)
+  assert Minimum('train', 2).missing(labeled) == (
     "2 examples of the split 'train', which has 1"
   )
-  assert Minimum('train', classes=2).missing(labelled) == (
+  assert Minimum('train', classes=2).missing(labeled) == (
     "2 classes in the split 'train', which has 1"
   )
   images = ArraySource('toy', 'train', {'image': np.zeros((9, 8, 8, 1))})

@@ -125,5 +125,5 @@ def test_smoothing_moves_the_best_judge_to_a_finite_logit():
   assert slope(lambda x: real(x, 0.9), np.log(9)) == pytest.approx(0, abs=1e-6)
   real = LOSSES['least_squares'].real
   assert slope(lambda x: real(x, 0.9), 0.9) == 0
-  labelled = {name for name, loss in LOSSES.items() if loss.labels}
-  assert labelled == {'minimax', 'non_saturating', 'least_squares'}
+  labeled = {name for name, loss in LOSSES.items() if loss.labels}
+  assert labeled == {'minimax', 'non_saturating', 'least_squares'}

@@ -93,15 +93,15 @@ def test_a_window_is_cut_out_where_it_fits_or_in_part(size, window):
   assert middle > cut[:, 0, 0, 0].mean() > 0
 
 
-def test_colour_changes_by_the_ranges_of_the_paper():
+def test_color_changes_by_the_ranges_of_the_paper():
   x = images(4000, 4, 4)
   out = np.asarray(jax.jit(color)(x, KEY))
   shift = out.mean((1, 2, 3)) - x.mean((1, 2, 3))
   assert -0.5 < shift.min() < -0.48 and 0.48 < shift.max() < 0.5
-  # Grey stays grey: of it, brightness and contrast are all.
-  grey = images(4000, 4, 4, 1)
-  out = np.asarray(jax.jit(color)(grey, KEY))
-  factor = out.std((1, 2, 3)) / grey.std((1, 2, 3))
+  # Gray stays gray: of it, brightness and contrast are all.
+  gray = images(4000, 4, 4, 1)
+  out = np.asarray(jax.jit(color)(gray, KEY))
+  factor = out.std((1, 2, 3)) / gray.std((1, 2, 3))
   assert 0.5 < factor.min() < 0.52 and 1.48 < factor.max() < 1.5
   assert factor.mean() == pytest.approx(1, abs=0.02)
 

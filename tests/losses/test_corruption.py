@@ -34,8 +34,8 @@ def test_a_pixel_is_hit_in_all_channels_or_none(name):
 
 
 def test_salt_and_pepper_are_even():
-  grey = np.full((50, 40, 40, 1), 0.5, np.float32)
-  out = corrupt('salt_and_pepper', grey, 1.0)
+  gray = np.full((50, 40, 40, 1), 0.5, np.float32)
+  out = corrupt('salt_and_pepper', gray, 1.0)
   assert float(out.mean()) == pytest.approx(0.5, abs=0.01)
 
 
@@ -56,7 +56,7 @@ def test_a_deformation_is_smooth_and_as_large_as_it_says():
   images = np.broadcast_to(np.float32(grid), (500, 41, 41, 2))
   out = corrupt('deformation', images, amount)
   moved = (out - grid)[:, inner, inner]  # [B, 15, 15, 2] pixels, y and x
-  # At the centre there are the shift and the smooth field.
+  # At the center there are the shift and the smooth field.
   expected = amount * (1 / 3 + 0.6**2) ** 0.5
   shift = moved[:, 7, 7]
   np.testing.assert_allclose(shift.std(axis=0), expected, rtol=0.1)

@@ -6,30 +6,30 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from gen_jax.losses.densities import DENSITIES, histogram, neighbours
+from gen_jax.losses.densities import DENSITIES, histogram, neighbors
 
 CODES = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
 
 
-def test_neighbours_are_those_of_a_tree():
+def test_neighbors_are_those_of_a_tree():
   for k in (1, 4):
     distance = KDTree(CODES).query(CODES, k + 1)[0][:, k]
     np.testing.assert_allclose(
-      neighbours(jnp.asarray(CODES), k), -3 * np.log(distance), atol=1e-3
+      neighbors(jnp.asarray(CODES), k), -3 * np.log(distance), atol=1e-3
     )
 
 
 def test_equal_codes_are_as_dense_as_those_a_thousandth_of_their_size_apart():
   codes = jnp.asarray(CODES).at[8].set(CODES[9])
   size = np.mean(np.sum(np.square(codes - codes.mean(0)), axis=-1)) ** 0.5
-  out = neighbours(codes)
+  out = neighbors(codes)
   np.testing.assert_allclose(out[8:10], -3 * np.log(1e-3 * size), rtol=1e-4)
 
 
-def test_neighbours_do_not_depend_on_the_mean_of_the_codes():
+def test_neighbors_do_not_depend_on_the_mean_of_the_codes():
   codes = jnp.asarray(CODES, jnp.float32)
   np.testing.assert_allclose(
-    neighbours(codes + 100), neighbours(codes), atol=0.02
+    neighbors(codes + 100), neighbors(codes), atol=0.02
   )
 
 

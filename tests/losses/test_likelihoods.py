@@ -89,17 +89,17 @@ def test_the_mean_is_that_of_float64_where_its_series_ends():
   assert float(out) == pytest.approx(expected, abs=2e-7)
 
 
-def test_normaliser_is_smooth_where_its_series_takes_over():
+def test_normalizer_is_smooth_where_its_series_takes_over():
   exact = np.linspace(-0.2, 0.2, 401)
   logits = exact.astype(np.float32)
   exact[200] = 1e-12
   expected = np.log(exact / np.tanh(exact / 2))
   np.testing.assert_allclose(
-    jax.jit(likelihoods.log_normaliser)(logits), expected, rtol=3e-6
+    jax.jit(likelihoods.log_normalizer)(logits), expected, rtol=3e-6
   )
   near = np.abs(logits) < 0.1
   np.testing.assert_allclose(
-    jax.jit(likelihoods.log_normaliser)(logits[near]), expected[near], rtol=3e-7
+    jax.jit(likelihoods.log_normalizer)(logits[near]), expected[near], rtol=3e-7
   )
-  slope = jax.jit(jax.vmap(jax.grad(likelihoods.log_normaliser)))(logits)
+  slope = jax.jit(jax.vmap(jax.grad(likelihoods.log_normalizer)))(logits)
   np.testing.assert_allclose(slope, logits / 6, atol=2e-4)

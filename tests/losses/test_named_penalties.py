@@ -37,7 +37,7 @@ def test_r1_is_of_the_data_and_r2_of_the_images():
     )
 
 
-def test_dragan_is_of_the_neighbourhood_of_the_data():
+def test_dragan_is_of_the_neighborhood_of_the_data():
   slope = np.array([3.0, -4.0], np.float32)
   real, fake = 5 * arrays(20_000, 2), jnp.full((20_000, 2), 1e6)
   np.testing.assert_allclose(
@@ -51,7 +51,7 @@ def test_dragan_is_of_the_neighbourhood_of_the_data():
     2 * deviation**2 - 2 * mean + 1,
     rtol=0.02,
   )
-  # Data without any spread have no neighbourhood but themselves.
+  # Data without any spread have no neighborhood but themselves.
   flat = jnp.full((3, 2), 2.0)
   np.testing.assert_allclose(
     dragan(quadratic, flat, fake, KEY, jnp.std(flat)),

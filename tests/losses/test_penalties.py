@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.losses import penalties
-from gen_jax.losses.penalties import gradient_penalty, zero_centred
+from gen_jax.losses.penalties import gradient_penalty, zero_centered
 from gen_jax.models.layers.conv import Conv
 
 KEY = jax.random.key(0)
@@ -33,7 +33,7 @@ def test_a_linear_score_has_its_slope_everywhere():
   np.testing.assert_allclose(
     gradient_penalty(linear, x, target=7.0), np.full(6, 4.0)
   )
-  np.testing.assert_allclose(zero_centred(linear, x), np.full(6, 12.5))
+  np.testing.assert_allclose(zero_centered(linear, x), np.full(6, 12.5))
 
 
 def test_a_quadratic_score_has_the_norm_of_its_argument():
@@ -47,7 +47,9 @@ def test_a_quadratic_score_has_the_norm_of_its_argument():
     np.maximum(0, norm - 1) ** 2,
     rtol=1e-5,
   )
-  np.testing.assert_allclose(zero_centred(quadratic, x), norm**2 / 2, rtol=1e-5)
+  np.testing.assert_allclose(
+    zero_centered(quadratic, x), norm**2 / 2, rtol=1e-5
+  )
 
 
 @pytest.mark.parametrize('scale', [0.0, 1e-30, 1e4])
@@ -108,7 +110,7 @@ def test_second_order_gradients_are_those_of_pytorch_in_float64(critic, kind):
     def score(x):
       return critic.apply({'params': params}, x)
 
-    return (gradient_penalty if kind == 'one' else zero_centred)(score, x)
+    return (gradient_penalty if kind == 'one' else zero_centered)(score, x)
 
   weights = arrays(5, seed=3)
   value = jax.jit(ours)(params)

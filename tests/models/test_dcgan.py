@@ -10,7 +10,7 @@ from drawn import drawn
 from gen_jax.models import dcgan, dense
 from gen_jax.models.layers.conv import Conv, ConvTranspose
 from gen_jax.models.layers.linear import Dense
-from gen_jax.models.layers.normalization import Normalised
+from gen_jax.models.layers.normalization import Normalized
 
 KEY = jax.random.key(0)
 CODES = np.random.default_rng(0).normal(size=(6, 100)).astype(np.float32)
@@ -74,14 +74,14 @@ def test_infogans_dense_layers_lie_between_code_and_maps():
   codes = CODES[:, :74]
   gen = dcgan.Generator((28, 28, 1), (128, 64), 4, hidden=(1024,))
   made = 74 * 1024 + 1024 * 7 * 7 * 128 + 16 * 128 * 64 + 16 * 64 + 1
-  normalised = 2 * (1024 + 128 + 64)
-  assert count(jax.eval_shape(gen.init, KEY, codes)) == made + normalised
+  normalized = 2 * (1024 + 128 + 64)
+  assert count(jax.eval_shape(gen.init, KEY, codes)) == made + normalized
   disc = dcgan.Discriminator((64, 128), 4, hidden=(1024,), extra=12)
   trunk = 16 * 64 + 64 + 16 * 64 * 128 + 7 * 7 * 128 * 1024
-  normalised = 2 * (128 + 1024)
+  normalized = 2 * (128 + 1024)
   heads = 1024 + 1 + 1024 * 128 + 128 + 128 * 12 + 12
   shapes = jax.eval_shape(disc.init, KEY, jnp.zeros((2, 28, 28, 1)))
-  assert count(shapes) == trunk + normalised + heads
+  assert count(shapes) == trunk + normalized + heads
 
 
 def test_weights_start_at_the_papers_deviation():
@@ -89,7 +89,7 @@ def test_weights_start_at_the_papers_deviation():
   variables = jax.jit(gen.init)(KEY, CODES)
   kernel = variables['params']['ConvTranspose_0']['kernel']
   assert float(kernel.std()) == pytest.approx(0.02, rel=0.02)
-  scale = variables['params']['Normalised_0']['BatchNorm_0']['scale']
+  scale = variables['params']['Normalized_0']['BatchNorm_0']['scale']
   assert float(scale.mean()) == pytest.approx(1, abs=0.01)
   assert float(scale.std()) == pytest.approx(0.02, rel=0.15)
 
@@ -116,7 +116,7 @@ def test_training_looks_at_the_batch_and_use_at_the_running_averages():
   ],
   ids=lambda layer: type(layer).__name__,
 )
-def test_spectral_normalisation_leaves_a_largest_singular_value_of_1(layer):
+def test_spectral_normalization_leaves_a_largest_singular_value_of_1(layer):
   """The kernel as a matrix of its outputs, as Miyato et al. reshape it."""
   rng = np.random.default_rng(0)
   x = rng.normal(size=(5, 8, 8, 6)).astype(np.float32)
@@ -126,7 +126,7 @@ def test_spectral_normalisation_leaves_a_largest_singular_value_of_1(layer):
   class Network(nn.Module):
     @nn.compact
     def __call__(self, x, train=False):
-      return Normalised(layer.copy(), 'spectral')(x, train)
+      return Normalized(layer.copy(), 'spectral')(x, train)
 
   network = Network()
   variables = drawn(network.init, KEY, x)

@@ -76,7 +76,7 @@ def test_sizes_of_the_paper():
     1024 * 256 + 256  # the conditioning
     + 228 * 16 * 1024  # the smallest map
     + sum(9 * a * b for a, b in zip(maps[:-1], maps[1:], strict=True))
-    + 2 * sum(maps)  # the scales and biases of the normalisation
+    + 2 * sum(maps)  # the scales and biases of the normalization
     + 9 * 64 * 3 + 3
   )  # fmt: skip
   second = stackgan.Refiner(shape=(256, 256, 3))
@@ -100,7 +100,7 @@ def test_sizes_that_do_not_meet_are_named():
 
 
 def test_a_judge_sees_each_caption_on_its_own():
-  judge = stackgan.Discriminator(channels=(4, 8), text=5, normalise='spectral')
+  judge = stackgan.Discriminator(channels=(4, 8), text=5, normalize='spectral')
   images, texts = normal(3, 8, 8, 3), normal(2, 3, 6, seed=1)
   variables = drawn(judge.init, KEY, images, texts)
   apply = jax.jit(judge.apply)
@@ -114,7 +114,7 @@ def test_a_judge_sees_each_caption_on_its_own():
 
 
 def test_pairs_are_normalized_apart_as_by_one_call_for_each():
-  judge = stackgan.Discriminator(channels=(4,), text=5, normalise='batch')
+  judge = stackgan.Discriminator(channels=(4,), text=5, normalize='batch')
   images, texts = normal(6, 4, 4, 3), normal(2, 6, 6, seed=1)
   variables = drawn(judge.init, KEY, images, texts)
 

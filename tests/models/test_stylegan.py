@@ -40,9 +40,9 @@ def apply(network, variables, *inputs, **options):
 
 
 def init(network, *inputs):
-  """Variables of which none is 0 or 1 by chance of the initialisation.
+  """Variables of which none is 0 or 1 by chance of the initialization.
 
-  As at initialisation the slow layers' are the largest; NumPy draws them, so
+  As at initialization the slow layers' are the largest; NumPy draws them, so
   that nothing is compiled.
   """
   rng = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def test_the_discriminator_has_the_parameters_of_the_authors():
 
 
 @pytest.mark.parametrize('shape', [(8, 8, 1), (16, 16, 4), (1024, 1024, 3)])
-def test_images_of_any_size_grey_or_with_alpha(shape):
+def test_images_of_any_size_gray_or_with_alpha(shape):
   network = stylegan.Generator(shape, **SMALL)
   keys = {'params': KEY, 'noise': KEY}
   out, _ = jax.eval_shape(

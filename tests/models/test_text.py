@@ -31,7 +31,7 @@ def test_padding_changes_nothing(variables):
   np.testing.assert_allclose(jnp.mean(short**2), 1, rtol=1e-4)
 
 
-def test_words_and_their_neighbours_count(variables):
+def test_words_and_their_neighbors_count(variables):
   out = READ(variables, tokens('red heart blue', 'blue heart red', 'red heart'))
   assert np.abs(out[0] - out[1]).max() > 1e-3
   assert np.abs(out[0] - out[2]).max() > 1e-3

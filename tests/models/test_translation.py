@@ -25,11 +25,11 @@ def count(network, size=256, channels=3):
 
 
 def test_parameters_are_those_of_the_authors_program():
-  # What its `define_G` and `define_D` print, with instance normalisation.
+  # What its `define_G` and `define_D` print, with instance normalization.
   assert count(ResidualTranslator()) == 11_378_179
   assert count(ResidualTranslator(blocks=6)) == 7_837_699
   assert count(PatchDiscriminator()) == 2_764_737
-  # Its unet_256 prints 54,413,955 with batch normalisation: there two numbers
+  # Its unet_256 prints 54,413,955 with batch normalization: there two numbers
   # for each of 4,928 channels, here the biases of those and of 64 + 512 more.
   channels = (64, 128, 256, 512, 512, 512, 512, 512)
   biases = 4928 + 64 + 512
@@ -65,7 +65,7 @@ def test_any_size_that_the_stride_divides(network):
 
 @pytest.mark.parametrize('levels,size,patch', [(3, 96, 70), (1, 32, 16)])
 def test_a_logit_sees_a_patch(levels, size, patch):
-  network = PatchDiscriminator(channels=1, levels=levels, normalise='')
+  network = PatchDiscriminator(channels=1, levels=levels, normalize='')
   images = np.random.default_rng(0).uniform(0.1, 1, (1, size, size, 1))
   images = images.astype(np.float32)
   shapes = jax.eval_shape(network.init, KEY, images)
@@ -103,7 +103,7 @@ def test_reflection_is_numpys():
   )
 
 
-def test_instance_normalisation_is_pytorchs():
+def test_instance_normalization_is_pytorchs():
   torch = pytest.importorskip('torch')
   x = np.random.default_rng(0).normal(3, 2, (2, 5, 7, 4)).astype(np.float32)
   norm = torch.nn.InstanceNorm2d(4)

@@ -130,13 +130,13 @@ class StyleGenerator(nn.Module):
   def spread(self, w):
     return jnp.repeat(w[:, None], self.layers, axis=1)
 
-  def synthesise(self, styles, alpha=1.0, shared=False):
+  def synthesize(self, styles, alpha=1.0, shared=False):
     noise = jax.random.normal(self.make_rng('noise'), (len(styles), 1))
     x = self.synthesis(styles.reshape(len(styles), -1)) + 0.1 * noise
     return x.reshape(-1, *self.shape)
 
   def __call__(self, codes, labels=None):
-    return self.synthesise(self.spread(self.map(codes, labels)))
+    return self.synthesize(self.spread(self.map(codes, labels)))
 
 
 class StyleDiscriminator(nn.Module):

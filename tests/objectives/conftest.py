@@ -14,7 +14,7 @@ def pca():
   """Linear-Gaussian players whose encoder is the exact posterior.
 
   With orthogonal columns w_j of the decoder, x = W z + b + e and e ~ N(0, 1),
-  the posterior factorises: z_j ~ N(w_j . (x - b) s_j, s_j),
+  the posterior factorizes: z_j ~ N(w_j . (x - b) s_j, s_j),
   s_j = 1 / (1 + |w_j|^2).
   """
   rng = np.random.default_rng(0)

@@ -287,11 +287,11 @@ def shapes(objective, data):
     (
       lambda: shapes(
         linear(
-          disc_a=PatchDiscriminator(channels=2, levels=1, normalise='spectral')
+          disc_a=PatchDiscriminator(channels=2, levels=1, normalize='spectral')
         ),
         batch(),
       ),
-      "disc_a.normalise: .*spectral: take 'instance'",
+      "disc_a.normalize: .*spectral: take 'instance'",
     ),
   ],
 )

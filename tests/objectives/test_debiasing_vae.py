@@ -42,7 +42,7 @@ def identity(objective, batch):
   return players
 
 
-@pytest.mark.parametrize('density', ['histogram', 'neighbours'])
+@pytest.mark.parametrize('density', ['histogram', 'neighbors'])
 def test_the_rare_class_gains(density):
   objective = DebiasingVAE(**NETWORKS, density=density, strength=0.8)
   source = ArraySource('toy', 'train', unbalanced())

@@ -23,9 +23,9 @@ KEY = jax.random.key(0)
 POINT = (1, 1, 2)
 
 
-def points(num=64, centre=(0.0, 0.0), seed=0, scale=1.0):
+def points(num=64, center=(0.0, 0.0), seed=0, scale=1.0):
   noise = np.random.default_rng(seed).normal(size=(num, 2))
-  values = scale * noise + np.array(centre)
+  values = scale * noise + np.array(center)
   return values.astype(np.float32).reshape(num, *POINT)
 
 
@@ -82,7 +82,7 @@ def test_the_equilibrium_costs_what_the_paper_says():
   assert float(gen_loss) == pytest.approx(np.log(2))
 
 
-def test_packed_images_are_neighbours_side_by_side():
+def test_packed_images_are_neighbors_side_by_side():
   objective = gan(pack=3)
   images = np.arange(6 * 4 * 2.0, dtype=np.float32).reshape(6, 2, 2, 2)
   out = np.asarray(jax.jit(objective.packed)(images))
@@ -164,7 +164,7 @@ def images(num=32):
   return np.tanh(x).astype(np.float32)
 
 
-def test_data_and_images_are_normalised_apart():
+def test_data_and_images_are_normalized_apart():
   """The logits of the data do not depend on what the generator makes."""
   objective, batch = convolutional(), {'image': images()}
   loss = jax.jit(objective.disc_loss)
@@ -305,17 +305,17 @@ def test_the_critics_first_gradient_is_that_of_clipped_weights():
   )
 
 
-def test_a_penalty_refuses_batch_normalisation():
+def test_a_penalty_refuses_batch_normalization():
   objective = WGANGP(
     gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
     critic=dcgan.Discriminator((3, 4), kernel=3),
     latent=5,
   )
-  with pytest.raises(InputError, match="normalise=''"):
+  with pytest.raises(InputError, match="normalize=''"):
     jax.eval_shape(objective.init, KEY, {'image': images()})
 
 
-def test_packs_are_penalised_as_one_input():
+def test_packs_are_penalized_as_one_input():
   objective = WGANGP(
     gen=Shift(), critic=dense.Discriminator((8,)), latent=2, pack=2
   )

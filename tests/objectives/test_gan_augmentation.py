@@ -77,7 +77,7 @@ def test_the_generators_gradient_passes_through():
   assert np.all(np.isfinite(gradient)) and np.all(gradient < 0)
 
 
-def test_a_penalised_critic_is_augmented_too():
+def test_a_penalized_critic_is_augmented_too():
   batch = {'image': np.ones((8, *SHAPE), np.float32)}
   fields = dict(gen=Constant(), critic=dense.Discriminator((4,)), latent=1)
   objectives = [WGANGP(**fields, augment=augment) for augment in ((), ALL[:1])]

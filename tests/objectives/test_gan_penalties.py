@@ -79,8 +79,8 @@ def test_a_linear_judge_pays_for_its_slope_in_the_image(cls, fields, shape):
   players['disc']['params']['w'] *= 10
   squares = slope(players, shape)
   for kind, (loss, aux) in compute(players).items():
-    centred = kind in ('r1', 'r2')
-    expected = squares / 2 if centred else (np.sqrt(squares) - 1) ** 2
+    centered = kind in ('r1', 'r2')
+    expected = squares / 2 if centered else (np.sqrt(squares) - 1) ** 2
     assert float(aux.metrics['penalty']) == pytest.approx(expected, rel=1e-4)
     assert float(loss) == pytest.approx(7 * expected, rel=1e-4)
     assert aux.state == {}
@@ -120,13 +120,13 @@ def test_it_is_added_to_the_judges_loss_or_stands_apart():
   assert [u.wrt for u in make().updates()] == [('disc',), ('gen',)]
 
 
-def test_a_penalty_of_a_judge_with_batch_normalisation_is_refused():
+def test_a_penalty_of_a_judge_with_batch_normalization_is_refused():
   objective = GAN(
     gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
     disc=dcgan.Discriminator((3, 4), kernel=3),
     penalty='r1',
   )
-  with pytest.raises(InputError, match="normalise=''"):
+  with pytest.raises(InputError, match="normalize=''"):
     jax.eval_shape(objective.init, KEY, {'image': jnp.zeros((2, 4, 4, 1))})
 
 
@@ -191,8 +191,8 @@ def test_the_dirac_gan_comes_to_rest_with_a_penalty_alone(loss, least):
     dict(penalty='r2'),
     dict(penalty='r1', penalty_every=4),
   )
-  penalised = [dict(loss=loss, penalty_weight=1.0, **x) for x in penalties]
-  free, *others = play(dict(loss=loss), *penalised).T
+  penalized = [dict(loss=loss, penalty_weight=1.0, **x) for x in penalties]
+  free, *others = play(dict(loss=loss), *penalized).T
   assert free[-200:].min() > least
   for distances in others:
     assert distances[-1] < 1e-3

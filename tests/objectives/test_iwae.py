@@ -61,7 +61,7 @@ def test_with_the_exact_posterior_all_codes_share_the_weight(pca):
   assert float(aux.metrics['effective_samples']) == pytest.approx(5, rel=1e-4)
 
 
-def test_the_bound_grows_with_the_codes_towards_the_likelihood(inexact):
+def test_the_bound_grows_with_the_codes_toward_the_likelihood(inexact):
   players, images, exact = inexact
   keys = jax.random.split(KEY, 500)
   batch = {'image': jnp.asarray(images / 255, jnp.float32)}
@@ -98,7 +98,7 @@ def test_both_gradients_have_one_expectation(inexact):
     assert np.any(np.abs(a.mean(0)) > 10 * spread)  # there is one to compare
 
 
-def test_only_the_doubly_reparameterised_gradient_rests_at_the_optimum(pca):
+def test_only_the_doubly_reparameterized_gradient_rests_at_the_optimum(pca):
   players, images, _ = pca
   for cls, at_rest in ((IWAE, False), (DReG, True)):
     objective = linear(cls, samples=5)

@@ -210,7 +210,7 @@ TERMS = (
   Term('translation', 'gens', falls='ab ba'),
   Term('vae/free_bits', 'model', falls='kl', without=_off('beta')),
   Term('vae/capacity', 'model', falls='reconstruction', fields=_off('beta')),
-  # Towards the capacity, from either side.
+  # Toward the capacity, from either side.
   *(
     Term(
       'vae/capacity',

@@ -46,13 +46,13 @@ def loss(method, players, batch=BATCH):
   return jax.jit(lambda p, b: method(p, b, key=KEY, step=0))(players, batch)
 
 
-def judge(normalise='spectral'):
-  return stackgan.Discriminator(channels=(4,), text=4, normalise=normalise)
+def judge(normalize='spectral'):
+  return stackgan.Discriminator(channels=(4,), text=4, normalize=normalize)
 
 
-def stage_1(normalise='spectral', **fields):
+def stage_1(normalize='spectral', **fields):
   return StageI(
-    text=READER, gen1=GEN1, disc1=judge(normalise), latent=2, **fields
+    text=READER, gen1=GEN1, disc1=judge(normalize), latent=2, **fields
   )
 
 
@@ -219,10 +219,10 @@ def run(objective, players, devices):
 
 
 @pytest.mark.parametrize(
-  'normalise', ['batch', pytest.param('spectral', marks=pytest.mark.long)]
+  'normalize', ['batch', pytest.param('spectral', marks=pytest.mark.long)]
 )
-def test_eight_devices_equal_one(normalise):
-  objective = stage_1(normalise)
+def test_eight_devices_equal_one(normalize):
+  objective = stage_1(normalize)
   players = init(objective)
   one, eight = (run(objective, players, n) for n in (1, 8))
   jax.tree.map(
@@ -308,7 +308,7 @@ def test_the_slope_of_the_judge_may_cost():
     float(expected), rel=1e-4
   )
   assert float(cost) == pytest.approx(4 * 7 * float(expected), rel=1e-4)
-  with pytest.raises(InputError, match="disc1: .* normalise=''"):
+  with pytest.raises(InputError, match="disc1: .* normalize=''"):
     traced(stage_1('batch', penalty='r1'))
 
 

@@ -156,8 +156,8 @@ def test_truncation_draws_styles_to_the_mean_in_the_first_layers():
     half[:, :3], mean + 0.5 * (styles[:, :3] - mean), rtol=1e-5
   )
   np.testing.assert_allclose(half[:, 3], styles[:, 3], rtol=1e-5)
-  centre = GAME.truncated(PLAYERS, styles, 0.0)
-  np.testing.assert_allclose(centre, np.broadcast_to(mean, styles.shape))
+  center = GAME.truncated(PLAYERS, styles, 0.0)
+  np.testing.assert_allclose(center, np.broadcast_to(mean, styles.shape))
   # The weights of the noise start at 0, so the image of the mean is one.
   images = np.asarray(three(PLAYERS, KEY, 0.0))
   np.testing.assert_allclose(images[1:], images[:-1], atol=1e-5)
@@ -169,9 +169,9 @@ def test_synthesis_shares_one_noise_and_samples_do_not():
     if isinstance(layer, dict) and 'noise' in layer:
       layer['noise'] = layer['noise'] + 1
   styles = jnp.zeros((2, 4, 4))
-  synthesise = jax.jit(GAME.synthesise)
+  synthesize = jax.jit(GAME.synthesize)
   a, b = (
-    np.asarray(synthesise(players, styles, key=jax.random.key(i)))
+    np.asarray(synthesize(players, styles, key=jax.random.key(i)))
     for i in (1, 2)
   )
   np.testing.assert_allclose(a[0], a[1], atol=1e-5)

@@ -14,7 +14,7 @@ from gen_jax.data.sources import ArraySource
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.likelihood import ELBO, NLL
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
-from gen_jax.objectives.vae import VAE, reparameterise
+from gen_jax.objectives.vae import VAE, reparameterize
 from gen_jax.training.step import init_state
 
 KEY = jax.random.key(0)
@@ -137,13 +137,13 @@ def test_more_samples_estimate_the_same_loss(pca):
   assert float(many) == pytest.approx(float(single), abs=0.02)
 
 
-def test_reparameterised_codes_have_their_moments_and_gradients():
+def test_reparameterized_codes_have_their_moments_and_gradients():
   mean, log_variance = np.float32([[1.0, -2.0]]), np.float32([[0.0, 1.5]])
 
   @jax.jit
   def compute(log_variance):
     def square(v):
-      codes = reparameterise(KEY, mean, v, 20_000)  # [L, B, Z]
+      codes = reparameterize(KEY, mean, v, 20_000)  # [L, B, Z]
       return jnp.mean(jnp.square(codes)), codes
 
     return jax.grad(square, has_aux=True)(log_variance)

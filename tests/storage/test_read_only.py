@@ -24,9 +24,9 @@ os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])
 
 COMMANDS = """
 import sys
-from gen_jax import startup
+from gen_jax.runtime import startup
 startup.begin()
-from gen_jax import compare, evaluate, sample
+from gen_jax.commands import compare, evaluate, sample
 for number, (module, *args) in enumerate([
   (sample, f'--out={sys.argv[2]}/a.png', '--num=2'),
   (evaluate, '--add=likelihood.ELBO', f'--out={sys.argv[2]}/numbers'),

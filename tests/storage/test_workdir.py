@@ -91,9 +91,9 @@ def test_a_range_of_pixels_stays_the_same(tmp_path):
   workdir.check(tmp_path, CONFIG, ranges(integers=(0, 4095), floats=(0, 1)))
 
 
-def write(path, grey=200):
+def write(path, gray=200):
   path.parent.mkdir(parents=True, exist_ok=True)
-  Image.new('L', (4, 4), grey).save(path)
+  Image.new('L', (4, 4), gray).save(path)
 
 
 def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(

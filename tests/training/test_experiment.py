@@ -22,7 +22,7 @@ NAMES = [
 
 @pytest.fixture
 def data(tmp_path):
-  """Writes a labelled set of images of 12x12x3."""
+  """Writes a labeled set of images of 12x12x3."""
 
   def write(classes=CLASSES, test_shape=(12, 12, 3)):
     fields = {}

@@ -392,7 +392,7 @@ def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
 
 def test_the_lock_of_a_killed_run_is_gone(tmp_path):
   code = (
-    'import time; from gen_jax import workdir\n'
+    'import time; from gen_jax.storage import workdir\n'
     f'with workdir.held({str(tmp_path)!r}):\n'
     '  print("held", flush=True); time.sleep(300)'
   )
@@ -439,7 +439,8 @@ BEST = {
 # the line of its evaluation is not yet written.
 KILL = """
 import os, signal, sys
-from gen_jax import checkpoint, main, writer
+from gen_jax import main
+from gen_jax.storage import checkpoint, writer
 
 def die(*args, **kwargs):
   os.kill(os.getpid(), signal.SIGKILL)

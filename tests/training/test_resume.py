@@ -673,10 +673,10 @@ def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
 
 
 def test_statistics_and_averages_resume_too(tmp_path):
-  """A game with normalised players and an averaged generator."""
+  """A game with normalized players and an averaged generator."""
   config = config_lib.load(f'{ROOT}/configs/gan.py:test')
-  config.objective.gen.update(hidden=(4,), normalise='batch')
-  config.objective.disc.update(hidden=(4,), normalise='spectral', dropout=0.0)
+  config.objective.gen.update(hidden=(4,), normalize='batch')
+  config.objective.disc.update(hidden=(4,), normalize='spectral', dropout=0.0)
   config.ema.gen = 0.9
   config.checkpoint.every, config.evals = 3, {}
   train(config, tmp_path)

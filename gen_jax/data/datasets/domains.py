@@ -1,7 +1,7 @@
 """Two domains of images, 'a' and 'b', for models that translate between them.
 
 Each is a set of its own, or one set seen in two ways: emoji of two styles,
-photographs of two folders, grey and colour, low and high resolution.
+photographs of two folders, gray and color, low and high resolution.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 The renderings are Google's Noto and Twitter's Twemoji, RGB on white, in the
 same order: image i of one style shows the same emoji as image i of the other.
 Names, keywords and captions are those of Unicode CLDR. `embedded/emoji` holds
-the licences.
+the licenses.
 
 1,690 emoji are 'train' and 221 are 'test': a tenth, by a fixed hash of the
 code points. Some emoji are drawn alike (the flags of Norway and Svalbard);

@@ -19,11 +19,11 @@ class Mixture:
   """Round Gaussians of one deviation and equal weights.
 
   Attributes:
-    centres: (x, y) of each mode.
+    centers: (x, y) of each mode.
     deviation: in each direction.
   """
 
-  centres: tuple[tuple[float, float], ...]
+  centers: tuple[tuple[float, float], ...]
   deviation: float
 
 
@@ -59,21 +59,21 @@ def load(split: str, mixture: str) -> ArraySource:
   """
   check_split(split, _SIZES, 'toy')
   shape = find(mixture)
-  size, centres = _SIZES[split], np.array(shape.centres)
+  size, centers = _SIZES[split], np.array(shape.centers)
   # Philox, whose raw output is promised to stay the same; NumPy's own normals
   # are not, hence those of Box and Muller.
-  seed = [len(split), *split.encode(), len(centres)]
+  seed = [len(split), *split.encode(), len(centers)]
   bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(3 * size)
   mode, *uniform = bits.reshape(3, size)
-  label = (mode % np.uint64(len(centres))).astype(np.int32)
+  label = (mode % np.uint64(len(centers))).astype(np.int32)
   radius, angle = ((u >> np.uint64(11)) + 0.5 for u in uniform)
   radius = np.sqrt(-2 * np.log(radius / 2**53))
   angle = 2 * np.pi * angle / 2**53
   noise = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-  points = centres[label] + shape.deviation * noise  # [N, 2]
+  points = centers[label] + shape.deviation * noise  # [N, 2]
   arrays = {
     'image': points.astype(np.float32)[:, None, None],
     'label': label,
   }
-  names = tuple(f'({x:.3g}, {y:.3g})' for x, y in shape.centres)
+  names = tuple(f'({x:.3g}, {y:.3g})' for x, y in shape.centers)
   return ArraySource(f'toy {mixture}', split, arrays, names)

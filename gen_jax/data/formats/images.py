@@ -37,7 +37,7 @@ def check_shape(shape: Iterable[int]) -> Shape:
     h, w, c = 0, 0, 0
   if h < 1 or w < 1 or c not in _MODES:
     raise InputError(
-      f'data.shape: {shape} is not (height, width, channels) with 1 (grey), 3 '
+      f'data.shape: {shape} is not (height, width, channels) with 1 (gray), 3 '
       '(RGB) or 4 (RGBA) channels.'
     )
   if h * w > MAX_PIXELS:
@@ -107,13 +107,13 @@ def fit(
   """Returns an image as uint8 [H, W, C].
 
   The camera's orientation is applied; transparency is composited on white
-  where C is 1 or 3; the centre is cropped to the aspect ratio of the shape
+  where C is 1 or 3; the center is cropped to the aspect ratio of the shape
   and resized with an antialiased Lanczos filter. An image that has the shape
   is returned as it is.
 
   Args:
     image: of any size and mode.
-    shape: (H, W, C), with C of 1 (grey), 3 (RGB) or 4 (RGBA).
+    shape: (H, W, C), with C of 1 (gray), 3 (RGB) or 4 (RGBA).
     box: the part of the image that counts; all of it if None.
     ranges: how pixels of more than 8 bits are mapped to 0..255.
 

@@ -1,7 +1,7 @@
 """BERT's encoder (Devlin et al. 2018), of which MiniLM is a small one.
 
 Blocks of self-attention and two dense layers, each added to its input and then
-normalised (Vaswani et al. 2017, section 3.1). The weights are those of a file,
+normalized (Vaswani et al. 2017, section 3.1). The weights are those of a file,
 under the names of Hugging Face's BertModel.
 """
 

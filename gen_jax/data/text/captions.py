@@ -37,7 +37,7 @@ def split(caption: str) -> list[str]:
     if kind in 'LMN' and not alone:
       current += c
       continue
-    # A mark without a letter is no word, as that which colours an emoji.
+    # A mark without a letter is no word, as that which colors an emoji.
     if any(unicodedata.category(x)[0] in 'LN' for x in current):
       words.append(current)
     current = ''

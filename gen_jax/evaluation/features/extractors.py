@@ -130,7 +130,7 @@ class Classified:
 class RandomFeatures:
   """Convolutions of stride 2 and rectifiers with random weights.
 
-  They know nothing of what is on an image, but tell colour, texture and layout;
+  They know nothing of what is on an image, but tell color, texture and layout;
   for images unlike photos such features rank samples as well as those of
   ImageNet (Naeem et al. 2020, section 3, with 64 features of a random VGG16).
   Each level halves the image down to 4 pixels; a linear map of that is 64 wide.

@@ -89,11 +89,11 @@ class Scorer:
 
   def look(self, images: np.ndarray) -> np.ndarray:
     """Returns vectors [N, E] of images in [0, 1]."""
-    return self._run('look', 'image', images)
+    return self._run('encode_image', 'image', images)
 
   def read(self, captions: np.ndarray) -> np.ndarray:
     """Returns vectors [N, E] of the first of captions [N, K, words, P]."""
-    return self._run('read', 'text', captions)
+    return self._run('encode_text', 'text', captions)
 
   def _run(self, name, field, x):
     predict, out = self.predict(name), []

@@ -44,7 +44,7 @@ def make_config(
   """Returns the config of the classifier of a data set.
 
   Args:
-    data: the group `data` of a config; grey values, no flips, all labels.
+    data: the group `data` of a config; gray values, no flips, all labels.
     classes: K; None for that of the data.
     steps: of training.
   """

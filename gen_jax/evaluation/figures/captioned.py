@@ -21,7 +21,7 @@ FIELDS = ('text', 'embedding')  # what a batch may say of its captions
 
 def read(task: Task, players: Any, fields: dict[str, Any]) -> np.ndarray:
   """Returns the vectors of captions, [N, E], each image's first."""
-  predict, parts = task.predict('read'), []
+  predict, parts = task.predict('encode_text'), []
   count = len(next(iter(fields.values())))
   for start in range(0, count, _BATCH):
     rows = np.arange(start, start + _BATCH) % count  # one compiled program
@@ -40,7 +40,7 @@ def draw(
   players: Any,
   texts: np.ndarray,
   key: jax.Array,
-  name: str = 'illustrate',
+  name: str = 'generate',
 ) -> np.ndarray:
   """Returns a picture of each caption's vector, [N, H, W, C] in [0, 1].
 
@@ -49,7 +49,7 @@ def draw(
     players: trained.
     texts: [N, E].
     key: of all draws.
-    name: 'illustrate', or 'sketch' for those of stage I.
+    name: 'generate', or 'generate_stage1' for those of stage I.
   """
   predict, parts = task.predict(name), []
   for index, (part, count) in enumerate(filled(texts, _BATCH)):
@@ -93,7 +93,7 @@ def between(
   Returns:
     [rows, (N - 1) columns, H, W, C].
   """
-  predict = task.predict('illustrate')
+  predict = task.predict('generate')
   made = []
   for start, end in zip(texts[:-1], texts[1:], strict=True):
     for t in np.linspace(0, 1, columns):
@@ -116,7 +116,7 @@ class Sentences:
   sentences: Sequence[str] = ('a red heart', 'a smiling cat')
   num: Count = 8
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return ()
@@ -150,7 +150,7 @@ class HeldOut:
   num: Count = 3
   columns: Size = 4
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return (Minimum(self.split),)
@@ -160,8 +160,8 @@ class HeldOut:
     shape = raw['image'].shape[1:]
     texts = read(self.task, players, fields_of(raw))
     cells = [raw['image'].astype(np.float32) / 255]
-    if 'sketch' in self.task.objective.predict_fns():
-      cells.append(draw(self.task, players, texts, key, 'sketch'))
+    if 'generate_stage1' in self.task.objective.predict_fns():
+      cells.append(draw(self.task, players, texts, key, 'generate_stage1'))
     for index in range(self.num):
       part = key if index == 0 else jax.random.fold_in(key, index)
       cells.append(draw(self.task, players, texts, part))
@@ -187,7 +187,7 @@ class Between:
   rows: Size = 4
   columns: Size = 8
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return ()

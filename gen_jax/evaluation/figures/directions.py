@@ -20,7 +20,7 @@ class Arithmetic:
   An attribute's vector is the difference between the mean codes of two groups
   of training images (Larsen et al. 2016, section 4.2.1). `ink`: the fifth of
   the images with the largest mean pixel less that with the smallest. In a
-  labelled set also: one class less another, on images of the other.
+  labeled set also: one class less another, on images of the other.
 
   A row is a held-out image, then its code with -reach to reach times the
   vector added; 0 in the middle, 1 is one difference of the means.

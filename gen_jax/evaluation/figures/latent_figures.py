@@ -129,9 +129,9 @@ class Scatter:
     )
     note = ''
     if codes.shape[-1] > 2:
-      centred = codes - codes.mean(axis=0)
-      _, _, axes = np.linalg.svd(centred, full_matrices=False)
-      codes, note = centred @ axes[:2].T, ' (principal components)'
+      centered = codes - codes.mean(axis=0)
+      _, _, axes = np.linalg.svd(centered, full_matrices=False)
+      codes, note = centered @ axes[:2].T, ' (principal components)'
     names = self.task.source(self.split).classes
     yield 'scatter', _scatter(codes, labels, names, note)
 
@@ -146,8 +146,8 @@ def _scatter(codes, labels, names, note):
   for label in present:
     here = labels == label
     name = names[label] if label < len(names) else str(label)
-    colour = colormaps['tab10'](label % 10)
-    axes.scatter(*codes[here].T, s=4, color=colour, label=name)
+    color = colormaps['tab10'](label % 10)
+    axes.scatter(*codes[here].T, s=4, color=color, label=name)
   if len(present) > 1:
     axes.legend(markerscale=3, loc='center left', bbox_to_anchor=(1, 0.5))
   return plot.pixels(figure)

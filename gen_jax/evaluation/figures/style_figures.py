@@ -11,7 +11,7 @@ from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Number, Size
 from gen_jax.storage.writer import grid, to_uint8, to_unit
 
-_NEEDS = ('codes', 'map', 'synthesise', 'centre')
+_NEEDS = ('sample_latents', 'map_latents', 'synthesize', 'w_avg')
 
 
 class _Figure:
@@ -27,14 +27,14 @@ class _Figure:
 
   def _styles(self, players, key, num):
     """Truncated styles of `num` codes, [num, layers, W], and the mean w."""
-    codes, map_, _, centre = map(self.task.predict, _NEEDS)
+    codes, map_, _, center = map(self.task.predict, _NEEDS)
     styles = map_(players, codes(players, key=key, num=num))
-    mean = centre(players)
+    mean = center(players)
     return lerp(mean, styles, self.psi), mean
 
   def _draw(self, players, styles, key):
     """Pictures, uint8 [N, H, W, C], with one noise for all."""
-    images = self.task.predict('synthesise')(players, styles, key=key)
+    images = self.task.predict('synthesize')(players, styles, key=key)
     return to_uint8(images, self.task.objective.pixels)
 
 
@@ -125,11 +125,11 @@ class Noise(_Figure):
 
   def run(self, players, key):
     styles, _ = self._styles(players, key, self.rows)
-    synthesise = self.task.predict('synthesise')
+    synthesize = self.task.predict('synthesize')
     images = []
     for index in range(self.draws):
       key_draw = jax.random.fold_in(key, index)
-      out = synthesise(players, styles, key=key_draw)
+      out = synthesize(players, styles, key=key_draw)
       images.append(to_unit(out, self.task.objective.pixels))
     images = np.stack(images, axis=1)  # [R, N, H, W, C]
     mean = images.mean(axis=1, keepdims=True)

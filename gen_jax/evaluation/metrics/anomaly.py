@@ -44,7 +44,7 @@ class Anomaly:
   shown: Size = 16
   batch_size: Size = 500
 
-  needs = ('scores',)
+  needs = ('anomaly_scores',)
 
   def minimum(self):
     return (Minimum(self.split, 2),)
@@ -62,7 +62,7 @@ class Anomaly:
     train, source = self.task.source('train'), self.task.source(self.split)
     for one in (train, source):
       if 'label' not in one.fields:
-        raise InputError('config.evals: anomaly.Anomaly needs labelled data.')
+        raise InputError('config.evals: anomaly.Anomaly needs labeled data.')
     rows = self.task.choose(self.split, self.num)
     present = np.unique(read_labels(source)[rows])
     if self.normal:
@@ -105,7 +105,7 @@ class Anomaly:
 
   def _scores(self, players, key):
     """Each score, [N], and the labels, [N]."""
-    score, labels, parts = self.task.predict('scores'), [], []
+    score, labels, parts = self.task.predict('anomaly_scores'), [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
       key_batch = jax.random.fold_in(key, index)

@@ -50,13 +50,13 @@ def _confusion(truth, guesses, names):
   names = [names[i] if i < len(names) else str(i) for i in range(size)]
 
   figure, axes = plot.chart(xlabel='taken for', ylabel='class')
-  # Coloured by the mistakes alone, which the diagonal would drown.
+  # Colored by the mistakes alone, which the diagonal would drown.
   image = axes.imshow(wrong, cmap='Blues')
   dark = 0.6 * max(wrong.max(), 1)
   for row, column in np.argwhere(counts):
-    colour = 'white' if wrong[row, column] > dark else 'black'
+    color = 'white' if wrong[row, column] > dark else 'black'
     text = str(counts[row, column])
-    axes.text(column, row, text, ha='center', va='center', color=colour)
+    axes.text(column, row, text, ha='center', va='center', color=color)
   axes.set_xticks(range(size), names)
   axes.set_yticks(range(size), names)
   figure.colorbar(image, label='mistakes')

@@ -1,4 +1,4 @@
-"""Images as the few bits of a quantised code."""
+"""Images as the few bits of a quantized code."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from gen_jax.storage.writer import grid, to_uint8, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantiser:
-  """2^bits equal intervals a dimension, each standing for its centre.
+class Quantizer:
+  """2^bits equal intervals a dimension, each standing for its center.
 
   Attributes:
     low, width: of the first interval of each dimension, [Z].
@@ -27,13 +27,13 @@ class Quantiser:
   bits: Size
   log2_probability: np.ndarray
 
-  def quantise(self, codes: np.ndarray) -> np.ndarray:
+  def quantize(self, codes: np.ndarray) -> np.ndarray:
     """Levels of codes [N, Z], int [N, Z]; the outer ones reach on for ever."""
     levels = np.floor((codes - self.low) / self.width)
     return np.clip(levels, 0, 2**self.bits - 1).astype(np.int64)
 
   def restore(self, levels: np.ndarray) -> np.ndarray:
-    """Centres of the levels, float32 [N, Z]."""
+    """Centers of the levels, float32 [N, Z]."""
     return (self.low + (levels + 0.5) * self.width).astype(np.float32)
 
   def length(self, levels: np.ndarray) -> float:
@@ -42,8 +42,8 @@ class Quantiser:
     return float(-self.log2_probability[dimensions, levels].sum(1).mean())
 
 
-def fit(codes: np.ndarray, bits: int, outside: float) -> Quantiser:
-  """Fits the intervals and the probabilities of a quantiser.
+def fit(codes: np.ndarray, bits: int, outside: float) -> Quantizer:
+  """Fits the intervals and the probabilities of a quantizer.
 
   The probabilities are (n + 1/2) / (N + 2^bits / 2), of Krichevsky and Trofimov
   1981, so that a level which no training code has can be sent as well.
@@ -58,23 +58,23 @@ def fit(codes: np.ndarray, bits: int, outside: float) -> Quantiser:
   low, high = np.quantile(codes, [outside / 2, 1 - outside / 2], axis=0)
   # A dimension that never changes has no width.
   width = np.maximum((high - low) / 2**bits, np.finfo(np.float32).tiny)
-  quantiser = Quantiser(low, width, bits, np.zeros(0))
-  levels = quantiser.quantise(codes)
+  quantizer = Quantizer(low, width, bits, np.zeros(0))
+  levels = quantizer.quantize(codes)
   counts = np.stack([np.bincount(x, minlength=2**bits) for x in levels.T])
   probability = (counts + 0.5) / (len(codes) + 2**bits / 2)
-  return dataclasses.replace(quantiser, log2_probability=np.log2(probability))
+  return dataclasses.replace(quantizer, log2_probability=np.log2(probability))
 
 
 @dataclasses.dataclass(frozen=True)
 class Compression:
-  """Size and error of images whose code is quantised, beside PCA's.
+  """Size and error of images whose code is quantized, beside PCA's.
 
   Each dimension is cut into equal intervals between two quantiles of its
   training codes. `size` is bits times dimensions; `length` is what an ideal
   coder needs for the test codes when it knows the histogram of each dimension
   over the training codes, their cross-entropy, both in bits per image. PSNR is
   the mean over images, in dB, and the errors are of pixels in [0, 1]. PCA has
-  as many components, fitted and quantised in the same way; it is left out for
+  as many components, fitted and quantized in the same way; it is left out for
   a code that is larger than the image.
 
   The rows of the first picture: images, through the code as it is, and through
@@ -146,7 +146,7 @@ class Compression:
     yield 'psnr_by_length', self._chart(curves)
 
   def _measure(self, prefix, train, codes, images, decode, rows, shown):
-    """Yields the numbers; returns (bits, length, PSNR) of each quantiser."""
+    """Yields the numbers; returns (bits, length, PSNR) of each quantizer."""
 
     def errors(codes):
       out = np.clip(decode(codes), 0, 1)
@@ -160,10 +160,10 @@ class Compression:
     yield f'{prefix}psnr', decibels
     points = []
     for bits in self.bits:
-      quantiser = fit(train, bits, self.outside)
-      levels = quantiser.quantise(codes)
-      mse, decibels = errors(quantiser.restore(levels))
-      length = quantiser.length(levels)
+      quantizer = fit(train, bits, self.outside)
+      levels = quantizer.quantize(codes)
+      mse, decibels = errors(quantizer.restore(levels))
+      length = quantizer.length(levels)
       yield f'{prefix}size_{bits}bit', bits * codes.shape[1]
       yield f'{prefix}length_{bits}bit', length
       yield f'{prefix}mse_{bits}bit', mse

@@ -12,7 +12,7 @@ from gen_jax.storage.writer import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)
-class Relabelled:
+class Relabeled:
   """Held-out images, each followed by itself as every class in turn.
 
   What stays in a row is the style, which the class does not say (Kingma et al.
@@ -38,7 +38,7 @@ class Relabelled:
     images = np.stack([np.asarray(x) for x in columns], axis=1)  # [R, 1 + K]
     images = images.reshape(-1, *images.shape[2:])
     pixels = self.task.objective.pixels
-    yield 'relabelled', grid(to_uint8(images, pixels), len(columns))
+    yield 'relabeled', grid(to_uint8(images, pixels), len(columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class BetweenClasses:
     return ()
 
   def __post_init__(self):
-    self.task.check_labelled()
+    self.task.check_labeled()
 
   def run(self, players, key):
     count = len(self.task.classes)

@@ -33,7 +33,7 @@ class LabelAccuracy:
     return (Minimum('test'),)
 
   def __post_init__(self):
-    self.task.check_labelled()
+    self.task.check_labeled()
 
   def run(self, players, key):
     names = self.task.classes
@@ -74,7 +74,7 @@ class TrainOnSamples:
     return (Minimum(self.split),)
 
   def __post_init__(self):
-    self.task.check_labelled()
+    self.task.check_labeled()
 
   def run(self, players, key):
     classes = len(self.task.classes)
@@ -103,14 +103,14 @@ class TrainOnSamples:
 
 
 @dataclasses.dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
   """Samples, each followed by the training images that are nearest to it.
 
   Distances are of pixels. A sample that equals one is remembered, not made.
 
   Attributes:
     rows: samples.
-    columns: neighbours of each.
+    columns: neighbors of each.
     train: training images that are searched; 0 for all.
   """
 
@@ -137,4 +137,4 @@ class Neighbours:
     sheet = np.concatenate([samples[:, None], images[found]], axis=1)
     sheet = sheet.reshape(-1, *samples.shape[1:])
     sheet = np.round(sheet * 255).astype(np.uint8)
-    yield 'neighbours', grid(sheet, self.columns + 1)
+    yield 'neighbors', grid(sheet, self.columns + 1)

@@ -31,7 +31,7 @@ class Shift:
 
   def __post_init__(self):
     if 'label' not in self.task.source(self.split).fields:
-      raise InputError('config.evals: debiasing.Shift needs labelled data.')
+      raise InputError('config.evals: debiasing.Shift needs labeled data.')
 
   def run(self, players, key):
     probabilities, parts = self.task.predict(self.needs[0]), []

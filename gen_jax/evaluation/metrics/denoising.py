@@ -17,7 +17,7 @@ class Denoising:
   The noise is that of training, drawn anew. All images are clipped to [0, 1];
   PSNR is 10 log10(1 / MSE), the mean over images. The Wiener filter is SciPy's
   local one; its window is the best of those given, on these very images, which
-  favours it.
+  favors it.
 
   Attributes:
     num: images of the split; 0 for all.

@@ -20,12 +20,12 @@ class Fidelity:
   of an Inception network. `frechet_floor` is that between as many training
   images, or all, and the split, about what a perfect sampler comes to (a
   classifier has seen the training images). `kernel` is the KID; precision,
-  recall, density and coverage count `k` nearest neighbours. The split should
+  recall, density and coverage count `k` nearest neighbors. The split should
   have the classes of training. The inception score is the classifier's alone.
 
   Attributes:
     num: samples, and training images of the floor.
-    k: of the neighbourhoods.
+    k: of the neighborhoods.
     features: 'classifier', 'random', or a function of yours as
       'module.function'.
   """
@@ -34,7 +34,7 @@ class Fidelity:
   split: str = 'test'
   num: Count = 10_000
   k: Size = 5
-  extractors: str = 'classifier'
+  features: str = 'classifier'
 
   needs = ('sample',)
 
@@ -72,7 +72,7 @@ class Fidelity:
     mean, deviation = statistics.kernel(fake, real)
     yield 'kernel', mean
     yield 'kernel_deviation', deviation
-    around = statistics.neighbourhoods(real, fake, self.k)
+    around = statistics.neighborhoods(real, fake, self.k)
     yield from around._asdict().items()
     yield 'real_images', len(real)
     yield 'features_identity', self._eyes.identity

@@ -67,13 +67,13 @@ class Sweeps:
   columns: Size = 10
   reach: Number = 2.0
 
-  needs = ('vary',)
+  needs = ('sample_codes',)
 
   def minimum(self):
     return ()
 
   def run(self, players, key):
-    vary = self.task.predict('vary')
+    vary = self.task.predict('sample_codes')
     objective = self.task.objective
     rest = jnp.zeros((objective.categories, objective.continuous))
     rows = [

@@ -38,7 +38,7 @@ class ELBO:
     source = self.task.source(self.split) if self.by_class else None
     if source is not None and 'label' not in source.fields:
       raise InputError(
-        'config.evals: likelihood.ELBO: by_class=True needs labelled data.'
+        'config.evals: likelihood.ELBO: by_class=True needs labeled data.'
       )
 
   def run(self, players, key):

@@ -56,7 +56,7 @@ class Modes:
     mixture = toy.find(self.task.data['mixture'])
     values = measure(points, mixture)
     yield from values.items()
-    total = len(mixture.centres)
+    total = len(mixture.centers)
     if values['covered'] < total:
       yield (
         'warning',
@@ -146,12 +146,12 @@ def balance(counts: np.ndarray) -> dict[str, float]:
 
 def measure(points: np.ndarray, mixture: toy.Mixture) -> dict[str, float]:
   """Returns the numbers of `Modes` for points [N, 2]."""
-  centres = np.array(mixture.centres)
-  offsets = points[:, None] - centres  # [N, K, 2]
+  centers = np.array(mixture.centers)
+  offsets = points[:, None] - centers  # [N, K, 2]
   squares = np.square(offsets).sum(-1) / mixture.deviation**2
   mode = squares.argmin(axis=1)
   good = squares[np.arange(len(points)), mode] < 9
-  counts = np.bincount(mode[good], minlength=len(centres))
+  counts = np.bincount(mode[good], minlength=len(centers))
   values = {**balance(counts), 'high_quality': float(good.mean())}
   spreads = [
     np.var(points[good & (mode == k)], axis=0).mean()

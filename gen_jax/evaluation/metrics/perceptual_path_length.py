@@ -35,10 +35,10 @@ class PathLength:
   task: Task
   num: Count = 2000
   epsilon: Positive = 1e-4
-  extractors: str = 'random'
+  features: str = 'random'
   batch_size: Size = 100
 
-  needs = ('codes', 'map', 'synthesise')
+  needs = ('sample_latents', 'map_latents', 'synthesize')
 
   def minimum(self):
     return ()
@@ -59,7 +59,7 @@ class PathLength:
 
   @functools.cached_property
   def _pairs(self):
-    codes, map_, synthesise = map(self.task.predict, self.needs)
+    codes, map_, synthesize = map(self.task.predict, self.needs)
 
     def pairs(players, key, space, t):
       """Images at t and at t + e, [2, B, H, W, C]; t is [B]."""
@@ -78,7 +78,7 @@ class PathLength:
         shape = len(t), *[1] * (first.ndim - 1)
         along = [lerp(first, second, at.reshape(shape)) for at in ends]
       return jnp.stack(
-        [synthesise(players, styles, key=key_noise) for styles in along]
+        [synthesize(players, styles, key=key_noise) for styles in along]
       )
 
     return jax.jit(pairs, static_argnames='space')

@@ -13,24 +13,24 @@ class Probe:
 
   PCA is left out for a code that is larger than the image.
 
-  A linear one (multinomial logistic regression) and the nearest neighbours, on
-  standardised codes; trained on `num` images of the training split.
+  A linear one (multinomial logistic regression) and the nearest neighbors, on
+  standardized codes; trained on `num` images of the training split.
 
   Attributes:
     num: training images.
-    neighbours: of the nearest-neighbour classifier.
+    neighbors: of the nearest-neighbor classifier.
   """
 
   task: Task
   split: str = 'test'
   num: Count = 10_000
-  neighbours: Size = 5
+  neighbors: Size = 5
   batch_size: Size = 500
 
   needs = ('encode',)
 
   def minimum(self):
-    return Minimum('train', self.neighbours, classes=2), Minimum(self.split)
+    return Minimum('train', self.neighbors, classes=2), Minimum(self.split)
 
   def run(self, players, key):
     from sklearn.decomposition import PCA
@@ -59,7 +59,7 @@ class Probe:
 
     for name, classifier in (
       ('linear_accuracy', LogisticRegression(max_iter=300)),
-      ('knn_accuracy', KNeighborsClassifier(self.neighbours)),
+      ('knn_accuracy', KNeighborsClassifier(self.neighbors)),
     ):
       model = make_pipeline(StandardScaler(), classifier)
       with warnings.catch_warnings():

@@ -67,7 +67,7 @@ class Retrieval:
   choices: Size = 10
   steps: Size = 2000
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return Minimum('train', 2), Minimum(self.split, 2)
@@ -81,7 +81,7 @@ class Retrieval:
     shape = raw['image'].shape[1:]
     captions = eyes.read(raw['text'])
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
-    names = {'accuracy': 'illustrate', 'accuracy_sketch': 'sketch'}
+    names = {'accuracy': 'generate', 'accuracy_sketch': 'generate_stage1'}
     values, seen = {}, {}
     for label, name in names.items():
       if name not in self.task.objective.predict_fns():
@@ -109,8 +109,8 @@ class Retrieval:
     yield 'share', values['accuracy'] / best
     moments = statistics.moments(real)
     for label, vectors in (
-      ('frechet', seen['illustrate']),
-      ('frechet_sketch', seen.get('sketch')),
+      ('frechet', seen['generate']),
+      ('frechet_sketch', seen.get('generate_stage1')),
     ):
       if vectors is not None:
         each = [
@@ -147,7 +147,7 @@ class Diversity:
   copies: Size = 8
   steps: Size = 2000
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return (Minimum(self.split, 2),)
@@ -198,7 +198,7 @@ class Reals:
   choices: Size = 10
   batch_size: Size = 100
 
-  needs = ('read', 'look')
+  needs = ('encode_text', 'encode_image')
 
   def minimum(self):
     return (Minimum(self.split, 2),)

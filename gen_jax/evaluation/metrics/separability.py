@@ -32,7 +32,7 @@ class Separability:
   num: Count = 4000
   batch_size: Size = 250
 
-  needs = ('codes', 'map', 'synthesise')
+  needs = ('sample_latents', 'map_latents', 'synthesize')
 
   def minimum(self):
     return (Minimum('test'),)
@@ -66,13 +66,13 @@ class Separability:
 
   def _draw(self, players, key, eyes):
     """Codes [N, Z], styles of the last layer [N, W] and logits [N, K]."""
-    draw, map_, synthesise = map(self.task.predict, self.needs)
+    draw, map_, synthesize = map(self.task.predict, self.needs)
     parts = []
     for start in range(0, self.num, self.batch_size):
       key_code, key_noise = jax.random.split(jax.random.fold_in(key, start))
       codes = draw(players, key=key_code, num=self.batch_size)
       styles = map_(players, codes)
-      images = synthesise(players, styles, key=key_noise)
+      images = synthesize(players, styles, key=key_noise)
       images = to_unit(images, self.task.objective.pixels)
       logits, _ = eyes.look(images)
       parts.append((codes, styles[:, -1], logits))

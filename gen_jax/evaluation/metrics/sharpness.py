@@ -10,7 +10,7 @@ from gen_jax.registry.fields import Count
 
 
 def slopes(pictures: np.ndarray) -> float:
-  """Mean squared difference of neighbouring pixels, [N, H, W, C]."""
+  """Mean squared difference of neighboring pixels, [N, H, W, C]."""
   pictures = np.asarray(pictures, np.float64)
   down, right = (np.diff(pictures, axis=axis) for axis in (1, 2))
   return float(np.mean(np.square(down)) + np.mean(np.square(right)))
@@ -32,7 +32,7 @@ class Sharpness:
   split: str = 'test'
   num: Count = 0
 
-  needs = ('read', 'illustrate')
+  needs = ('encode_text', 'generate')
 
   def minimum(self):
     return (Minimum(self.split),)
@@ -43,8 +43,8 @@ class Sharpness:
     real = slopes(raw['image'] / 255)
     known = self.task.objective.predict_fns()
     for label, name in (
-      ('sharpness', 'illustrate'),
-      ('sharpness_sketch', 'sketch'),
+      ('sharpness', 'generate'),
+      ('sharpness_sketch', 'generate_stage1'),
     ):
       if name in known:
         made = captioned.draw(self.task, players, texts, key, name)

@@ -24,8 +24,8 @@ def moments(features: np.ndarray) -> Moments:
   """Returns the moments of features [N, D]."""
   features = np.asarray(features, np.float64)
   mean = features.mean(axis=0)
-  centred = features - mean
-  covariance = centred.T @ centred / (len(features) - 1)
+  centered = features - mean
+  covariance = centered.T @ centered / (len(features) - 1)
   return Moments(mean, covariance, len(features))
 
 
@@ -108,8 +108,8 @@ def kernel(
   return float(np.mean(values)), float(np.std(values))
 
 
-class Neighbourhoods(NamedTuple):
-  """How two sets lie among each other, by their nearest neighbours.
+class Neighborhoods(NamedTuple):
+  """How two sets lie among each other, by their nearest neighbors.
 
   Attributes:
     precision: share of fakes within the ball of some real (Kynkaanniemi et al.
@@ -126,9 +126,9 @@ class Neighbourhoods(NamedTuple):
   coverage: float
 
 
-def neighbourhoods(
+def neighborhoods(
   real: np.ndarray, fake: np.ndarray, k: int = 5, rows: int = 1000
-) -> Neighbourhoods:
+) -> Neighborhoods:
   """Precision, recall, density and coverage, [N, D] and [M, D].
 
   Args:
@@ -148,7 +148,7 @@ def neighbourhoods(
     inside += ball.sum(axis=0)
     covered.append(ball.any(axis=1))
     recalled.append((distance < radius_fake).any(axis=1))
-  return Neighbourhoods(
+  return Neighborhoods(
     precision=float(np.mean(inside > 0)),
     recall=float(np.mean(np.concatenate(recalled))),
     density=float(np.mean(inside) / k),

@@ -87,7 +87,7 @@ class Errors:
       y = translate(self.task, players, here + there, x, self.batch_size)
       back = translate(self.task, players, there + here, y, self.batch_size)
       yield f'cycle_{here}', absolute(x, back)
-      turned = correlation(grey(x), grey(y)) < 0
+      turned = correlation(gray(x), gray(y)) < 0
       yield f'inverted_{here}{there}', float(turned.mean())
       if x.shape[-1] != y.shape[-1]:
         continue
@@ -174,7 +174,7 @@ class Frechet:
   split: str = 'test'
   num: Count = 500
   batch_size: Size = 50
-  extractors: str = 'random'
+  features: str = 'random'
 
   needs = _NEEDS
 
@@ -251,7 +251,7 @@ class Grid:
       yield f'{here}{there}', grid(sheet, self.columns)
 
 
-def grey(images: np.ndarray) -> np.ndarray:
+def gray(images: np.ndarray) -> np.ndarray:
   """Luminance, [N, H, W, C] -> [N, H, W, 1]."""
   if images.shape[-1] < 3:
     return images[..., :1]
@@ -260,12 +260,12 @@ def grey(images: np.ndarray) -> np.ndarray:
 
 
 def as_channels(images: np.ndarray, channels: int) -> np.ndarray:
-  """The same images with other channels: grey or repeated; opaque of four."""
+  """The same images with other channels: gray or repeated; opaque of four."""
   have = images.shape[-1]
   if have == channels:
     return images
   if channels == 1:
-    return grey(images)
+    return gray(images)
   if have == 1:
     images = np.repeat(images, 3, axis=-1)
   if channels == 4:

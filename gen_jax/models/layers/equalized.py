@@ -1,7 +1,7 @@
-"""Layers whose learning rate is equalised, and filters of progressive growth.
+"""Layers whose learning rate is equalized, and filters of progressive growth.
 
 A weight is drawn from N(0, 1) and scaled where it is used, by He's gain /
-sqrt(fan-in), so that an optimizer which normalises gradients moves the weights
+sqrt(fan-in), so that an optimizer which normalizes gradients moves the weights
 of all layers at one speed (Karras et al. 2017, section 4.1).
 """
 

@@ -1,4 +1,4 @@
-"""Normalisation by name, for networks that are trained in two ways.
+"""Normalization by name, for networks that are trained in two ways.
 
 Statistics are collections beside the parameters: `batch_stats`, the running
 averages of batches, and `spectral`, the power iteration's vectors. In training
@@ -19,15 +19,15 @@ import jax.numpy as jnp
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Dtype, Fraction, Positive, Size, Weight
 
-Normalisation = Literal['', 'batch', 'instance', 'spectral']
+Normalization = Literal['', 'batch', 'instance', 'spectral']
 
 
-class Normalised(nn.Module):
-  """A layer, and what normalises it.
+class Normalized(nn.Module):
+  """A layer, and what normalizes it.
 
   Attributes:
     layer: a convolution or a dense layer.
-    kind: '' for none; 'batch', batch normalisation of its output (Ioffe and
+    kind: '' for none; 'batch', batch normalization of its output (Ioffe and
       Szegedy 2015), after which the layer needs no bias; 'instance', of each
       image and channel by itself, in training and after, without parameters
       (Ulyanov et al. 2016); 'spectral', its kernel over its largest singular
@@ -41,7 +41,7 @@ class Normalised(nn.Module):
   """
 
   layer: nn.Module
-  kind: Normalisation = ''
+  kind: Normalization = ''
   momentum: Fraction = 0.9
   epsilon: Positive = 1e-5
   scale_std: Weight = 0.0
@@ -80,13 +80,13 @@ def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
   """
   if x.shape[1] * x.shape[2] == 1:
     raise InputError(
-      'instance normalisation of maps of 1x1 pixels would leave nothing: take '
+      'instance normalization of maps of 1x1 pixels would leave nothing: take '
       'larger images, or fewer levels.'
     )
   exact = x.astype(jnp.float32)
-  centred = exact - jnp.mean(exact, axis=(1, 2), keepdims=True)
-  variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
-  return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+  centered = exact - jnp.mean(exact, axis=(1, 2), keepdims=True)
+  variance = jnp.mean(jnp.square(centered), axis=(1, 2), keepdims=True)
+  return (centered * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
 
 
 def around_one(deviation: float) -> nn.initializers.Initializer:

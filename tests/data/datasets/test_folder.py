@@ -25,7 +25,7 @@ def write(path, value=0, size=(8, 8), mode='L'):
 
 @pytest.fixture
 def flat(tmp_path):
-  """40 grey images; 7.png, 29.png and 32.png fall into 'test'."""
+  """40 gray images; 7.png, 29.png and 32.png fall into 'test'."""
   for i in range(40):
     write(tmp_path / f'{i}.png', i)
   return tmp_path

@@ -13,12 +13,12 @@ from gen_jax.errors import InputError
 def test_points_are_of_their_modes(name):
   source, mixture = open_split('toy', 'train', mixture=name), toy.find(name)
   points, label = source.arrays['image'].reshape(-1, 2), source.arrays['label']
-  modes = len(mixture.centres)
+  modes = len(mixture.centers)
   assert source.fields['image'] == ((1, 1, 2), np.float32)
   assert len(points) == 100_000 and len(source.classes) == modes
   counts = np.bincount(label, minlength=modes)
   assert np.abs(counts * modes / 1e5 - 1).max() < 0.08
-  noise = (points - np.array(mixture.centres)[label]) / mixture.deviation
+  noise = (points - np.array(mixture.centers)[label]) / mixture.deviation
   np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.02)
   np.testing.assert_allclose(np.cov(noise.T), np.eye(2), atol=0.02)
   inside = np.square(noise).sum(axis=1) < 9
@@ -27,10 +27,10 @@ def test_points_are_of_their_modes(name):
 
 def test_the_mixtures_are_those_of_the_paper():
   ring, grid = toy.find('ring'), toy.find('grid')
-  assert (len(ring.centres), ring.deviation) == (8, 0.01)
-  np.testing.assert_allclose(np.linalg.norm(ring.centres, axis=1), 1)
-  assert (len(set(grid.centres)), grid.deviation) == (25, 0.05)
-  assert {x for point in grid.centres for x in point} == {-4, -2, 0, 2, 4}
+  assert (len(ring.centers), ring.deviation) == (8, 0.01)
+  np.testing.assert_allclose(np.linalg.norm(ring.centers, axis=1), 1)
+  assert (len(set(grid.centers)), grid.deviation) == (25, 0.05)
+  assert {x for point in grid.centers for x in point} == {-4, -2, 0, 2, 4}
 
 
 def test_the_points_stay_the_same_and_the_splits_differ():

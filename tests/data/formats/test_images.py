@@ -11,7 +11,7 @@ from gen_jax.data.formats import images, pixels
 from gen_jax.errors import InputError
 
 RED = (200, 20, 40)
-GREY = 76  # 0.299 * 200 + 0.587 * 20 + 0.114 * 40, as Pillow weighs
+GRAY = 76  # 0.299 * 200 + 0.587 * 20 + 0.114 * 40, as Pillow weighs
 
 
 def plain(mode, color, size=(6, 4)):
@@ -30,7 +30,7 @@ def palette(transparent=None):
   ('image', 'expected'),
   [
     (plain('RGB', RED), RED),
-    (plain('RGB', RED), GREY),
+    (plain('RGB', RED), GRAY),
     (plain('RGB', RED), (*RED, 255)),
     (plain('L', 90), 90),
     (plain('L', 90), (90, 90, 90)),
@@ -42,7 +42,7 @@ def palette(transparent=None):
     (plain('LAB', (138, 209, 198)), (251, 5, 4)),  # red, in whole numbers
     (plain('LAB', (128, 128, 128)), 119),
     (palette(), RED),
-    (palette(), GREY),
+    (palette(), GRAY),
   ],
 )
 def test_modes_are_converted(image, expected):
@@ -96,7 +96,7 @@ def test_wide_pixels_without_a_range_are_refused(mode):
     images.fit(plain(mode, 1), (4, 6, 1))
 
 
-def test_the_centre_is_cropped():
+def test_the_center_is_cropped():
   wide = np.zeros((4, 12, 1), np.uint8)
   wide[:, 4:8] = 255
   out = images.fit_array(wide[None], (4, 4, 1))[0]

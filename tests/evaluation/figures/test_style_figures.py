@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 
 class Plain:
-  """An image of a pixel for each layer, its grey value the style's number."""
+  """An image of a pixel for each layer, its gray value the style's number."""
 
   pixels = 'unit'
 
@@ -27,7 +27,7 @@ class Plain:
     self.layers, self.noise = layers, noise
 
   def predict_fns(self):
-    def synthesise(_, styles, *, key):
+    def synthesize(_, styles, *, key):
       images = styles.reshape(-1, 1, self.layers, 1)
       noise = jax.random.normal(key, (1, 1, self.layers, 1))
       return images + self.noise * noise
@@ -36,10 +36,12 @@ class Plain:
       return jnp.repeat(codes[:, None], self.layers, axis=1)
 
     return {
-      'codes': lambda _, *, key, num: 0.5 + jnp.arange(num)[:, None] / 20,
-      'map': map_,
-      'synthesise': synthesise,
-      'centre': lambda _: jnp.asarray([0.5]),
+      'sample_latents': lambda _, *, key, num: (
+        0.5 + jnp.arange(num)[:, None] / 20
+      ),
+      'map_latents': map_,
+      'synthesize': synthesize,
+      'w_avg': lambda _: jnp.asarray([0.5]),
     }
 
 

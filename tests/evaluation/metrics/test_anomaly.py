@@ -24,7 +24,7 @@ class Fake:
 
   def predict_fns(self):
     return {
-      'scores': lambda _, batch, key: {
+      'anomaly_scores': lambda _, batch, key: {
         'light': batch['image'].mean((1, 2, 3)),
         'noise': jax.random.normal(key, batch['label'].shape)
         + (batch['label'] > 0),
@@ -85,7 +85,7 @@ def test_the_figure_shows_extremes_and_mistakes_above_their_reconstruction():
     (lambda: Anomaly(task(())), r'all of the split.*data\.classes=3'),
     (lambda: Anomaly(task(), normal=('dog',)), "normal: .*'dog'"),
     (lambda: Anomaly(task(), num=1), 'of the split'),
-    (lambda: Anomaly(task((), labels=None)), 'labelled'),
+    (lambda: Anomaly(task((), labels=None)), 'labeled'),
     (lambda: Anomaly(task(), draws=0), 'draws=0'),
   ],
 )

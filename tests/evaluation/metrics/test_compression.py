@@ -1,4 +1,4 @@
-"""Compression: quantisers and code lengths against their definitions."""
+"""Compression: quantizers and code lengths against their definitions."""
 
 import jax
 import numpy as np
@@ -15,27 +15,27 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 
 
-def test_levels_are_equal_intervals_that_stand_for_their_centres():
+def test_levels_are_equal_intervals_that_stand_for_their_centers():
   codes = np.linspace(0, 8, 10_001)[:, None]
-  quantiser = compression.fit(codes, bits=2, outside=0.0)
+  quantizer = compression.fit(codes, bits=2, outside=0.0)
   x = np.array([[-5.0], [0.1], [1.9], [2.1], [7.9], [50.0]])
-  levels = quantiser.quantise(x)
+  levels = quantizer.quantize(x)
   np.testing.assert_array_equal(levels.ravel(), [0, 0, 0, 1, 3, 3])
   np.testing.assert_allclose(
-    quantiser.restore(levels).ravel(), [1, 1, 1, 3, 7, 7], rtol=1e-6
+    quantizer.restore(levels).ravel(), [1, 1, 1, 3, 7, 7], rtol=1e-6
   )
 
 
 def test_the_length_is_a_cross_entropy_in_bits():
   even = np.tile(np.arange(4.0), 25_000)[:, None]
-  quantiser = compression.fit(np.hstack([even, 0 * even]), 2, 0.0)
-  levels = quantiser.quantise(np.array([[0.0, 0.0], [3.0, 0.0]]))
+  quantizer = compression.fit(np.hstack([even, 0 * even]), 2, 0.0)
+  levels = quantizer.quantize(np.array([[0.0, 0.0], [3.0, 0.0]]))
   # Two bits of four even levels; none of a dimension that never changes.
-  assert quantiser.length(levels) == pytest.approx(2.0, abs=1e-3)
+  assert quantizer.length(levels) == pytest.approx(2.0, abs=1e-3)
   # A level that no training code had: (1/2) / (N + 2).
-  rare = quantiser.quantise(np.array([[0.0, 9.0]]))
+  rare = quantizer.quantize(np.array([[0.0, 9.0]]))
   expected = 2 - np.log2(0.5 / (len(even) + 2))
-  assert quantiser.length(rare) == pytest.approx(expected, rel=1e-4)
+  assert quantizer.length(rare) == pytest.approx(expected, rel=1e-4)
 
 
 class Half:
@@ -72,7 +72,7 @@ def test_fewer_bits_cost_quality():
     assert out[f'mse_{bits}bit'] == pytest.approx(expected, rel=0.1)
     assert out[f'size_{bits}bit'] == 8 * bits
     assert out[f'length_{bits}bit'] <= 8 * bits * 1.01
-  # PCA of eight components loses nothing here, but its quantised codes do.
+  # PCA of eight components loses nothing here, but its quantized codes do.
   assert out['pca_mse'] == pytest.approx(0, abs=1e-8)
   assert out['pca_psnr_8bit'] > out['pca_psnr_4bit'] > out['pca_psnr_2bit']
   pad, side, rows = 2, 4, 5

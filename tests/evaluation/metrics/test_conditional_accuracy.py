@@ -15,7 +15,7 @@ from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.evaluation.metrics.conditional_accuracy import (
   LabelAccuracy,
-  Neighbours,
+  Neighbors,
   TrainOnSamples,
 )
 
@@ -140,7 +140,7 @@ def test_a_model_without_classes_is_refused():
     LabelAccuracy(task(Plain()))
 
 
-def test_an_image_that_was_remembered_is_its_own_neighbour():
+def test_an_image_that_was_remembered_is_its_own_neighbor():
   toy = task(Stripes())
 
   class Parrot(Stripes):
@@ -153,9 +153,9 @@ def test_an_image_that_was_remembered_is_its_own_neighbour():
       return {'sample': sample}
 
   parrot = task(Parrot())
-  values = dict(Neighbours(parrot, rows=4, columns=2).run({}, KEY))
+  values = dict(Neighbors(parrot, rows=4, columns=2).run({}, KEY))
   assert values['distance'] == pytest.approx(0, abs=1e-3)
-  sheet = values['neighbours']
+  sheet = values['neighbors']
   np.testing.assert_array_equal(sheet[2:18, 2:18], sheet[2:18, 20:36])
-  values = dict(Neighbours(toy, rows=4, columns=2).run({}, KEY))
+  values = dict(Neighbors(toy, rows=4, columns=2).run({}, KEY))
   assert values['distance'] > 0.1

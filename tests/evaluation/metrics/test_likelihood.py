@@ -50,5 +50,5 @@ def test_means_over_all_images_and_over_those_of_a_class():
 
 def test_classes_need_labels():
   assert set(dict(ELBO(task()).run({}, jax.random.key(0)))) == {'elbo', 'kl'}
-  with pytest.raises(InputError, match='by_class=True needs labelled'):
+  with pytest.raises(InputError, match='by_class=True needs labeled'):
     ELBO(task(), by_class=True)

@@ -32,7 +32,7 @@ def draw(num, modes=range(25), scale=1.0, seed=0):
   rng = np.random.default_rng(seed)
   mode = rng.choice(list(modes), num)
   noise = scale * GRID.deviation * rng.normal(size=(num, 2))
-  return np.array(GRID.centres)[mode] + noise
+  return np.array(GRID.centers)[mode] + noise
 
 
 def test_exact_samples():

@@ -24,9 +24,11 @@ class Linear:
 
   def predict_fns(self):
     return {
-      'codes': lambda _, *, key, num: jax.random.normal(key, (num, SIZE)),
-      'map': lambda _, codes: jnp.stack([codes, codes], axis=1),
-      'synthesise': lambda _, w, *, key: (
+      'sample_latents': lambda _, *, key, num: jax.random.normal(
+        key, (num, SIZE)
+      ),
+      'map_latents': lambda _, codes: jnp.stack([codes, codes], axis=1),
+      'synthesize': lambda _, w, *, key: (
         2 * w[:, 1].reshape(-1, 2, 2, 3) + jax.random.normal(key, (1, 2, 2, 3))
       ),
     }
@@ -102,15 +104,15 @@ def test_classes_on_two_sides_of_a_plane_are_separable(monkeypatch):
 
   class Quiet(Linear):
     def predict_fns(self):
-      bent = {'map': lambda _, codes: jnp.abs(codes)[:, None]}
+      bent = {'map_latents': lambda _, codes: jnp.abs(codes)[:, None]}
 
-      def synthesise(players, w, *, key):
+      def synthesize(players, w, *, key):
         return 0.5 + 0.1 * (w[:, 0].reshape(-1, 2, 2, 3) - 0.7)
 
-      return {**super().predict_fns(), **bent, 'synthesise': synthesise}
+      return {**super().predict_fns(), **bent, 'synthesize': synthesize}
 
   monkeypatch.setattr(
-    separability.yardstick, 'load', lambda data, classes: Halves()
+    separability.reference_classifier, 'load', lambda data, classes: Halves()
   )
   toy = task(('a', 'b'))
   toy = Task(Quiet(), toy.source, toy.preprocess)

@@ -10,7 +10,7 @@ from gen_jax.evaluation.metrics.statistics import (
   inception_score,
   kernel,
   moments,
-  neighbourhoods,
+  neighborhoods,
   rank_warning,
 )
 
@@ -90,7 +90,7 @@ def test_the_deviation_of_small_sets_is_that_over_new_sets():
 
 def test_one_distribution_is_precise_recalled_dense_and_covered():
   real, fake = RNG.normal(size=(2, 1500, 4))
-  out = neighbourhoods(real, fake, rows=400)
+  out = neighborhoods(real, fake, rows=400)
   assert out.precision > 0.9
   assert out.recall > 0.9
   assert out.density == pytest.approx(1, abs=0.1)
@@ -99,16 +99,16 @@ def test_one_distribution_is_precise_recalled_dense_and_covered():
 
 def test_a_lost_mode_costs_recall_and_coverage_but_not_precision():
   real = RNG.normal(size=(1000, 2)) + 20 * (np.arange(1000) % 2)[:, None]
-  out = neighbourhoods(real, RNG.normal(size=(1000, 2)))
+  out = neighborhoods(real, RNG.normal(size=(1000, 2)))
   assert out.precision > 0.9
   assert out.recall == pytest.approx(0.5, abs=0.05)
   assert out.coverage == pytest.approx(0.5, abs=0.05)
 
 
-def test_neighbourhoods_by_their_definition():
+def test_neighborhoods_by_their_definition():
   real, fake = np.array([[0.0], [1], [3]]), np.array([[0.5], [2.5], [9]])
   # Radii for k=1: reals 1, 1, 2; fakes 2, 2, 6.5.
-  out = neighbourhoods(real, fake, k=1, rows=2)
+  out = neighborhoods(real, fake, k=1, rows=2)
   # .5 lies in the balls of 0 and 1, 2.5 in that of 3, 9 in none.
   assert out.precision == pytest.approx(2 / 3)
   assert out.density == pytest.approx(3 / 3)

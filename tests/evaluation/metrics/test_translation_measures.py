@@ -123,17 +123,17 @@ def test_pairs_are_asked_for():
 
 
 def test_domains_of_other_channels_have_an_identity_map():
-  grey = translation.grey(B / np.float32(255))
+  gray = translation.gray(B / np.float32(255))
   np.testing.assert_allclose(
-    grey[0, 0, 0], (B[0, 0, 0] / 255) @ [0.299, 0.587, 0.114], rtol=1e-5
+    gray[0, 0, 0], (B[0, 0, 0] / 255) @ [0.299, 0.587, 0.114], rtol=1e-5
   )
   for have in (1, 3, 4):
     images = RNG.normal(size=(2, 4, 4, have)).astype(np.float32)
     for want in (1, 3, 4):
       out = translation.as_channels(images, want)
       assert out.shape == (2, 4, 4, want)
-  same = translation.as_channels(translation.as_channels(grey, 4), 1)
-  np.testing.assert_allclose(same, grey, rtol=1e-5)
+  same = translation.as_channels(translation.as_channels(gray, 4), 1)
+  np.testing.assert_allclose(same, gray, rtol=1e-5)
 
 
 def test_the_correlation_is_pearsons():

@@ -92,7 +92,7 @@ def test_whom_it_serves(alone, monkeypatch):
   assert conv_native.takes('F', x, w, geo)
   assert not conv_native.takes('F', x.astype(jnp.bfloat16), w, geo)
   assert not conv_native.takes('F', x[..., :1], w[:, :, :1, :8], geo)
-  x, w, y, geo = test_conv.make('from colours')
+  x, w, y, geo = test_conv.make('from colors')
   assert conv_native.takes('F', x, w, geo)
   assert not conv_native.takes('D', y, w, geo)  # to three channels
   x, w, _, geo = test_conv.make('cropping')

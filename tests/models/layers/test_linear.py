@@ -23,7 +23,7 @@ from gen_jax.models import (
   translation,
 )
 from gen_jax.models.layers import conv, embedding, equalized, linear
-from gen_jax.models.layers.normalization import Normalised
+from gen_jax.models.layers.normalization import Normalized
 
 RNGS = {
   name: jax.random.key(seed)
@@ -51,7 +51,7 @@ class Normal(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return Normalised(lambda x: x, 'batch', dtype=self.dtype)(x, True)
+    return Normalized(lambda x: x, 'batch', dtype=self.dtype)(x, True)
 
 
 ROWS, IMAGES = (131_072, 1), (32, 64, 64, 1)
@@ -114,13 +114,13 @@ NETWORKS = {
   'residual encoder': (residual.ResidualEncoder(3), SMALL),
   'residual decoder': (residual.ResidualDecoder((8, 8, 3)), CODES),
   'classifier': (classifier.ConvClassifier(10), SMALL, True),
-  'dense generator': (dense.Generator((8, 8, 3), normalise='batch'), CODES,
+  'dense generator': (dense.Generator((8, 8, 3), normalize='batch'), CODES,
                       True),
   'dense discriminator': (dense.Discriminator(pieces=2), SMALL, True),
   'DCGAN generator': (dcgan.Generator((16, 16, 3), hidden=(4,)), CODES, True),
   'DCGAN discriminator': (dcgan.Discriminator(extra=3, hidden=(4,)), LARGE,
                           True),
-  'spectral discriminator': (dcgan.Discriminator(normalise='spectral'), LARGE,
+  'spectral discriminator': (dcgan.Discriminator(normalize='spectral'), LARGE,
                              True),
   'tutorial generator': (dcgan.SmallGenerator(), CODES, True),
   'tutorial discriminator': (dcgan.SmallDiscriminator(), SMALL, True),
@@ -142,7 +142,7 @@ NETWORKS = {
     progressive.Discriminator(most=4, classes=10), SMALL, CLASSES, 0.5),
   'text encoder': (text.Encoder(), np.zeros((16, 5, 6), np.int32), True),
   'translator': (
-    translation.ResidualTranslator(3, 4, 1, normalise='batch'), SMALL, True),
+    translation.ResidualTranslator(3, 4, 1, normalize='batch'), SMALL, True),
   'resizing translator': (
     translation.ResidualTranslator(3, 4, 1, upsample='resize'), SMALL, True),
   'U-Net': (translation.UNetTranslator(3, (4, 4, 4)), LARGE, True),

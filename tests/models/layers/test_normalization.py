@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.models.layers.normalization import Normalised, instance_norm
+from gen_jax.models.layers.normalization import Normalized, instance_norm
 from gen_jax.models.progressive import deviation
 
 KEY = jax.random.key(0)
@@ -14,7 +14,7 @@ X = np.random.default_rng(0).normal(30, 0.1, (8, 16, 16, 2))
 
 def batch_norm(x):
   """As in training: its output and the running statistics."""
-  network = Normalised(lambda x: x, 'batch', momentum=0.0, epsilon=0.0)
+  network = Normalized(lambda x: x, 'batch', momentum=0.0, epsilon=0.0)
   variables = network.init(KEY, x)
   out, state = network.apply(variables, x, True, mutable=['batch_stats'])
   return out, state['batch_stats']['BatchNorm_0']

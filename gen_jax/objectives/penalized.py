@@ -15,7 +15,7 @@ from gen_jax.registry.fields import Size, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Penalised(abc.ABC):
+class Penalized(abc.ABC):
   """What an objective with a `disc_loss` needs for a penalty.
 
   It keeps a judge that wins from growing ever steeper, so that the two come to
@@ -48,13 +48,13 @@ class Penalised(abc.ABC):
         'deviation of the batch',
       )
     if self.penalty_every == 1:
-      return (dataclasses.replace(update, loss=self.penalised_loss),)
+      return (dataclasses.replace(update, loss=self.penalized_loss),)
     lazy = dataclasses.replace(
       update, loss=self.penalty_loss, every=self.penalty_every, name='penalty'
     )
     return update, lazy
 
-  def penalised_loss(self, players: Players, batch: Batch, *, key, step):
+  def penalized_loss(self, players: Players, batch: Batch, *, key, step):
     """`disc_loss` and `penalty_loss`."""
     key_game, key_penalty = jax.random.split(key)
     total, aux = self.disc_loss(players, batch, key=key_game, step=step)

@@ -1,0 +1,111 @@
+"""What several configs share.
+
+A config file reads as: docstring, defaults, variants. A variant is a function
+at the level of the module that takes the config and changes it.
+"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from gen_jax.errors import InputError, nearest
+
+
+def choose(
+  config: ConfigDict, arg: str | None, *variants: Callable[[ConfigDict], None]
+) -> ConfigDict:
+  """Returns the config after the variant of `--config=file.py:variant`.
+
+  Args:
+    config: the defaults of the file.
+    arg: the name of a variant; None or '' for the defaults.
+    *variants: functions that change the config, known by their names.
+  """
+  known = {variant.__name__: variant for variant in variants}
+  if arg:
+    if arg not in known:
+      raise InputError(f'variant {arg!r} is unknown.{nearest(arg, known)}')
+    known[arg](config)
+  return config
+
+
+def test(config: ConfigDict) -> None:
+  """Makes it a run of seconds, with few steps of few images."""
+  config.batch_size = 8
+  config.steps = 6
+  config.log_every = 3
+  config.checkpoint.every = 4
+  config.data.train, config.data.test = 'train[:64]', 'test[:40]'
+
+
+def fashion_mnist(config: ConfigDict) -> None:
+  """Trains on Fashion-MNIST, which TFDS prepares at its first use."""
+  config.data.name = 'tfds'
+  config.data.update(dataset='fashion_mnist', data_dir=None, manual_dir=None)
+
+
+def folder(
+  config: ConfigDict, shape: tuple[int, int, int] = (64, 64, 3)
+) -> None:
+  """Trains on the images of a folder, --config.data.path=DIR.
+
+  Networks take their shapes and the number of classes from the data. Evaluators
+  that need labels, or a classifier of the data, are left out.
+
+  Args:
+    config: of a data set with one field of images.
+    shape: (H, W, C) that the images are cropped and resized to.
+  """
+  config.data.name = 'folder'
+  config.data.update(
+    path='',
+    shape=shape,
+    range=('auto',),  # or (low, high) of images of more than 8 bits
+    skip_unreadable=False,
+    binarize='',
+    flip=True,
+    labels_per_class=(),
+  )
+  for name in ('probe', 'accuracy', 'learned', 'shift'):
+    if name in config.evals:
+      del config.evals[name]
+  if 'fidelity' in config.evals:
+    config.evals.fidelity.features = 'random'
+
+
+def adam(config: ConfigDict, rates: dict[str, float], **fields) -> None:
+  """Gives each player Adam with a learning rate of its own.
+
+  Args:
+    config: whose `optim` is set.
+    rates: learning rate by player.
+    **fields: further fields of the optimizers of all of these players.
+  """
+  for player, rate in rates.items():
+    config.optim[player] = dict(name='adam', learning_rate=rate, **fields)
+
+
+def dcgan_generator(*channels: int) -> dict:
+  """Returns the generator of DCGAN; channels from 7x7 or 4x4 pixels on."""
+  return dict(
+    name='dcgan.Generator',
+    shape=None,
+    channels=channels,
+    kernel=4,
+    normalize='batch',
+  )
+
+
+def dcgan_discriminator(*channels: int, normalize: str = '') -> dict:
+  """Returns the discriminator of DCGAN, by default without normalization."""
+  return dict(
+    name='dcgan.Discriminator',
+    channels=channels,
+    kernel=4,
+    normalize=normalize,
+  )
+
+
+def half_life(images: float, batch_size: int) -> float:
+  """Returns the decay per step by which an average halves in so many images."""
+  return 0.5 ** (batch_size / images)
