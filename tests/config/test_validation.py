@@ -81,7 +81,7 @@ REFUSED = [
   ('autoencoder', 'objective.reconstruction', 'l2_', 'Did you mean "l2"?'),
   ('autoencoder', 'objective.code', 'rellu', 'Did you mean "relu"?'),
   ('denoising_autoencoder', 'objective.noise', 'mask', '"masking"'),
-  ('debiasing_vae', 'objective.density', 'neighbors', '"neighbors"'),
+  ('debiasing_vae', 'objective.density', 'neighbours', '"neighbors"'),
   ('gan', 'objective.loss', 'wasserstein', 'it is unknown'),
   ('gan', 'objective.label', 1.7, 'expected at most 1'),
   ('gan', 'objective.prior', 'gauss', 'it is unknown'),

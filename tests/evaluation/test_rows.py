@@ -195,7 +195,7 @@ class Pixels:
 
 
 def test_the_floor_of_sorted_data_is_that_of_shuffled_data(monkeypatch):
-  monkeypatch.setattr(fidelity.features, 'load', lambda *_: Pixels())
+  monkeypatch.setattr(fidelity.extractors, 'load', lambda *_: Pixels())
   source = by_class(50)
   order = np.random.default_rng(0).permutation(len(source))
   arrays = {k: x[order] for k, x in source.arrays.items()}
