@@ -1,7 +1,8 @@
 """The errors that a user may meet, and the exit codes that they end with."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -41,6 +42,27 @@ class EvaluationError(RuntimeError):
 def first_line(error: BaseException, letters: int = 200) -> str:
   """Returns the first line of an error, of so many letters at most."""
   return (str(error).strip().splitlines() or [''])[0][:letters]
+
+
+@contextlib.contextmanager
+def building(what: str) -> Iterator[None]:
+  """Turns an error of networks that do not fit together into InputError.
+
+  Args:
+    what: is built in this scope, in words.
+
+  Raises:
+    InputError: for any exception in the scope.
+  """
+  try:
+    yield
+  except InputError:
+    raise
+  except Exception as error:  # of JAX, Flax, or the arithmetic of shapes
+    raise InputError(
+      f'config.objective: {what} cannot be built of these fields and data: '
+      f'{type(error).__name__}: {first_line(error, 300)}'
+    ) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,10 +17,10 @@ from gen_jax.config import validation
 from gen_jax.core import averaged
 from gen_jax.errors import DataError, EvaluationError, InputError, nearest
 from gen_jax.evaluation.features import extractors
-from gen_jax.evaluation.suite import Suite
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, workdir
 from gen_jax.storage.writer import Writer
+from gen_jax.training import tasks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
       )
   given = _given(config, overrides)
   extractors.check_code(config, names, {*args.allow_code, *given})
-  suite = Suite(experiment, only=names)
+  suite = tasks.make_suite(experiment, only=names)
   try:
     failed = _run(suite, names, state, out)
   except BrokenPipeError:  # of who reads what is printed

@@ -34,10 +34,10 @@ from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import mixture
-from gen_jax.evaluation.suite import make_task
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, plot, workdir
 from gen_jax.storage.writer import Sheet, encode_png, save_image, to_uint8
+from gen_jax.training import tasks
 
 _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
@@ -253,7 +253,7 @@ def _draw(draw, players, num, labels, key, pixels) -> _Drawing:
 
 def _illustrate(experiment, players, args, key) -> _Drawing:
   """Images of what --text says, in rows."""
-  task = make_task(experiment)
+  task = tasks.make_task(experiment)
   texts = _read_texts(experiment, task, players, args)
   if args.between:
     return _between(task, players, texts, args, key)
@@ -355,5 +355,5 @@ def _sampler(objective, experiment, players, components):
     )
   if components is None:
     components = _COMPONENTS
-  task = make_task(experiment)
+  task = tasks.make_task(experiment)
   return mixture.sampler(task, players, components, _CODES, '--components')

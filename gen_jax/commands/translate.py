@@ -28,10 +28,10 @@ from gen_jax.data import inputs
 from gen_jax.data.formats import images, listing
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, filled
-from gen_jax.evaluation.suite import make_task
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, workdir
 from gen_jax.storage.writer import save_image, to_uint8
+from gen_jax.training import tasks
 
 _DIRECTIONS = ('ab', 'ba')
 
@@ -75,7 +75,7 @@ def translate(args: argparse.Namespace) -> None:
   settings.configure()
   state, experiment = workdir.open_trained(args.workdir, args.step)
   name = args.direction[0]
-  task, players = make_task(experiment), averaged(state)
+  task, players = tasks.make_task(experiment), averaged(state)
   # Found before the images are read, should this model not translate.
   task.predict(f'translate_{args.direction}')
   data = experiment.described

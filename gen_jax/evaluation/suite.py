@@ -9,36 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import averaged, stream
-from gen_jax.data.pipeline import Preprocess
+from gen_jax.core import Players, stream
 from gen_jax.distributed import process_group
-from gen_jax.errors import DataError, EvaluationError, InputError
+from gen_jax.errors import DataError, EvaluationError, InputError, building
 from gen_jax.evaluation.context import Task
 from gen_jax.registry import builder
 from gen_jax.storage.writer import Writer
-from gen_jax.training.experiment import Experiment, building
 
 # Seconds that a process whose evaluator failed waits for the others, which may
 # in turn wait for it in a computation of that evaluator.
 _PATIENCE = 600.0
-
-
-def make_task(experiment: Experiment) -> Task:
-  """Returns what evaluators work on."""
-  objective = experiment.objective
-  sources = {
-    'train': lambda: experiment.train_source,
-    'test': lambda: experiment.test_source,
-  }
-
-  def source(split):
-    if split in sources:
-      return sources[split]()
-    return experiment.source(split)
-
-  data = experiment.config.data.to_dict()
-  preprocess = Preprocess(objective.pixels, data['binarize'])
-  return Task(objective, source, preprocess, data, experiment.described)
 
 
 class Suite:
@@ -55,23 +35,27 @@ class Suite:
   """
 
   def __init__(
-    self, experiment: Experiment, only: Collection[str] | None = None
+    self,
+    task: Task,
+    evals: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    only: Collection[str] | None = None,
   ):
     """Makes the evaluators, so that a wrong field is found at the start.
 
     Args:
-      experiment: whose config names them.
+      task: what they work on.
+      evals: the group `evals` of a config.
+      seed: of the run.
       only: names of those that are made; all if None.
     """
-    config, self._experiment = experiment.config, experiment
-    self._seed, self._data = config.seed, config.data
+    self._task, self._seed = task, seed
     # Of all, because the key of an evaluator follows from its place.
-    self._places = list(config.evals)
-    task = make_task(experiment)
+    self._places = list(evals)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     self.skipped: dict[str, str] = {}
     self.away: dict[str, str] = {}
-    for name, spec in config.evals.items():
+    for name, spec in evals.items():
       if only is not None and name not in only:
         continue
       fields = dict(spec)
@@ -79,11 +63,12 @@ class Suite:
       if fields.pop('at_start', False):
         self._at_start.add(name)
       try:
-        self._make(name, fields, task)
+        self._make(name, fields)
       except DataError as error:
         self.away[name] = str(error)
 
-  def _make(self, name, fields, task):
+  def _make(self, name, fields):
+    task = self._task
     evaluator = builder.build(
       builder.EVALUATORS, fields, f'config.evals.{name}', task
     )
@@ -96,18 +81,16 @@ class Suite:
         reason = f'evaluator {name} is skipped: it needs {missing}'
         self.skipped[name] = reason
 
-  def check(self) -> None:
+  def check(self, players: Players, batch: Any) -> None:
     """Raises InputError when a model cannot do what an evaluator needs.
 
-    It is traced with the shapes of the data; nothing is computed.
+    It is traced; nothing is computed.
+
+    Args:
+      players: shapes and dtypes of the trained players.
+      batch: shapes and dtypes of a preprocessed batch.
     """
-    experiment = self._experiment
-    players = averaged(experiment.abstract_state())
-    fns = experiment.objective.predict_fns()
-    key = jax.random.key(0)
-    batch = jax.eval_shape(
-      experiment.preprocess, experiment.abstract_batch(), key
-    )
+    fns, key = self._task.objective.predict_fns(), jax.random.key(0)
     ran = {k: e for k, e in self._evaluators.items() if k not in self.skipped}
     for need in dict.fromkeys(n for e in ran.values() for n in e.needs):
       with building(f'{need!r} of the trained model'):
@@ -123,9 +106,9 @@ class Suite:
   def split(self, name: str) -> str:
     """Returns the split of the data that an evaluator measures, '' for none."""
     split = str(self.protocol(name).get('split', ''))
-    return {'train': self._data.train, 'test': self._data.test}.get(
-      split, split
-    )
+    if split in ('train', 'test'):
+      return self._task.data[split]
+    return split
 
   def due(self, step: int, last: bool) -> Iterator[str]:
     """Yields the evaluators that run after `step` steps."""

@@ -1,10 +1,9 @@
 """What a stage of a config describes, put together."""
 
-import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -30,7 +29,7 @@ from gen_jax.data.sources import (
 )
 from gen_jax.data.subset import read_labels, select
 from gen_jax.distributed import process_group
-from gen_jax.errors import DataError, InputError, first_line, nearest
+from gen_jax.errors import DataError, InputError, building, nearest
 from gen_jax.registry import builder
 from gen_jax.registry.fields import declared
 from gen_jax.runtime import memory
@@ -400,24 +399,6 @@ def _resolve_stage(run, fields):
   index = run.stage.index
   own = {k: v for k, v in fields.items() if k.split('.')[0] == 'objective'}
   return {**fields, **run.resolve(own, f'config.stages[{index}]')}
-
-
-@contextlib.contextmanager
-def building(what: str) -> Iterator[None]:
-  """Turns what JAX says of networks that do not fit together into InputError.
-
-  Args:
-    what: is traced in this scope.
-  """
-  try:
-    yield
-  except InputError:
-    raise
-  except Exception as error:  # of JAX, Flax, or the arithmetic of shapes
-    raise InputError(
-      f'config.objective: {what} cannot be built of these fields and data: '
-      f'{type(error).__name__}: {first_line(error, 300)}'
-    ) from error
 
 
 def _away(config) -> str:

@@ -15,18 +15,22 @@ from gen_jax.config import stages, validation
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.distributed import parallel, process_group, watchdog
-from gen_jax.errors import EvaluationError, InputError, NonFiniteError, nearest
-from gen_jax.evaluation.suite import Suite
+from gen_jax.errors import (
+  EvaluationError,
+  InputError,
+  NonFiniteError,
+  building,
+  nearest,
+)
 from gen_jax.runtime import memory, settings
 from gen_jax.runtime.compiled import Program
 from gen_jax.storage import plot, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import Silent, Writer
-from gen_jax.training import agreement
+from gen_jax.training import agreement, tasks
 from gen_jax.training.best_checkpoint import Best
 from gen_jax.training.experiment import (
   Experiment,
-  building,
   parameter_table,
   resolve,
   state_bytes,
@@ -178,7 +182,7 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list['_Stage']]:
   for run in runs[1:]:
     run.experiment.check_step()
   for run in runs:
-    run.suite.check()
+    tasks.check_suite(run.suite, run.experiment)
   return config, runs
 
 
@@ -207,7 +211,7 @@ class _Stage:
       start_images=stage.start_images,
       process=(process_group.index(), process_group.count()),
     )
-    self.suite = Suite(self.experiment)
+    self.suite = tasks.make_suite(self.experiment)
     best = self.config.checkpoint.best
     self.chooser = best.partition('/')[0]  # the evaluator
     self.selection = self.selection_warning = ''

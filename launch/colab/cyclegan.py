@@ -30,9 +30,9 @@ import jax
 import numpy as np
 
 from gen_jax.core import averaged
-from gen_jax.evaluation.suite import make_task
 from gen_jax.evaluation.metrics.translation import domain
 from gen_jax.storage.workdir import open_trained
+from gen_jax.training.tasks import make_task
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

@@ -34,8 +34,8 @@ from gen_jax.evaluation.metrics import (
   reconstruction,
   translation,
 )
-from gen_jax.evaluation.suite import Suite
 from gen_jax.storage.writer import Writer
+from gen_jax.training import tasks
 from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def suite(spec, **data):
   config = config_lib.load(f'{ROOT}/configs/vae.py:test')
   config.evals = spec
   config.data.update(data)
-  return Suite(Experiment(stages.plan(config)[0]))
+  return tasks.make_suite(Experiment(stages.plan(config)[0]))
 
 
 class Model:

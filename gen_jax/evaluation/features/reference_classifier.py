@@ -165,8 +165,8 @@ def open_trained(text: str, name: str, kind: str) -> Trained:
     kind: 'classifiers' or 'scorers', the folder of the cache.
   """
   # Late, for the loop imports the evaluators.
-  from gen_jax.evaluation.suite import make_task
   from gen_jax.storage import workdir
+  from gen_jax.training.tasks import make_task
 
   config = config_lib.from_json(text)
   folder = settings.cache_folder() / kind / f'{config.data.name}-{name}'
