@@ -207,4 +207,4 @@ def _say(text):
 
 
 if __name__ == '__main__':
-  cli.leave(main())
+  cli.exit(main())

@@ -52,8 +52,8 @@ def _refuse(name: str) -> None:
 def console() -> None:
   """Runs the installed command `gen_jax`."""
   startup.begin()
-  cli.leave(main())
+  cli.exit(main())
 
 
 if __name__ == '__main__':
-  cli.leave(main())
+  cli.exit(main())

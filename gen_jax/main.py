@@ -76,4 +76,4 @@ def _train(args, overrides):
 
 
 if __name__ == '__main__':
-  cli.leave(main())
+  cli.exit(main())

@@ -1,53 +1,61 @@
-"""Arrows point one way, and what varies stays apart from what does not."""
+"""Imports point one way, and what varies stays apart from what does not."""
 
 import ast
+import graphlib
 import pathlib
 
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 
-# What the modules of a folder, or a file, may import of the project.
+# What each folder and each module at the top of the package may import of the
+# others, from low to high.
 ALLOWED = {
-  'losses': {'losses'},
-  'models': {'models', 'errors', 'fields', 'native', 'parallel'},
-  'objectives': {
-    'objectives',
-    'models',
-    'losses',
-    'core',
-    'errors',
-    'fields',
-    'parallel',
-  },
-  'data': {'data', 'core', 'errors', 'fields'},
-  'core.py': set(),
-  'errors.py': set(),
-  'fields.py': {'errors'},
-  'construction.py': {'errors', 'fields'},
-  'schema.py': {'construction', 'data', 'errors', 'fields', 'optim'},
-  'locks.py': set(),
-  'native.py': {'runtime'},
-  'parallel.py': {'errors', 'processes', 'program'},
-  'coordinator.py': {'errors'},
-  'processes.py': {'coordinator', 'errors', 'runtime'},
-  'program.py': set(),
-  'runtime.py': set(),
-  'step.py': {'core', 'errors', 'parallel'},
-  'optim.py': {'errors', 'fields'},
+  '__init__': '',
+  'errors': '',
+  'core': '',
+  'registry': 'errors',
+  'losses': '',
+  'runtime': 'errors',
+  'distributed': 'errors runtime',
+  'models': 'errors registry runtime distributed',
+  'objectives': 'errors core registry losses distributed models',
+  'data': 'errors core registry',
+  'storage': '__init__ errors core runtime distributed data',
+  'evaluation': (
+    'errors core registry runtime distributed models objectives data storage'
+  ),
+  'config': '__init__ errors registry data',
+  'training': (
+    '__init__ errors core registry runtime distributed data storage evaluation '
+    'config'
+  ),
+  'commands': (
+    'errors core runtime models objectives data storage evaluation config '
+    'training'
+  ),
+  'main': 'runtime distributed storage config training commands',
+  '__main__': 'errors runtime commands',
 }
 
 
+def place(module):
+  """The folder, or the module at the top of the package, of a module."""
+  return module.split('.')[1] if '.' in module else '__init__'
+
+
 def imports(path):
-  """The modules of a file, 'gen_jax.core' and the like, and the others."""
+  """The modules of a file, 'gen_jax.core' and the like, and the others.
+
+  Imports inside functions count as well.
+  """
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
       yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-      if node.module == 'gen_jax':
-        yield from (f'gen_jax.{alias.name}' for alias in node.names)
-      else:
-        yield node.module
+      assert node.level == 0, f'{path}: a relative import'
+      names = {f'{node.module}.{alias.name}' for alias in node.names}
+      yield from (n if n in MODULES else node.module for n in names)
 
 
 def files(place):
@@ -55,13 +63,51 @@ def files(place):
   return [path] if path.is_file() else sorted(path.glob('**/*.py'))
 
 
-@pytest.mark.parametrize('place', ALLOWED)
-def test_imports_point_one_way(place):
-  for file in files(place):
-    for name in imports(file):
-      root, _, rest = name.partition('.')
-      if root == 'gen_jax':
-        assert rest.split('.')[0] in ALLOWED[place], f'{file} imports {name}'
+def _module(path):
+  parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+  return '.'.join(parts).removesuffix('.__init__')
+
+
+MODULES = {_module(path): path for path in PACKAGE.glob('**/*.py')}
+IMPORTS = {
+  module: sorted(set(imports(path)) & MODULES.keys() - {module})
+  for module, path in MODULES.items()
+}
+
+
+def test_every_folder_says_what_it_may_import():
+  assert {place(module) for module in MODULES} == set(ALLOWED)
+  known = set()
+  for name, allowed in ALLOWED.items():  # they are ordered from low to high
+    assert set(allowed.split()) <= known, name
+    known.add(name)
+
+
+# TODO: remove with the classifiers that evaluation trains.
+TRAINS = pytest.mark.xfail(reason='evaluation trains its classifiers')
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=TRAINS if name == 'evaluation' else ())
+    for name in ALLOWED
+  ],
+)
+def test_imports_point_one_way(name):
+  allowed = {name, *ALLOWED[name].split()}
+  for module, imported in IMPORTS.items():
+    if place(module) == name:
+      for other in imported:
+        assert place(other) in allowed, f'{module} imports {other}'
+
+
+@TRAINS
+def test_no_files_import_each_other():
+  try:
+    tuple(graphlib.TopologicalSorter(IMPORTS).static_order())
+  except graphlib.CycleError as error:
+    pytest.fail(f'a cycle of imports: {" <- ".join(error.args[1])}')
 
 
 @pytest.mark.parametrize('place', ['objectives', 'losses', 'models'])
@@ -78,9 +124,9 @@ def test_gradients_and_collectives_exist_once():
   for file in PACKAGE.glob('**/*.py'):
     text = file.read_text()
     inside = str(file.relative_to(PACKAGE))
-    if inside != 'step.py':
+    if inside != 'training/step.py':
       assert 'value_and_grad' not in text, file
-    if inside != 'parallel.py':
+    if inside != 'distributed/parallel.py':
       assert 'lax.pmean' not in text, file
       assert 'axis_index' not in text, file
 
@@ -99,10 +145,11 @@ def test_nothing_that_is_read_is_run():
     assert not roots & {'pickle', 'dill', 'joblib', 'shelve', 'marshal'}, file
     for word in ('allow_pickle=True', 'extractall', ' eval(', 'yaml.load('):
       assert word not in text, f'{file}: {word}'
-    # Names of a config are looked up in these alone: the first two import
-    # modules of this package, and the last what the user confirmed.
+    # These alone import modules by name: the first three those of this
+    # package, and the last what the user confirmed.
     if str(file.relative_to(PACKAGE)) not in (
-      'construction.py',
+      '__main__.py',
+      'registry/builder.py',
       'data/sources.py',
       'evaluation/features/extractors.py',
     ):

@@ -1,7 +1,6 @@
 """What the commands share: their arguments, and errors of one line."""
 
 import argparse
-import errno
 import math
 import os
 import re
@@ -10,16 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from gen_jax.errors import (
-  EvaluationError,
-  InputError,
-  NonFiniteError,
-  first_line,
-)
-from gen_jax.runtime import startup
-
-# Where no more can be written.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from gen_jax.errors import InputError
+from gen_jax.runtime import messages, reporting
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,36 +137,9 @@ def run(command: Callable[[], int | None]) -> int:
     if isinstance(error, OSError) and not _can_print():
       if isinstance(error, BrokenPipeError):
         return 141  # as a program that SIGPIPE ends
-    if startup.debugs() and isinstance(error, Exception):
+    if messages.debugs() and isinstance(error, Exception):
       raise
-    return report(error)
-
-
-def report(error: BaseException) -> int:
-  """Prints an error as one line and returns the exit code that belongs to it.
-
-  An error that is not foreseen is written to a file, with its traceback.
-  """
-  if isinstance(error, EvaluationError | InputError | NonFiniteError):
-    line, code = str(error), error.exit_code
-  elif isinstance(error, KeyboardInterrupt):
-    line, code = 'interrupted', 130
-  elif isinstance(error, MemoryError) or str(error).startswith(
-    'RESOURCE_EXHAUSTED'  # from XLA
-  ):
-    line = 'out of memory: use smaller batches, fewer images or a smaller model'
-    line, code = f'{line}. {first_line(error)}', 2
-  elif isinstance(error, OSError) and error.errno in _FULL:
-    place = error.filename or 'the output'
-    line = f'{place} cannot be written: {error.strerror}: make room for it.'
-    code = 2
-  else:
-    from gen_jax.runtime import crash
-
-    line, code = crash.record(error), 1
-  line = ' '.join(line.split())
-  print(f'gen_jax: {line}', file=sys.stderr, flush=True)
-  return code
+    return reporting.report(error)
 
 
 def _flush() -> None:
@@ -211,7 +175,7 @@ def _nobody_reads() -> bool:
     return False
 
 
-def leave(code: int) -> NoReturn:
+def exit(code: int) -> NoReturn:
   """Ends the process at once; all that it writes is to be closed before.
 
   On the slow way out the interpreter first drops its signal handlers and then

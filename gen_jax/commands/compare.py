@@ -23,6 +23,7 @@ from gen_jax.config import stages
 from gen_jax.errors import InputError
 from gen_jax.storage import outputs, plot, workdir
 from gen_jax.storage.writer import encode_png, read_metrics, read_picture
+from gen_jax.training import trained
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em; color: #222 }
@@ -84,7 +85,7 @@ def read(path: pathlib.Path) -> Run:
   """Reads a workdir; what `gen_jax.evaluate` added to it counts as well."""
   if not path.is_dir():
     raise InputError(f'workdir {path} does not exist.')
-  plan = stages.plan(workdir.read_config(path))
+  plan = stages.plan(trained.read_config(path))
   config = plan[-1].config
   lines = read_metrics(path / 'metrics.jsonl')
   if not lines:
@@ -191,7 +192,7 @@ def _duration(seconds):
 
 
 def _parameters(path, stage):
-  players = workdir.experiment_of(path, stage).abstract_state().players
+  players = trained.experiment_of(path, stage).abstract_state().players
   return {
     f'parameters of {name}': f'{sum(x.size for x in leaves):,}'
     for name, leaves in (

@@ -20,7 +20,7 @@ from gen_jax.evaluation.features import extractors
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, workdir
 from gen_jax.storage.writer import Writer
-from gen_jax.training import tasks
+from gen_jax.training import tasks, trained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
         'are, such as --config.data.path.'
       )
   settings.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step, places)
+  state, experiment = trained.open_trained(args.workdir, args.step, places)
   out, config = _folder(args), experiment.config
   added = _override(config, overrides, args.add)
   names = args.only.split(',') if args.only else added or list(config.evals)

@@ -24,9 +24,9 @@ from gen_jax.evaluation.features import extractors
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.style import Style
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, workdir
+from gen_jax.storage import outputs
 from gen_jax.storage.writer import grid, save_image, to_uint8
-from gen_jax.training import optimizers, step
+from gen_jax.training import optimizers, step, trained
 
 _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 
@@ -62,7 +62,7 @@ def project(args: argparse.Namespace) -> None:
   """Descends, writes the result, and prints how near it is."""
   out = outputs.parse(args.out, _KINDS)
   settings.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step)
+  state, experiment = trained.open_trained(args.workdir, args.step)
   model = experiment.objective
   if not isinstance(model, Style):
     raise InputError(

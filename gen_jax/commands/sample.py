@@ -35,9 +35,9 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import mixture
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, plot, workdir
+from gen_jax.storage import outputs, plot
 from gen_jax.storage.writer import Sheet, encode_png, save_image, to_uint8
-from gen_jax.training import tasks
+from gen_jax.training import tasks, trained
 
 _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)
 _BATCH = 64  # images in one dispatch: one compiled program for any --num
@@ -113,7 +113,7 @@ def sample(
         '--config.data.path.'
       )
   settings.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step, overrides)
+  state, experiment = trained.open_trained(args.workdir, args.step, overrides)
   players, key = averaged(state), root_key(args.seed)
   objective = _truncated(experiment.objective, args)
   if args.text or 'generate' in objective.predict_fns():

@@ -128,7 +128,7 @@ class _Run:
     extend: bool,
   ):
     from gen_jax import config as config_lib
-    from gen_jax.storage import workdir
+    from gen_jax.training import resume
     from gen_jax.training.loop import prepare
 
     self.values, self.config = values, config_lib.load(config)
@@ -138,7 +138,7 @@ class _Run:
     self.path = folder.joinpath(*(re.sub(r'[/\s]', '_', n) for n in names))
     self.config, stages = prepare(self.config)
     data = [stage.experiment.data_record for stage in stages]
-    workdir.check(self.path, self.config, data, extend)
+    resume.check(self.path, self.config, data, extend)
     suite = stages[-1].suite
     self._evaluators = suite.names()
     self._protocol = {

@@ -29,9 +29,9 @@ from gen_jax.data.formats import images, listing
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, filled
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, workdir
+from gen_jax.storage import outputs
 from gen_jax.storage.writer import save_image, to_uint8
-from gen_jax.training import tasks
+from gen_jax.training import tasks, trained
 
 _DIRECTIONS = ('ab', 'ba')
 
@@ -73,7 +73,7 @@ def translate(args: argparse.Namespace) -> None:
   root, paths, left_out = _find(source, out)
   names = {k: out / v for k, v in _names(root, paths).items()}
   settings.configure()
-  state, experiment = workdir.open_trained(args.workdir, args.step)
+  state, experiment = trained.open_trained(args.workdir, args.step)
   name = args.direction[0]
   task, players = tasks.make_task(experiment), averaged(state)
   # Found before the images are read, should this model not translate.

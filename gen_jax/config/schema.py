@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
+from gen_jax.data.sources import load_fields
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry import builder
 from gen_jax.registry.fields import Count, Field, Seed, Size, declared
@@ -108,13 +109,9 @@ def known_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
   if parts == ['checkpoint']:
     return declared(Checkpoint)
   if parts == ['data']:
-    from gen_jax.data.sources import load_fields
-
     return {**declared(Data), **load_fields(name)}
   if parts[0] == 'optim' and len(parts) == 2:
-    from gen_jax.training import optimizers
-
-    return optimizers.known_fields(name, where)
+    return builder.optimizers().known_fields(name, where)
   if parts[0] == 'evals' and len(parts) == 2:
     found = builder.known_fields(builder.EVALUATORS, name, where, 1)
     return {**found, **declared(Cadence)}

@@ -4,10 +4,8 @@ Progressive growing, greedy layers and StackGAN's two networks are all stages.
 The stage is a function of the step, so a resume lands in the right one.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from gen_jax.config.schema import find
@@ -60,19 +58,3 @@ def at(stages: tuple[Stage, ...], step: int) -> Stage:
   raise InputError(
     f'step {step} lies beyond the last of the config, {stages[-1].end}.'
   )
-
-
-def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
-  """Returns `new` with every leaf of `old` that has its name and shape."""
-  have = {
-    jax.tree_util.keystr(path): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(old)
-  }
-
-  def take(path, leaf):
-    found = have.get(jax.tree_util.keystr(path))
-    if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
-      return leaf
-    return found
-
-  return jax.tree_util.tree_map_with_path(take, new)

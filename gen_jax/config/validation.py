@@ -14,7 +14,6 @@ from gen_jax.config import schema, stages
 from gen_jax.errors import InputError
 from gen_jax.registry import builder, fields
 from gen_jax.registry.fields import Decay, Field
-from gen_jax.training import optimizers
 
 _NAME = re.compile(r'\w[\w.-]*')  # of an evaluator, which names files
 
@@ -65,7 +64,7 @@ def _check_described(config, where):
   fields.check_all(known, config.data, f'{where}.data', what)
   builder.check(builder.OBJECTIVES, config.objective, f'{where}.objective')
   for player, spec in config.optim.items():
-    optimizers.check(spec, f'{where}.optim.{player}')
+    builder.optimizers().check(spec, f'{where}.optim.{player}')
   for player, decay in config.ema.items():
     fields.check(Field(Decay), decay, f'{where}.ema.{player}')
   for name, spec in config.evals.items():

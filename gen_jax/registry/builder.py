@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pkgutil
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from gen_jax.registry.fields import Field
 OBJECTIVES = ('gen_jax.objectives',)
 NETWORKS = ('gen_jax.models',)
 EVALUATORS = ('gen_jax.evaluation.metrics', 'gen_jax.evaluation.figures')
+# The module of the optimizers, which have no classes.
+OPTIMIZERS = 'gen_jax.training.optimizers'
 
 # Fields of objectives and networks that follow the data where they are None,
 # and what of the data they take. `extra` are outputs for the classes.
@@ -196,5 +199,6 @@ def _find(packages: Packages, name: str, field: str):
   return classes[class_name]
 
 
-def _path(package):
-  return importlib.import_module(package).__path__
+def optimizers() -> types.ModuleType:
+  """Returns the module that declares the optimizers and their fields."""
+  return importlib.import_module(OPTIMIZERS)

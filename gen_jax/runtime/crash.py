@@ -11,7 +11,7 @@ import tempfile
 import traceback
 
 from gen_jax.errors import first_line
-from gen_jax.runtime import startup
+from gen_jax.runtime import messages
 
 _PACKAGES = (
   'gen_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy',
@@ -20,7 +20,7 @@ _PACKAGES = (
 
 def record(error: BaseException) -> str:
   """Writes a file about an error, and returns a line that names both."""
-  if startup.debugs():
+  if messages.debugs():
     traceback.print_exception(error)
   line = f'unexpected error: {type(error).__name__}: '
   line = (line + first_line(error, 300)).rstrip(': .')
@@ -48,8 +48,8 @@ def _describe(error):
     '',
     ''.join(traceback.format_exception(error)),
   ]
-  if startup.hidden:
-    texts += ['Messages of libraries, newest last:', '', *startup.hidden]
+  if messages.hidden:
+    texts += ['Messages of libraries, newest last:', '', *messages.hidden]
   return '\n'.join(texts) + '\n'
 
 

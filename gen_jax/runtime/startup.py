@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from gen_jax.runtime import messages
+
 _MESSAGES = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated'}
 
 # What these log is either handled by our code, which then says so in a line of
@@ -29,19 +31,10 @@ _SILENT = (
   'tensorflow_datasets',
 )
 
-# What was not shown, newest last; a report of an unexpected error includes it.
-hidden: list[str] = []
-_KEPT = 100  # messages
-
 # Files that are not yet whole, to be removed when the process ends at once.
 unfinished: set[str] = set()
 
 _leaving: list[int] = [0]  # whoever takes the item ends the process
-
-
-def debugs() -> bool:
-  """Returns whether the user wants to see everything: GEN_JAX_DEBUG=1."""
-  return os.environ.get('GEN_JAX_DEBUG', '0') not in ('', '0')
 
 
 def begin() -> None:
@@ -49,8 +42,9 @@ def begin() -> None:
 
   From here on, SIGINT (Ctrl-C) and SIGTERM end the process at once with one
   line and exit code 130 or 143, until another handler takes over, such as
-  `gen_jax.training.signals.Stopper`. The messages of libraries are collected in
-  `hidden` instead of printed. Libraries that use this code do not call it.
+  `gen_jax.training.signals.Stopper`. Messages of libraries are
+  collected in `messages.hidden` instead of printed. Libraries that use this
+  code do not call it.
   """
   for number in _MESSAGES:
     # A program in the background of a script ignores Ctrl-C, as is usual.
@@ -62,7 +56,7 @@ def begin() -> None:
     sys.stdout.reconfigure(errors='backslashreplace')
   if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_forget)
-  if not debugs():
+  if not messages.debugs():
     _silence()
 
 
@@ -138,31 +132,35 @@ def _silence() -> None:
     """Shows warnings as one line each, without tracebacks."""
 
     def emit(self, record):
-      _hide(self.format(record))
+      messages.hide(self.format(record))
       if record.name.split('.')[0] not in _SILENT:
-        _show(record.getMessage())
+        messages.show(record.getMessage())
 
   handler = Handler(logging.WARNING)
   handler.setFormatter(logging.Formatter('%(name)s: %(message)s'))
   logging.root.addHandler(handler)  # so that `logging.lastResort` is not used
 
   def warn(message, category, filename, lineno, file=None, line=None):
-    _hide(warnings.formatwarning(message, category, filename, lineno, line))
+    messages.hide(
+      warnings.formatwarning(message, category, filename, lineno, line)
+    )
     if _is_ours(filename) or not _is_of_library(filename):
-      _show(str(message))
+      messages.show(str(message))
 
   if not sys.warnoptions:  # the user's own choice
     warnings.showwarning = warn
 
   def thread_failed(args):
-    _hide(_format(args.exc_type, args.exc_value, args.exc_traceback))
+    messages.hide(_format(args.exc_type, args.exc_value, args.exc_traceback))
     frames = traceback.extract_tb(args.exc_traceback)
     # Libraries hand over the errors of their threads; ours should not fail.
     if frames and _is_ours(frames[-1].filename):
-      _show(f'a thread ended with {args.exc_type.__name__}: {args.exc_value}')
+      messages.show(
+        f'a thread ended with {args.exc_type.__name__}: {args.exc_value}'
+      )
 
   threading.excepthook = thread_failed
-  sys.unraisablehook = lambda args: _hide(
+  sys.unraisablehook = lambda args: messages.hide(
     _format(args.exc_type, args.exc_value, args.exc_traceback)
   )
   sys.excepthook = _excepthook
@@ -178,11 +176,11 @@ def _excepthook(kind, error, trace):
 
   main = threading.get_ident() == threading.main_thread().ident
   if not main or (trace is not None and trace.tb_frame.f_back is not None):
-    _hide(_format(kind, error, trace))
+    messages.hide(_format(kind, error, trace))
     return
-  from gen_jax.commands import cli
+  from gen_jax.runtime import reporting  # slow to import
 
-  cli.report(error)
+  reporting.report(error)
 
 
 def _format(kind, error, trace):
@@ -203,13 +201,3 @@ def _is_of_library(filename):
   path = os.path.abspath(filename)
   installed = '/site-packages/' in path or '/dist-packages/' in path
   return installed or path.startswith(sysconfig.get_path('stdlib') + os.sep)
-
-
-def _hide(text):
-  hidden.append(text.rstrip())
-  del hidden[:-_KEPT]
-
-
-def _show(text):
-  line = ' '.join(text.split())
-  print(f'gen_jax: {line}', file=sys.stderr, flush=True)

@@ -12,9 +12,9 @@ from gen_jax.config import stages
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError, nearest
-from gen_jax.storage import workdir
 from gen_jax.storage.checkpoint import Checkpointer, DamagedError
 from gen_jax.storage.writer import Writer
+from gen_jax.training import restore
 
 
 class Best:
@@ -74,7 +74,7 @@ class Best:
   def _read(self, step, plan, history) -> dict[int, float]:
     """The value of a checkpoint by its step; nothing where it cannot count."""
     try:
-      notes = workdir.read(self._checkpoints, step, plan).notes
+      notes = restore.read(self._checkpoints, step, plan).notes
     except DamagedError as error:
       _say(str(error))
       return {}

@@ -27,7 +27,7 @@ from gen_jax.runtime.compiled import Program
 from gen_jax.storage import plot, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import Silent, Writer
-from gen_jax.training import agreement, tasks
+from gen_jax.training import agreement, restore, resume, tasks
 from gen_jax.training.best_checkpoint import Best
 from gen_jax.training.experiment import (
   Experiment,
@@ -38,7 +38,7 @@ from gen_jax.training.experiment import (
 from gen_jax.training.hooks import Log, Pace, Trace, Warnings
 from gen_jax.training.progress import Progress
 from gen_jax.training.signals import Stopped, Stopper
-from gen_jax.training.step import make_train_chunk
+from gen_jax.training.step import carry_over, make_train_chunk
 
 
 def train(
@@ -76,14 +76,14 @@ def train(
   agreement.check(config, path, data)
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
-  with workdir.held(path) as folder, listening as stopper:
+  with workdir.open_for_training(path) as folder, listening as stopper:
     return _train(config, folder, runs, data, stopper, profile, extend)
 
 
 def _train(config, folder, runs, data, stopper, profile, extend):
   plan = tuple(run.stage for run in runs)
   another_end = process_group.share(
-    lambda: workdir.check(folder, config, data, extend)
+    lambda: resume.check(folder, config, data, extend)
   )
   with contextlib.ExitStack() as closing:
     checkpoints = Checkpointer(folder / 'checkpoints', config.checkpoint.keep)
@@ -91,8 +91,8 @@ def _train(config, folder, runs, data, stopper, profile, extend):
     try:
       # Nothing else in the workdir changes before its newest checkpoint is
       # known to be one of this run.
-      found = workdir.restore(checkpoints, plan, set_aside=True)
-      process_group.share(lambda: workdir.record(folder, config, data))
+      found = restore.restore(checkpoints, plan, set_aside=True)
+      process_group.share(lambda: resume.record(folder, config, data))
       # Without a checkpoint, lines of an earlier start are those of another.
       first = int(found.state.step) if found else -1
       writer = (Writer if process_group.leads() else Silent)(folder, first)
@@ -332,10 +332,10 @@ class _Stage:
       # A player that learns no more is, from now on, its average.
       learning = self.experiment.optimizers
       kept = {k: v for k, v in state.ema.items() if k not in learning}
-      players = stages.carry_over({**state.players, **kept}, players)
+      players = carry_over({**state.players, **kept}, players)
     new = self.experiment.init_state(players)
     if state is not None:
-      new = new.replace(ema=stages.carry_over(state.ema, new.ema))
+      new = new.replace(ema=carry_over(state.ema, new.ema))
     return new
 
   def _draw_reals(self) -> None:

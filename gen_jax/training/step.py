@@ -34,6 +34,22 @@ def init_state(
   return TrainState(jnp.int32(step), players, opt, averages)
 
 
+def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
+  """Returns `new` with every leaf of `old` that has its name and shape."""
+  have = {
+    jax.tree_util.keystr(path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(old)
+  }
+
+  def take(path, leaf):
+    found = have.get(jax.tree_util.keystr(path))
+    if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+      return leaf
+    return found
+
+  return jax.tree_util.tree_map_with_path(take, new)
+
+
 def make_train_step(
   objective: Objective,
   optimizers: Mapping[str, optax.GradientTransformation],

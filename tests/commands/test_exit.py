@@ -307,7 +307,7 @@ def test_an_output_that_the_shell_has_closed_is_no_error():
 
 LIBRARIES = """
 import asyncio, logging, sys, threading, warnings
-from gen_jax.runtime import startup
+from gen_jax.runtime import messages, startup
 
 startup.begin()
 
@@ -349,7 +349,7 @@ def callback():
   except ZeroDivisionError:
     sys.excepthook(*sys.exc_info())
 callback()
-print(len(startup.hidden))
+print(len(messages.hidden))
 """
 
 
@@ -472,7 +472,7 @@ def test_a_signal_in_the_imports_ends_a_command_with_one_line(
 # A lock of C, which a signal does not interrupt, and which frees Python's lock.
 WAITS = """
 import ctypes, sys
-from gen_jax.runtime import startup
+from gen_jax.runtime import messages, startup
 
 startup.begin()
 lock = ctypes.create_string_buffer(64)

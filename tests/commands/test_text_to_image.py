@@ -12,8 +12,8 @@ from PIL import Image
 
 from gen_jax import config as config_lib
 from gen_jax.commands import sample
-from gen_jax.storage import workdir
 from gen_jax.training.loop import train
+from gen_jax.training.trained import open_trained
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
 
 
 def state_of(path, step=None):
-  return jax.device_get(workdir.open_trained(path, step)[0])
+  return jax.device_get(open_trained(path, step)[0])
 
 
 def equal(a, b):

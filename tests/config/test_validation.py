@@ -14,7 +14,7 @@ from gen_jax.config import validation
 from gen_jax.core import stream
 from gen_jax.errors import InputError
 from gen_jax.registry import fields
-from gen_jax.storage import workdir
+from gen_jax.training import trained
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -155,7 +155,7 @@ def test_a_config_of_a_workdir_is_checked_as_well(tmp_path, value):
   file = tmp_path / 'config.json'
   file.write_text(json.dumps(config))
   with pytest.raises(InputError) as caught:
-    workdir.read_config(tmp_path)
+    trained.read_config(tmp_path)
   assert str(caught.value).startswith(f'{file}: config.steps=')
 
 

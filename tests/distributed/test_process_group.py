@@ -21,8 +21,7 @@ from gen_jax import main
 from gen_jax.data.record import Record
 from gen_jax.distributed import coordinator, process_group, watchdog
 from gen_jax.errors import InputError
-from gen_jax.storage import workdir
-from gen_jax.training import agreement
+from gen_jax.training import agreement, trained
 from gen_jax.training.loop import train
 
 FAMILIES = [
@@ -70,7 +69,7 @@ def train_in(num, devices, path, args, **kwargs):
   running = cluster.start(num, devices, f'--workdir={path}', *args, **kwargs)
   codes, outputs = cluster.finish(running)
   assert codes == [0] * num, '\n'.join(outputs)
-  return workdir.open_trained(path)[0], outputs
+  return trained.open_trained(path)[0], outputs
 
 
 # A small classifier in place of that of `features/reference_classifier.py`.
@@ -92,7 +91,7 @@ def small(*args):
 
 reference_classifier.make_config = small
 """
-TRAIN = 'cli.leave(main.main())'
+TRAIN = 'cli.exit(main.main())'
 # After it has trained, each process loads the classifier.
 TRAIN_AND_LOAD = f"""
 train_alone = loop.train
@@ -201,7 +200,7 @@ def slow(self):
   return init(self)
 
 experiment.Experiment.init_players = slow
-main.cli.leave(main.main())
+main.cli.exit(main.main())
 """
 
 
@@ -258,7 +257,7 @@ def test_a_lost_process_ends_the_others_with_one_line(
   assert error.startswith('gen_jax: ') and reason in error, error
   assert error.count('\n') == 1, error  # no stack of C++
   assert 'the run goes on from its last checkpoint' in error
-  state, _ = workdir.open_trained(tmp_path)
+  state, _ = trained.open_trained(tmp_path)
   assert int(state.step) >= 100
 
 
@@ -626,7 +625,7 @@ def broken(self, players, key):
     raise OSError('no space on this host')
 
 likelihood.ELBO.run = broken
-main.cli.leave(main.main())
+main.cli.exit(main.main())
 """
 
 
@@ -641,4 +640,4 @@ def test_an_evaluator_that_fails_on_one_process_has_failed_on_all(tmp_path):
   line = 'step 6  evaluator elbo failed: OSError: no space on this host; see '
   assert line in outputs[0]
   assert 'in broken' in (tmp_path / 'failures' / 'elbo-6.txt').read_text()
-  assert int(workdir.open_trained(tmp_path)[0].step) == 6
+  assert int(trained.open_trained(tmp_path)[0].step) == 6

@@ -17,7 +17,7 @@ from gen_jax.models.translation import PatchDiscriminator, ResidualTranslator
 from gen_jax.objectives import pool
 from gen_jax.objectives.cyclegan import CycleGAN
 from gen_jax.objectives.translation import PairedRegression
-from gen_jax.storage import workdir
+from gen_jax.training import trained
 from gen_jax.training.loop import train
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
@@ -209,7 +209,7 @@ def test_a_resume_is_exact_the_pools_included(tmp_path, one_device):
   config.evals = {}
   config.checkpoint.every = 3
   train(config, tmp_path)
-  whole, _ = workdir.open_trained(tmp_path)
+  whole, _ = trained.open_trained(tmp_path)
   assert int(whole.players['disc_a']['pool']['count']) == 12
   os.rename(tmp_path / 'checkpoints' / '6', tmp_path / 'gone')
   again, _ = train(config, tmp_path)

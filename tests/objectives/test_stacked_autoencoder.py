@@ -18,9 +18,10 @@ from gen_jax.objectives.stacked_autoencoder import (
   GreedyLayer,
   Unrolled,
 )
-from gen_jax.storage import workdir
+from gen_jax.training import trained
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
+from gen_jax.training.step import carry_over
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)
@@ -57,7 +58,7 @@ def run(tmp_path_factory):
   path, config = tmp_path_factory.mktemp('run'), test_config()
   train(config, path)
   ends = [stage.end for stage in stages.plan(config)]
-  return path, [workdir.open_trained(path, end)[0] for end in ends]
+  return path, [trained.open_trained(path, end)[0] for end in ends]
 
 
 def moved(before, after):
@@ -204,9 +205,9 @@ def test_unrolled_begins_as_the_greedy_layers_one_on_another():
 
 def test_classification_begins_from_the_pretrained_encoder(run):
   path, (*_, unrolled, _) = run
-  plan = stages.plan(workdir.read_config(path))
+  plan = stages.plan(trained.read_config(path))
   before, after = (Experiment(stage) for stage in plan[-2:])
-  players = stages.carry_over(unrolled.players, after.init_players())
+  players = carry_over(unrolled.players, after.init_players())
   images = mnist.load('test').arrays['image'][:5] / np.float32(255)
 
   @jax.jit

@@ -18,9 +18,10 @@ from gen_jax.losses.augmentation import augment
 from gen_jax.models import progressive, stylegan
 from gen_jax.models.layers.resampling import enlarge, shrink
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
-from gen_jax.storage import workdir
+from gen_jax.training import trained
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
+from gen_jax.training.step import carry_over
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)
@@ -109,7 +110,7 @@ def test_a_larger_stage_takes_over_all_but_the_share():
     jax.eval_shape(large.init, KEY, BATCH),
   )
   fresh['growth'] = jax.jit(lambda: large.init(KEY, BATCH)['growth'])()
-  new = stages.carry_over(old, fresh)
+  new = carry_over(old, fresh)
   for name in ('gen', 'disc'):
     for path, leaf in jax.tree_util.tree_leaves_with_path(old[name]):
       at = new[name]
@@ -303,7 +304,7 @@ def test_a_resume_within_a_fade_is_exact_and_the_average_has_its_share(
   config = fading_config()
   whole, _ = train(config, tmp_path)
   whole = jax.device_get(whole)
-  state, experiment = workdir.open_trained(tmp_path, 3)
+  state, experiment = trained.open_trained(tmp_path, 3)
   assert float(state.players['growth']['fade']['alpha_8']) == pytest.approx(0.6)
   assert set(state.ema) == {'gen'}
   alpha = experiment.objective.alpha(averaged(state))

@@ -7,6 +7,7 @@ from etils.epath import backend, gpath
 
 from gen_jax.storage import workdir
 from gen_jax.storage.writer import Writer, read_metrics
+from gen_jax.training import resume, trained
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def test_metrics_and_pictures_go_to_a_cloud(cloud):
 
 def test_a_cloud_has_no_lock_and_says_so(cloud, capsys):
   config = dense_vae.get_config()
-  with workdir.held('gs://bucket/run') as path:
+  with workdir.open_for_training('gs://bucket/run') as path:
     assert 'cannot be locked' in capsys.readouterr().out
-    workdir.record(path, config, [])
-    assert workdir.read_config(path).seed == 0
+    resume.record(path, config, [])
+    assert trained.read_config(path).seed == 0
   assert (cloud / 'bucket/run/config.json').exists()

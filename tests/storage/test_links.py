@@ -11,6 +11,7 @@ from gen_jax import main
 from gen_jax.commands import compare, evaluate, sample
 from gen_jax.errors import InputError
 from gen_jax.storage import workdir
+from gen_jax.training.trained import read_config
 
 TEST = '--config=tests/dense_vae.py'
 
@@ -64,7 +65,7 @@ def test_every_command_names_a_link_in_a_workdir(
 def test_a_link_to_nothing_is_named_too(tmp_path):
   (tmp_path / 'config.json').symlink_to(tmp_path / 'missing')
   with pytest.raises(InputError, match='holds a link, config.json'):
-    workdir.read_config(tmp_path)
+    read_config(tmp_path)
 
 
 def test_special_files_are_named_and_not_opened(tmp_path):
@@ -84,8 +85,8 @@ def test_the_workdir_itself_may_be_a_link(trained, tmp_path):
   link = tmp_path / 'link'
   link.symlink_to(trained)
   workdir.check_inside(link)
-  assert workdir.read_config(link).steps == 6
-  with workdir.held(link):
+  assert read_config(link).steps == 6
+  with workdir.open_for_training(link):
     pass
 
 

@@ -16,8 +16,7 @@ from gen_jax.commands import compare, evaluate, sample
 from gen_jax.config import stages
 from gen_jax.data.record import Record
 from gen_jax.errors import InputError
-from gen_jax.storage import workdir
-from gen_jax.training import experiment
+from gen_jax.training import experiment, resume, trained
 from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +30,7 @@ def record(*classes, shape=(8, 8, 3), **fields):
 def made(path, data):
   """A workdir with a checkpoint of a run with these data."""
   (path / 'checkpoints' / '1').mkdir(parents=True)
-  workdir.record(path, CONFIG, data)
+  resume.record(path, CONFIG, data)
 
 
 CLASSES = 'the classes changed ({}), so that labels would mean other classes'
@@ -55,21 +54,21 @@ def test_other_data_than_that_of_the_first_run_is_refused(
 ):
   made(tmp_path, [record('cat', 'dog')])
   with pytest.raises(InputError) as caught:
-    workdir.check(tmp_path, CONFIG, [now])
+    resume.check(tmp_path, CONFIG, [now])
   assert str(caught.value) == (
     f'workdir {tmp_path} was made with other data: {change}. Restore the data, '
     'or give another --workdir.'
   )
-  workdir.check(tmp_path, CONFIG, [record('cat', 'dog')])
+  resume.check(tmp_path, CONFIG, [record('cat', 'dog')])
 
 
 def test_a_workdir_without_a_record_or_a_checkpoint_takes_any_data(tmp_path):
   made(tmp_path, [record('cat', 'dog')])
   (tmp_path / 'data.json').rename(tmp_path / 'away')
-  workdir.check(tmp_path, CONFIG, [record('cat')])
+  resume.check(tmp_path, CONFIG, [record('cat')])
   (tmp_path / 'away').rename(tmp_path / 'data.json')
   (tmp_path / 'checkpoints' / '1').rmdir()
-  workdir.check(tmp_path, CONFIG, [record('cat')])
+  resume.check(tmp_path, CONFIG, [record('cat')])
 
 
 @pytest.mark.parametrize('text', ['[', '3', '[{}]', '{"classes": []}'])
@@ -77,7 +76,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path, text):
   made(tmp_path, [])
   (tmp_path / 'data.json').write_text(text)
   with pytest.raises(InputError, match='data.json cannot be read'):
-    workdir.check(tmp_path, CONFIG, [record('cat')])
+    resume.check(tmp_path, CONFIG, [record('cat')])
 
 
 def test_a_range_of_pixels_stays_the_same(tmp_path):
@@ -87,8 +86,8 @@ def test_a_range_of_pixels_stays_the_same(tmp_path):
   made(tmp_path, ranges(integers=(0, 4095)))
   message = r'that are integers had the range \[0, 4095\], now \[0, 65535\]'
   with pytest.raises(InputError, match=message):
-    workdir.check(tmp_path, CONFIG, ranges(integers=(0, 65535)))
-  workdir.check(tmp_path, CONFIG, ranges(integers=(0, 4095), floats=(0, 1)))
+    resume.check(tmp_path, CONFIG, ranges(integers=(0, 65535)))
+  resume.check(tmp_path, CONFIG, ranges(integers=(0, 4095), floats=(0, 1)))
 
 
 def write(path, gray=200):
@@ -117,7 +116,7 @@ def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
     'ranges': {'image': {}},
     'examples': 2,
   }
-  stored = workdir.read_config(run).objective
+  stored = trained.read_config(run).objective
   assert (stored.classes, stored.decoder.shape) == (2, (4, 4, 1))
 
   draw = [f'--workdir={run}', f'--out={out}', '--num=2']
@@ -208,7 +207,7 @@ def test_a_run_goes_on_only_with_the_same_data_at_any_place(
     experiment._open.cache_clear()  # as in another process
     changed = experiment.resolve(config(path))
     one = experiment.Experiment(stages.plan(changed)[0])
-    workdir.check(run, changed, [one.data_record])
+    resume.check(run, changed, [one.data_record])
     return one
 
   (run / 'checkpoints' / '1').mkdir(parents=True)
@@ -216,7 +215,7 @@ def test_a_run_goes_on_only_with_the_same_data_at_any_place(
   data = check(images).data_record
   if older:
     data = dataclasses.replace(data, **dict.fromkeys(OLDER))
-  workdir.record(run, first, [data])
+  resume.record(run, first, [data])
   check(images)
   if change == 'an image more':
     shutil.copy(images / 'train/a/1.png', images / 'train/a/2.png')

@@ -35,6 +35,7 @@ from gen_jax.objectives.vae import VAE
 from gen_jax.storage import workdir, writer
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import Writer
+from gen_jax.training import trained
 from gen_jax.training.experiment import resolve
 from gen_jax.training.loop import train
 
@@ -379,21 +380,21 @@ def test_an_image_that_disappears_is_named(tmp_path, monkeypatch, refused):
 
 def test_a_second_run_on_a_workdir_is_refused(refused, tmp_path):
   config = resolve(test_config())
-  with workdir.held(tmp_path):
+  with workdir.open_for_training(tmp_path):
     error = refused(
       main, '--config=tests/dense_vae.py', f'--workdir={tmp_path}'
     )
     with pytest.raises(InputError, match='in use by another run'):
       train(config, tmp_path)
   assert f'in use by another run (process {os.getpid()} on ' in error
-  with workdir.held(tmp_path):  # it is free again
+  with workdir.open_for_training(tmp_path):  # it is free again
     pass
 
 
 def test_the_lock_of_a_killed_run_is_gone(tmp_path):
   code = (
     'import time; from gen_jax.storage import workdir\n'
-    f'with workdir.held({str(tmp_path)!r}):\n'
+    f'with workdir.open_for_training({str(tmp_path)!r}):\n'
     '  print("held", flush=True); time.sleep(300)'
   )
   process = subprocess.Popen(
@@ -401,11 +402,11 @@ def test_the_lock_of_a_killed_run_is_gone(tmp_path):
   )
   assert process.stdout.readline() == 'held\n'
   with pytest.raises(InputError, match=f'process {process.pid} on'):
-    with workdir.held(tmp_path):
+    with workdir.open_for_training(tmp_path):
       pass
   process.kill()
   process.communicate()
-  with workdir.held(tmp_path):
+  with workdir.open_for_training(tmp_path):
     pass
 
 
@@ -423,7 +424,7 @@ def test_a_start_that_failed_does_not_bind_the_workdir(tmp_path, monkeypatch):
   assert int(state.step) == 6
   train(good, tmp_path / 'other')
   assert numbers(tmp_path / 'run') == numbers(tmp_path / 'other')
-  assert workdir.read_config(tmp_path / 'run').seed == 0
+  assert trained.read_config(tmp_path / 'run').seed == 0
   with pytest.raises(InputError, match='another config'):
     train(bad, tmp_path / 'run')
 
@@ -492,8 +493,8 @@ def test_a_kill_about_an_evaluation_loses_no_best_checkpoint(
   monkeypatch.chdir(ROOT)
   assert main.main([*args, '--config.steps_per_dispatch=2']) == 0
   assert numbers(path) == numbers(whole)
-  state, _ = workdir.open_trained(path, 'best')
-  equal(state, workdir.open_trained(whole, 'best')[0])
+  state, _ = trained.open_trained(path, 'best')
+  equal(state, trained.open_trained(whole, 'best')[0])
 
 
 def best_steps(path):
@@ -536,7 +537,7 @@ def test_the_best_checkpoint_is_checked_at_the_start(
   error = capfd.readouterr().err
   assert any(line.startswith(said) for line in error.splitlines()), error
   assert best_steps(path) == expected
-  equal(*(workdir.open_trained(p, 'best')[0] for p in (path, whole)))
+  equal(*(trained.open_trained(p, 'best')[0] for p in (path, whole)))
   capfd.readouterr()
   assert main.main([f'--workdir={path}', *args]) == 0
   assert capfd.readouterr().err == ''

@@ -26,10 +26,12 @@ from gen_jax.config import stages
 from gen_jax.errors import InputError, NonFiniteError
 from gen_jax.models import autoencoder
 from gen_jax.objectives.vae import VAE
-from gen_jax.storage import workdir
 from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.training import restore
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
+from gen_jax.training.step import carry_over
+from gen_jax.training.trained import open_trained, read_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -51,7 +53,7 @@ test_config.__test__ = False
 
 def final(path):
   """The newest state of a workdir, verified by its checksums."""
-  state, _ = workdir.open_trained(path)
+  state, _ = open_trained(path)
   return state
 
 
@@ -304,7 +306,7 @@ def test_anything_else_in_the_place_of_a_checkpoint_is_damage(
   capfd.readouterr()
   assert int(final(path).step) == 6
   checkpointer = Checkpointer(path / 'checkpoints', keep=10)
-  found = workdir.restore(checkpointer, stages.plan(staged()), set_aside=True)
+  found = restore.restore(checkpointer, stages.plan(staged()), set_aside=True)
   checkpointer.close()
   assert int(found.state.step) == 6
   first, second = capfd.readouterr().err.strip().splitlines()
@@ -321,13 +323,13 @@ def failing(monkeypatch):
 
   def fail(times, code):
     left = [times]
-    restore, opens = ocp.CheckpointManager.restore, pathlib.Path.open
-    monkeypatch.setattr(workdir, '_WAITS', (0.0, 0.0, 0.0))
+    whole, opens = ocp.CheckpointManager.restore, pathlib.Path.open
+    monkeypatch.setattr(restore, '_WAITS', (0.0, 0.0, 0.0))
 
     def broken(self, *args, **kwargs):
       if left[0]:  # as TensorStore words it
         raise ValueError('INTERNAL: Error reading local file')
-      return restore(self, *args, **kwargs)
+      return whole(self, *args, **kwargs)
 
     def unreadable(self, *args, **kwargs):
       if left[0] and 'checkpoints' in self.parts:
@@ -430,7 +432,7 @@ def test_a_lost_config_does_not_let_other_networks_in(copied, older):
   if not older:  # whose checkpoints have no config
     equal(final(path), state)
   equal(train(staged(), path)[0], state)
-  assert workdir.read_config(path).objective.encoder.features == 4
+  assert read_config(path).objective.encoder.features == 4
 
 
 def test_a_checkpoint_of_an_older_version_resumes(copied):
@@ -554,7 +556,7 @@ def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path, long_game):
   again, _ = train(game(12), tmp_path)
   assert again.ema['gen']
   equal(again, state)
-  assert workdir.read_config(tmp_path).steps == 12
+  assert read_config(tmp_path).steps == 12
   # The log at the end of the shorter run is all that is told of it.
   got = numbers(tmp_path)
   assert [line['step'] for line in lines] == [4, 8, 12]
@@ -578,7 +580,7 @@ def test_another_end_may_be_given_at_any_step(tmp_path, long_game):
   )
   with pytest.raises(InputError, match='another config'):
     train(game(14, seed=3), tmp_path)
-  assert workdir.read_config(tmp_path).steps == 12
+  assert read_config(tmp_path).steps == 12
 
 
 def test_only_the_last_stage_may_get_longer(tmp_path, copied):
@@ -633,7 +635,7 @@ def test_learning_rates_that_depend_on_the_end_jump_only_when_asked_to(
     "rates depend on the end: that of model ('cosine'). Give --extend to go on "
     'with other learning rates, or another --workdir.'
   )
-  assert workdir.read_config(tmp_path).steps == 6
+  assert read_config(tmp_path).steps == 6
   capsys.readouterr()
   assert extended(12, '--extend') == 0
   printed = capsys.readouterr().out.splitlines()
@@ -642,7 +644,7 @@ def test_learning_rates_that_depend_on_the_end_jump_only_when_asked_to(
     'learning rate goes from 0 to 0.001 at step 6, and to 0 at the end'
   ) in printed
   assert int(final(tmp_path).step) == 12
-  assert workdir.read_config(tmp_path).steps == 12
+  assert read_config(tmp_path).steps == 12
   # From now on the workdir is one of 12 steps.
   shutil.rmtree(tmp_path / 'checkpoints' / '12')
   assert extended(12) == 0
@@ -661,7 +663,7 @@ def test_the_learning_rate_is_that_of_the_updates_of_a_player():
 
 
 def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
-  resident, _ = workdir.open_trained(trained[0], 3)
+  resident, _ = open_trained(trained[0], 3)
   config = test_config(stages=({'steps': 3},), data__resident='no')
   streamed, _ = train(config, tmp_path)
   # Two programs: what the compiler fuses may differ in the last bit.
@@ -692,7 +694,7 @@ def test_statistics_and_averages_resume_too(tmp_path):
 def test_carry_over_is_by_name_and_shape():
   old = {'a': {'w': np.ones(3), 'gone': np.ones(1)}, 'b': {'w': np.ones(2)}}
   new = {'a': {'w': np.zeros(3)}, 'b': {'w': np.zeros(4)}, 'c': np.zeros(1)}
-  out = stages.carry_over(old, new)
+  out = carry_over(old, new)
   np.testing.assert_array_equal(out['a']['w'], np.ones(3))
   np.testing.assert_array_equal(out['b']['w'], np.zeros(4))
   np.testing.assert_array_equal(out['c'], np.zeros(1))
@@ -716,7 +718,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
   assert error.endswith('; the checkpoint of step 4 is kept')
   steps = [p.name for p in (tmp_path / 'w' / 'checkpoints').glob('*')]
   for step in steps:
-    state, _ = workdir.open_trained(tmp_path / 'w', int(step))
+    state, _ = open_trained(tmp_path / 'w', int(step))
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
 
 

@@ -111,12 +111,12 @@ def main() -> int:
 def _train_here(config, folder):
   from gen_jax.evaluation.features import reference_classifier
   from gen_jax.runtime import settings
-  from gen_jax.storage import workdir
+  from gen_jax.training import trained
 
   settings.configure()
   with reference_classifier.turn(folder):
     latest = reference_classifier.train_whole(config, folder)
-    state, _ = workdir.open_trained(folder)
+    state, _ = trained.open_trained(folder)
     leaves = jax.tree.leaves(averaged(state))
     partial = folder / 'trained.partial'
     with partial.open('wb') as file:
@@ -131,4 +131,4 @@ def _end_with_the_run():
 
 
 if __name__ == '__main__':
-  cli.leave(main())
+  cli.exit(main())

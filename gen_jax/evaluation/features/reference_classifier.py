@@ -165,7 +165,7 @@ def open_trained(text: str, name: str, kind: str) -> Trained:
     kind: 'classifiers' or 'scorers', the folder of the cache.
   """
   # Late, for the loop imports the evaluators.
-  from gen_jax.storage import workdir
+  from gen_jax.training import trained
   from gen_jax.training.tasks import make_task
 
   config = config_lib.from_json(text)
@@ -177,7 +177,7 @@ def open_trained(text: str, name: str, kind: str) -> Trained:
   else:
     with turn(folder):
       latest = train_whole(config, folder)
-      state, experiment = workdir.open_trained(folder)
+      state, experiment = trained.open_trained(folder)
     players = averaged(state)
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(players):
@@ -229,12 +229,12 @@ def _find_data(config: ConfigDict, folder: pathlib.Path) -> None:
 
   The name of the folder says that they are the same.
   """
-  from gen_jax.storage import workdir
+  from gen_jax.training import trained
 
   file = folder / 'config.json'
   if not file.exists():
     return
-  kept = workdir.read_config(folder)
+  kept = trained.read_config(folder)
   kept.data = config.data
   partial = folder / 'config.partial'
   partial.write_text(config_lib.to_json(kept))

@@ -1,0 +1,111 @@
+"""Opens a trained run: the config of its workdir and a state."""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gen_jax import config as config_lib
+from gen_jax.config import stages, validation
+from gen_jax.core import TrainState
+from gen_jax.data.record import Kept
+from gen_jax.errors import InputError
+from gen_jax.storage import checkpoint
+from gen_jax.storage import workdir as workdir_lib
+from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.training import restore
+from gen_jax.training.experiment import Experiment
+
+_CONFIG_LETTERS = 2**24  # in a config.json, at most
+
+
+def open_trained(
+  path: str | os.PathLike,
+  step: int | str | None = None,
+  places: Sequence[tuple[str, str]] = (),
+) -> tuple[TrainState, Experiment]:
+  """Returns a trained state and its experiment, from the workdir alone.
+
+  The data are opened when somebody asks for examples, and no sooner.
+
+  Args:
+    path: the workdir.
+    step: of a checkpoint, 'best', or None for the newest.
+    places: where the data are now: fields of the config and their values.
+
+  Raises:
+    InputError: when there is no config, or no checkpoint (of that step).
+  """
+  workdir = workdir_lib.folder(path)
+  if not workdir.is_dir():
+    raise InputError(f'workdir {workdir} does not exist.')
+  config = read_config(workdir)
+  for field, text in places:
+    config_lib.override(config, field, text)
+  place = workdir / ('best' if step == 'best' else 'checkpoints')
+  if not place.is_dir():
+    raise InputError(f'workdir {workdir} has no {place.name} checkpoint yet.')
+  checkpointer = Checkpointer(place)
+  try:
+    found = restore.restore(
+      checkpointer,
+      stages.plan(config),
+      None if step == 'best' else step,
+      of_stage=functools.partial(experiment_of, workdir),
+    )
+  finally:
+    checkpointer.close()
+  if found is None:
+    raise InputError(f'workdir {workdir} has no checkpoint yet.')
+  return found.state, found.experiment
+
+
+def experiment_of(workdir: Any, stage: stages.Stage) -> Experiment:
+  """Returns the experiment of a trained stage, with its record of the data."""
+  kept = workdir_lib.data_records(workdir)[stage.index : stage.index + 1]
+  return Experiment(stage, Kept(workdir, kept[0]) if kept else None)
+
+
+def read_config(workdir: Any) -> ConfigDict:
+  """Returns the config that a workdir was made with."""
+  workdir_lib.check_inside(workdir)
+  config = find_config(workdir)
+  if config is None:
+    raise InputError(
+      f'workdir {workdir} has no config.json: train there first, with '
+      f'python -m gen_jax.main --config=... --workdir={workdir}'
+    )
+  return config
+
+
+def find_config(workdir: Any) -> ConfigDict | None:
+  """Returns the config of a workdir or, if it was lost, that of a checkpoint.
+
+  Raises:
+    InputError: when there is one that cannot be read or used.
+  """
+  where, text = workdir / 'config.json', None
+  try:
+    text = where.read_text() if where.exists() else None
+  except (OSError, ValueError) as error:
+    raise InputError(f'{where} cannot be read: {error}') from error
+  if text is not None and len(text) > _CONFIG_LETTERS:
+    raise InputError(f'{where} is too large to be a config.')
+  if text is None:
+    found = checkpoint.find_config(workdir / 'checkpoints')
+    if found is None:
+      return None
+    where, text = found
+  try:
+    config = config_lib.complete(config_lib.from_json(text))
+  except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    raise InputError(
+      f'the config in {where} cannot be read: {error}'
+    ) from error
+  try:
+    validation.check(config)
+  except InputError as error:
+    raise InputError(f'{where}: {error}') from error
+  return config
