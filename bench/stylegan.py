@@ -12,7 +12,7 @@ from bench import peer
 from bench.harness import Row
 from bench.peer import torch
 from gen_jax.models import stylegan
-from gen_jax.models.progressive import SLOPE, resolutions
+from gen_jax.models.progressive import NEGATIVE_SLOPE, resolutions
 
 _GAIN = 2**0.5
 
@@ -26,8 +26,8 @@ def rows() -> list[Row]:
     'objective.augment': (),
     'objective.penalty_every': 1,
     # 64 channels at the last resolution too.
-    'objective.gen.base': 1024,
-    'objective.disc.base': 1024,
+    'objective.gen.fmap_base': 1024,
+    'objective.disc.fmap_base': 1024,
   }
   config = 'configs/stylegan.py'
   return [Row('stylegan', config, StyleGAN, 0.9, fields, stirred)]
@@ -118,7 +118,7 @@ class StyleGAN:
     x = codes * torch.rsqrt(codes.square().mean(1, keepdim=True) + 1e-8)
     for index in range(gen.depth):
       name = f'mapping/dense_{index}'
-      x = _rectify(_dense(x, params, name, _GAIN, gen.rate))
+      x = _rectify(_dense(x, params, name, _GAIN, gen.lr_mul))
     return x
 
   def synthesize(self, styles, maps):
@@ -257,7 +257,7 @@ def _blur(x):
 
 
 def _rectify(x):
-  return torch.nn.functional.leaky_relu(x, SLOPE)
+  return torch.nn.functional.leaky_relu(x, NEGATIVE_SLOPE)
 
 
 def _listener(objective):

@@ -179,7 +179,7 @@ def get_config(arg=None):
 
   def given():
     for stage in (stage_1, stage_2):
-      stage['objective']['text'] = dict(name='text.Given')
+      stage['objective']['text'] = dict(name='text.PrecomputedEmbedding')
     config.stages = (stage_1, stage_2)
 
   def minilm():  # --config.data.sentence_model=DIR

@@ -26,7 +26,7 @@ def get_config(arg=None):
   config.data.name = 'emoji'
   config.data.shape = (32, 32, 3)
   # 64 channels, and 32 at the last resolution.
-  networks = dict(base=512, most=64, classes=0, dtype=None)
+  networks = dict(fmap_base=512, fmap_max=64, classes=0, dtype=None)
   config.objective = dict(
     name='stylegan.StyleGAN',
     gen=dict(
@@ -34,7 +34,7 @@ def get_config(arg=None):
       shape=(32, 32, None),
       width=128,
       depth=4,  # 8 and .01 in the paper, for 100 times the images
-      rate=0.1,
+      lr_mul=0.1,
       noise=False,  # what is drawn has no grain
       **networks,
     ),
@@ -126,7 +126,7 @@ def get_config(arg=None):
     config.data.shape = (size, size, 3)
     config.objective.gen.shape = (size, size, None)
     for player in ('gen', 'disc'):  # half the channels at the last resolution
-      config.objective[player].base = 16 * size
+      config.objective[player].fmap_base = 16 * size
     if name == 'folder':  # --config.data.path=DIR
       own_images(config, (size, size, 3))
       config.objective.gen.noise = True
@@ -156,9 +156,9 @@ def get_config(arg=None):
     """
     pictures(size, 'folder')
     config.objective.update(latent=512, mixing=0.9, penalty_weight=10.0)
-    config.objective.gen.update(width=512, depth=8, rate=0.01)
+    config.objective.gen.update(width=512, depth=8, lr_mul=0.01)
     for player in ('gen', 'disc'):
-      config.objective[player].update(base=8192, most=512)
+      config.objective[player].update(fmap_base=8192, fmap_max=512)
     batches = {8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}
     rates = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
     sizes = [2**n for n in range(3, size.bit_length())]
@@ -202,7 +202,7 @@ def get_config(arg=None):
     tiny(config)
     config.data.shape = (16, 16, 3)
     for player in ('gen', 'disc'):
-      config.objective[player].update(base=32, most=4)
+      config.objective[player].update(fmap_base=32, fmap_max=4)
     config.objective.update(latent=4, penalty_every=2)
     config.objective.gen.update(width=4, depth=2)
     config.evals.samples.update(every=2, num=4)

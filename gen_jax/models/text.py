@@ -1,7 +1,7 @@
-"""Networks that read captions: [B, ...] -> [B, E].
+"""Text encoders: captions [B, ...] -> vectors [B, E].
 
-Each says which field of a batch it reads, `field`, with which the objectives
-give it one caption of each image.
+Each encoder names the field of a batch that it takes, `field`. Objectives pass
+it one caption of each image from that field.
 """
 
 from typing import Any, ClassVar
@@ -16,18 +16,19 @@ from gen_jax.registry.fields import Decay, Dtype, Size
 
 
 class Encoder(nn.Module):
-  """Reads the words of `data/text/captions.py`.
+  """Encodes the tokens of `data/text/captions.py`.
 
-  A word's vector is the mean over its pieces, itself and its n-grams, of the
-  rows of a table; words then see the ones beside them, and the mean of all, by
-  learned weights, is read by two dense layers. The output has mean square 1.
+  The vector of a word is the sum of the embeddings of its pieces (the word and
+  its n-grams) over the root of their number. A dense layer adds the context of
+  the two neighboring words. The mean over the words, by learned weights, passes
+  through two dense layers. The output has mean square 1.
 
   Attributes:
-    features: E.
-    buckets: rows of the table; a piece has that of its hash.
-    width: of a word's vector.
-    hidden: of the layer before the last.
-    dropout: share of the words that are left out in training.
+    features: E, the size of the output.
+    buckets: rows of the embedding table, into which pieces are hashed.
+    width: size of the vector of a word.
+    hidden: units of the layer before the last.
+    dropout: fraction of the words that is dropped in training.
   """
 
   features: Size = 128
@@ -41,7 +42,7 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
-    there = tokens > 0  # [B, W, P]
+    present = tokens > 0  # [B, W, P]
     table = nn.Embed(
       self.buckets,
       self.width,
@@ -50,9 +51,9 @@ class Encoder(nn.Module):
     )
     # Cast after the lookup: the gradient of a row is a sum over its tokens.
     x = table(tokens % self.buckets).astype(self.dtype or jnp.float32)
-    x = jnp.where(there[..., None], x, 0)
-    # By the root, so that a long word is as large as a short one.
-    pieces = jnp.sum(there, axis=-1, keepdims=True)  # [B, W, 1]
+    x = jnp.where(present[..., None], x, 0)
+    # Over the root, so that long and short words have vectors of equal size.
+    pieces = jnp.sum(present, axis=-1, keepdims=True)  # [B, W, 1]
     x = jnp.sum(x, axis=2) / jnp.sqrt(jnp.maximum(pieces, 1))
     words = pieces > 0
     if train and self.dropout:
@@ -61,9 +62,9 @@ class Encoder(nn.Module):
       words = jnp.where(jnp.any(kept, axis=1, keepdims=True), kept, words)
     x = jnp.where(words, x, 0)
 
-    wide = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
-    beside = jnp.concatenate([wide[:, :-2], x, wide[:, 2:]], axis=-1)
-    x += nn.silu(Dense(self.width, dtype=self.dtype, name='beside')(beside))
+    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+    context = jnp.concatenate([padded[:, :-2], x, padded[:, 2:]], axis=-1)
+    x += nn.silu(Dense(self.width, dtype=self.dtype, name='context')(context))
     weight = nn.sigmoid(Dense(1, dtype=self.dtype, name='weight')(x))
     weight = jnp.where(words, weight, 0)
     total = jnp.maximum(jnp.sum(weight, axis=1), 1e-6)
@@ -73,8 +74,8 @@ class Encoder(nn.Module):
     return unit(x.astype(jnp.float32))
 
 
-class Given(nn.Module):
-  """Takes vectors of the data as they are; it has no parameters."""
+class PrecomputedEmbedding(nn.Module):
+  """Returns the caption vectors of the data unchanged; it has no parameters."""
 
   field: ClassVar[str] = 'embedding'
 
@@ -85,31 +86,31 @@ class Given(nn.Module):
 
 
 def unit(x: jax.Array) -> jax.Array:
-  """Scales the last axis to mean square 1; 0 stays 0."""
+  """Returns x with the last axis scaled to mean square 1; 0 stays 0."""
   return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
 
 
 def choose(captions: jax.Array, key: jax.Array) -> jax.Array:
-  """One caption of each image, [B, K, ...] -> [B, ...], each as likely."""
-  count, most = captions.shape[:2]
-  index = jax.random.randint(key, (count,), 0, most)
+  """Returns a random caption of each image, [B, K, ...] -> [B, ...]."""
+  count, choices = captions.shape[:2]
+  index = jax.random.randint(key, (count,), 0, choices)
   return captions[jnp.arange(count), index]
 
 
 def first(captions: jax.Array) -> jax.Array:
-  """The first caption of each image, [B, K, ...] -> [B, ...]."""
+  """Returns the first caption of each image, [B, K, ...] -> [B, ...]."""
   return captions[:, 0]
 
 
 def check_captioned(batch: Any, encoder: nn.Module) -> None:
-  """Raises InputError unless a batch has what the encoder reads."""
+  """Raises InputError unless a batch has the field of the encoder."""
   if encoder.field not in batch:
     fix = {
-      'text': 'captions: set data.words to how many words of each are read',
+      'text': 'captions: set data.words to the number of words of each caption',
       'embedding': 'vectors of captions: set data.sentence_model, or take '
       'data with embeddings',
     }[encoder.field]
     raise InputError(
-      f'objective.text: {type(encoder).__name__} reads '
+      f'objective.text: {type(encoder).__name__} needs '
       f'batch["{encoder.field}"], and the data has no {fix}.'
     )

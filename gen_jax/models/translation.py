@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gen_jax.errors import InputError
 from gen_jax.models.layers.conv import Conv, ConvTranspose
 from gen_jax.models.layers.normalization import Normalization, Normalized
-from gen_jax.models.layers.resampling import enlarge
+from gen_jax.models.layers.resampling import upsample
 from gen_jax.registry.fields import Depth, Dtype, Size, SomeSizes
 
 INIT = nn.initializers.normal(0.02)
@@ -114,7 +114,7 @@ class ResidualTranslator(nn.Module):
       x = _Block(self.normalize, self.dtype)(x, train)
     for width in widths[-2::-1]:
       if self.upsample == 'resize':
-        x = enlarge(x)
+        x = upsample(x)
         x = hidden(x, Conv(width, (3, 3), padding=_PAD, **common))
       else:
         up = ConvTranspose(width, (3, 3), 2, _PAD_UP, **common)
@@ -166,7 +166,7 @@ class UNetTranslator(nn.Module):
       width = self.out if outer else self.channels[level - 1]
       x = nn.relu(x)
       if self.upsample == 'resize':
-        x = enlarge(x)
+        x = upsample(x)
         layer = Conv(width, (3, 3), padding=_PAD, **common)
       else:  # PyTorch's kernel of 4, stride of 2 and padding of 1
         pad = ((2, 2), (2, 2))

@@ -12,7 +12,7 @@ from gen_jax.errors import InputError
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.models import text as text_models
-from gen_jax.models.layers.resampling import shrink_to
+from gen_jax.models.layers.resampling import downsample_to
 from gen_jax.registry.fields import Count, Positive, Weight, one_of
 
 
@@ -118,4 +118,4 @@ class Contrastive:
     return self.image.apply(players['image'], images)[1]
 
   def _seen(self, images):
-    return shrink_to(images, self.size, 'objective.size')
+    return downsample_to(images, self.size, 'objective.size')

@@ -19,7 +19,7 @@ from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import augment
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.models import text as text_models
-from gen_jax.models.layers.resampling import shrink_to
+from gen_jax.models.layers.resampling import downsample_to
 from gen_jax.objectives.game import Augment, Loss, check_label, check_slope
 from gen_jax.objectives.penalized import Penalized
 from gen_jax.registry.fields import Fraction, Size, Weight
@@ -137,7 +137,7 @@ class StageI(Penalized):
   def _real(self, batch):
     """The data's images, at the size of this stage."""
     size = getattr(self, self.gen).shape[0]
-    return shrink_to(batch['image'], size, f'objective.{self.gen}.shape')
+    return downsample_to(batch['image'], size, f'objective.{self.gen}.shape')
 
   def _draws(self, width, key, num):
     return jax.random.normal(key, (num, width))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gen_jax.core import Batch, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.models import progressive
-from gen_jax.models.layers.resampling import enlarge, shrink
+from gen_jax.models.layers.resampling import downsample, upsample
 from gen_jax.models.progressive import lerp
 from gen_jax.objectives.game import Game
 from gen_jax.objectives.labels import check_labeled, one_hot
@@ -158,14 +158,14 @@ class Style(Game):
 
   def pooled(self, images: jax.Array) -> jax.Array:
     """Averages down to the generator's resolution, [B, R, R, C]."""
-    return shrink(images, images.shape[1] // self.resolution)
+    return downsample(images, images.shape[1] // self.resolution)
 
   def seen(self, images: jax.Array, alpha: jax.Array | float) -> jax.Array:
     """Images as the generator's are: of half the resolution with 1 - alpha."""
     images = self.pooled(images)
     if not self.fade:
       return images
-    return lerp(enlarge(shrink(images)), images, alpha)
+    return lerp(upsample(downsample(images)), images, alpha)
 
   # What losses are made of.
 
@@ -174,7 +174,7 @@ class Style(Game):
     count, labels = len(batch['image']), self._labels(batch)
     codes = self.draw(key_code, 2 * count)
     twice = None if labels is None else jnp.tile(labels, (2, 1))
-    w = self.gen.apply(players['gen'], codes, twice, method='map')
+    w = self.gen.apply(players['gen'], codes, twice, method='map_latents')
     first, second = jnp.split(w, 2)
     styles = self.mixed(key_mix, first, second)
     images = self._synthesize(players, styles, key_noise, shared=False)
@@ -274,8 +274,8 @@ class Style(Game):
       if labels is None:
         labels = jnp.arange(len(codes)) % self.classes
       shares = one_hot(labels, self.classes)
-    w = self.gen.apply(players['gen'], codes, shares, method='map')
-    return self.gen.spread(w)
+    w = self.gen.apply(players['gen'], codes, shares, method='map_latents')
+    return self.gen.broadcast(w)
 
   def center(self, players: Players) -> jax.Array:
     """The running mean of w, [W]."""

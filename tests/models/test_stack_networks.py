@@ -9,7 +9,7 @@ from drawn import drawn
 from gen_jax.errors import InputError
 from gen_jax.models import stackgan
 from gen_jax.models.layers import conv
-from gen_jax.models.layers.resampling import enlarge, shrink, shrink_to
+from gen_jax.models.layers.resampling import downsample, downsample_to, upsample
 
 KEY = jax.random.key(0)
 
@@ -24,12 +24,12 @@ def size(variables):
 
 def test_an_upsampled_layer_is_a_convolution_of_the_enlarged_image():
   x = normal(2, 3, 5, 4)
-  layer = stackgan.Upsampled(6)
+  layer = stackgan.UpsampledConv(6)
 
   @jax.jit
   def compute(variables):
     kernel = variables['params']['kernel']
-    return layer.apply(variables, x), conv.conv(enlarge(x), kernel)
+    return layer.apply(variables, x), conv.conv(upsample(x), kernel)
 
   out, expected = compute(drawn(layer.init, KEY, x))
   assert out.shape == (2, 6, 10, 6)
@@ -38,17 +38,19 @@ def test_an_upsampled_layer_is_a_convolution_of_the_enlarged_image():
 
 def test_boxes_are_averaged():
   x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-  small, same = jax.jit(lambda x: (shrink(x), shrink(enlarge(x, 3), 3)))(x)
+  small, same = jax.jit(
+    lambda x: (downsample(x), downsample(upsample(x, 3), 3))
+  )(x)
   expected = np.reshape([2.5, 4.5, 10.5, 12.5], (1, 2, 2, 1))
   np.testing.assert_allclose(small, expected)
   np.testing.assert_array_equal(same, x)
-  assert shrink_to(x, 0, 'size') is x
+  assert downsample_to(x, 0, 'size') is x
   with pytest.raises(InputError, match='size=3'):
-    shrink_to(x, 3, 'size')
+    downsample_to(x, 3, 'size')
 
 
 def test_conditioning_is_a_draw_of_its_gaussian():
-  module = stackgan.Condition(3)
+  module = stackgan.ConditioningAugmentation(3)
   texts, noise = normal(2, 4, 5)[:, :, :3]
   variables = drawn(module.init, KEY, texts, noise)
   apply = jax.jit(module.apply)
@@ -82,8 +84,8 @@ def test_sizes_of_the_paper():
   second = stackgan.Refiner(shape=(256, 256, 3))
   made, _ = shapes(second, (2, 64, 64, 3), (2, 1024), (2, 128))
   assert made == ((2, 256, 256, 3), (2, 128), (2, 128))
-  judge = stackgan.Discriminator()
-  logits, _ = shapes(judge, (2, 64, 64, 3), (3, 2, 1024))
+  disc = stackgan.Discriminator()
+  logits, _ = shapes(disc, (2, 64, 64, 3), (3, 2, 1024))
   assert logits == (3, 2)
 
 
@@ -100,10 +102,10 @@ def test_sizes_that_do_not_meet_are_named():
 
 
 def test_a_judge_sees_each_caption_on_its_own():
-  judge = stackgan.Discriminator(channels=(4, 8), text=5, normalize='spectral')
+  disc = stackgan.Discriminator(channels=(4, 8), text=5, normalize='spectral')
   images, texts = normal(3, 8, 8, 3), normal(2, 3, 6, seed=1)
-  variables = drawn(judge.init, KEY, images, texts)
-  apply = jax.jit(judge.apply)
+  variables = drawn(disc.init, KEY, images, texts)
+  apply = jax.jit(disc.apply)
   both = apply(variables, images, texts)
   for index in range(2):
     others = texts.copy()
@@ -114,13 +116,13 @@ def test_a_judge_sees_each_caption_on_its_own():
 
 
 def test_pairs_are_normalized_apart_as_by_one_call_for_each():
-  judge = stackgan.Discriminator(channels=(4,), text=5, normalize='batch')
+  disc = stackgan.Discriminator(channels=(4,), text=5, normalize='batch')
   images, texts = normal(6, 4, 4, 3), normal(2, 6, 6, seed=1)
-  variables = drawn(judge.init, KEY, images, texts)
+  variables = drawn(disc.init, KEY, images, texts)
 
   @jax.jit
   def train(variables, texts):
-    return judge.apply(variables, images, texts, True, mutable=['batch_stats'])
+    return disc.apply(variables, images, texts, True, mutable=['batch_stats'])
 
   logits, state = train(variables, texts)
   for pairs, alone in zip(texts, logits, strict=True):

@@ -16,7 +16,7 @@ from gen_jax.models.layers.conv import conv
 
 KEY = jax.random.key(0)
 RNGS = {'noise': KEY}
-SMALL = dict(base=16, most=4)
+SMALL = dict(fmap_base=16, fmap_max=4)
 
 
 def count(tree):
@@ -94,9 +94,9 @@ def test_images_of_any_size_gray_or_with_alpha(shape):
   )
   assert out.shape == (2, *shape)
   assert out.dtype == jnp.float32
-  judge = progressive.Discriminator(**SMALL)
+  disc = progressive.Discriminator(**SMALL)
   out, _ = jax.eval_shape(
-    lambda: judge.init_with_output(KEY, jnp.zeros(out.shape))
+    lambda: disc.init_with_output(KEY, jnp.zeros(out.shape))
   )
   assert out.shape == (2,)
 
@@ -112,15 +112,15 @@ def test_other_sizes_are_refused(size):
 
 def test_weights_are_scaled_where_they_are_used():
   x = np.float32([[1.0, -2.0, 3.0, 0.5]])
-  layer = equalized.Dense(3, rate=0.01)
+  layer = equalized.Dense(3, lr_mul=0.01)
   params = init(layer, x)['params']
   weight = params['kernel'] * np.sqrt(2) / np.sqrt(4) * 0.01
   expected = x @ weight + 0.01 * params['bias']
   np.testing.assert_allclose(
     apply(layer, {'params': params}, x), expected, rtol=1e-5, atol=1e-6
   )
-  # Stored as N(0, 1 / rate^2).
-  wide = equalized.Dense(100, rate=0.01)
+  # Stored as N(0, 1 / lr_mul^2).
+  wide = equalized.Dense(100, lr_mul=0.01)
   wide = jax.jit(wide.init)(KEY, np.zeros((1, 100), np.float32))
   assert np.std(wide['params']['kernel']) == pytest.approx(100, rel=0.05)
 
@@ -150,8 +150,8 @@ def test_a_fused_scale_is_that_of_two_layers(kernel):
   @jax.jit
   def compute(variables):
     two = [
-      plain.apply(variables, resampling.enlarge(x)),
-      resampling.shrink(plain.apply(variables, x)),
+      plain.apply(variables, resampling.upsample(x)),
+      resampling.downsample(plain.apply(variables, x)),
     ]
     return [up.apply(variables, x), down.apply(variables, x)], two
 
@@ -175,29 +175,29 @@ def test_blur_by_hand():
     np.testing.assert_allclose(out[0, :, :, channel], expected, atol=1e-6)
 
 
-def test_shrink_is_the_mean_of_boxes_and_enlarge_repeats():
+def test_downsample_averages_boxes_and_upsample_repeats_pixels():
   x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
   small, large = jax.jit(
-    lambda x: (resampling.shrink(x), resampling.enlarge(x))
+    lambda x: (resampling.downsample(x), resampling.upsample(x))
   )(x)
   small, large = np.asarray(small), np.asarray(large)
   np.testing.assert_array_equal(small[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
   np.testing.assert_array_equal(large[0, :2, :4, 0], [[0, 0, 1, 1]] * 2)
 
 
-def test_the_deviation_over_groups_by_hand():
+def test_minibatch_stddev_by_hand():
   x = np.float32([[0, 1], [5, 5], [2, 1], [5, 9]]).reshape(4, 1, 1, 2)
-  deviation = functools.partial(progressive.deviation, group=2)
+  deviation = functools.partial(progressive.minibatch_stddev, group=2)
   out = np.asarray(jax.jit(deviation)(x))
   # Groups are images 0 and 2, deviations 1 and 0; and 1 and 3, with 0 and 2.
   np.testing.assert_allclose(out[..., :2], x)
   np.testing.assert_allclose(
     out[:, 0, 0, 2], [0.5, 1, 0.5, 1], rtol=1e-3, atol=1e-4
   )
-  deviation = functools.partial(progressive.deviation, group=4)
+  deviation = functools.partial(progressive.minibatch_stddev, group=4)
   assert jax.eval_shape(deviation, x[:3]).shape == (3, 1, 1, 3)
   with pytest.raises(InputError, match='do not divide'):
-    progressive.deviation(x, group=3)
+    progressive.minibatch_stddev(x, group=3)
 
 
 def test_a_layer_is_noise_bias_rectifier_norm_and_style_in_this_order():
@@ -276,7 +276,7 @@ def test_a_generator_fades_in_from_the_one_of_half_the_size():
     after, fading = (
       large.apply(variables, z, alpha=a, rngs=RNGS) for a in (1.0, alpha)
     )
-    return resampling.enlarge(before), after, fading
+    return resampling.upsample(before), after, fading
 
   for alpha in (0.0, 1.0, 0.25):
     before, after, fading = compute(variables, alpha)
@@ -286,15 +286,15 @@ def test_a_generator_fades_in_from_the_one_of_half_the_size():
 
 
 def test_a_discriminator_fades_in_from_the_one_of_half_the_size():
-  judge = progressive.Discriminator(**SMALL)
+  disc = progressive.Discriminator(**SMALL)
   images = normal(4, 16, 16, 3)
-  variables = init(judge, images)
+  variables = init(disc, images)
 
   @jax.jit
   def compute(variables, alpha):
-    before = judge.apply(smaller(variables), resampling.shrink(images))
+    before = disc.apply(smaller(variables), resampling.downsample(images))
     after, fading = (
-      judge.apply(variables, images, None, a) for a in (1.0, alpha)
+      disc.apply(variables, images, None, a) for a in (1.0, alpha)
     )
     return before, after, fading
 
@@ -308,12 +308,12 @@ def test_labels_are_seen_by_both():
   labels = np.eye(3, dtype=np.float32)
   network = generator(8, classes=3)
   variables = init(network, z, labels)
-  styles = jax.jit(lambda v, x: network.apply(v, z, x, method='map'))
+  styles = jax.jit(lambda v, x: network.apply(v, z, x, method='map_latents'))
   w = [np.asarray(styles(variables, x)) for x in (labels, labels[::-1])]
   assert list(np.any(w[0] != w[1], axis=-1)) == [True, False, True]
-  judge = progressive.Discriminator(classes=3, **SMALL)
-  variables = init(judge, images, labels)
-  logits = apply(judge, variables, images, labels)
+  disc = progressive.Discriminator(classes=3, **SMALL)
+  variables = init(disc, images, labels)
+  logits = apply(disc, variables, images, labels)
   assert len(set(np.asarray(logits).round(4))) == 3
 
 

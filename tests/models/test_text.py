@@ -71,4 +71,4 @@ def test_data_without_captions_is_refused():
   with pytest.raises(InputError, match='data.words'):
     text.check_captioned({'image': 0}, ENCODER)
   with pytest.raises(InputError, match='embeddings'):
-    text.check_captioned({'text': 0}, text.Given())
+    text.check_captioned({'text': 0}, text.PrecomputedEmbedding())

@@ -124,30 +124,30 @@ class StyleGenerator(nn.Module):
     self.mapping = nn.Dense(self.width)
     self.synthesis = nn.Dense(np.prod(self.shape))
 
-  def map(self, codes, labels=None):
-    return jnp.tanh(self.mapping(codes))
+  def map_latents(self, latents, labels=None):
+    return jnp.tanh(self.mapping(latents))
 
-  def spread(self, w):
+  def broadcast(self, w):
     return jnp.repeat(w[:, None], self.layers, axis=1)
 
-  def synthesize(self, styles, alpha=1.0, shared=False):
-    noise = jax.random.normal(self.make_rng('noise'), (len(styles), 1))
-    x = self.synthesis(styles.reshape(len(styles), -1)) + 0.1 * noise
+  def synthesize(self, w_plus, alpha=1.0, shared_noise=False):
+    noise = jax.random.normal(self.make_rng('noise'), (len(w_plus), 1))
+    x = self.synthesis(w_plus.reshape(len(w_plus), -1)) + 0.1 * noise
     return x.reshape(-1, *self.shape)
 
-  def __call__(self, codes, labels=None):
-    return self.synthesize(self.spread(self.map(codes, labels)))
+  def __call__(self, latents, labels=None):
+    return self.synthesize(self.broadcast(self.map_latents(latents, labels)))
 
 
 class StyleDiscriminator(nn.Module):
-  """A score that depends on the deviation over groups of images."""
+  """Logits that depend on the minibatch standard deviation."""
 
   group: int = 4
   classes: int = 0
 
   @nn.compact
   def __call__(self, images, labels=None, alpha=1.0):
-    x = progressive.deviation(nn.Dense(3)(images), self.group)
+    x = progressive.minibatch_stddev(nn.Dense(3)(images), self.group)
     x = jnp.tanh(nn.Dense(4)(x.reshape(len(x), -1)))
     return nn.Dense(1)(x)[:, 0]
 

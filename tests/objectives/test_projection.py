@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 
 def test_an_image_of_the_model_is_found_and_the_model_stays():
-  fields = dict(base=32, most=8)
+  fields = dict(fmap_base=32, fmap_max=8)
   model = StyleGAN(
     gen=stylegan.Generator((8, 8, 3), width=4, depth=1, **fields),
     disc=progressive.Discriminator(**fields),

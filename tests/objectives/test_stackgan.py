@@ -169,7 +169,7 @@ def test_the_generator_pays_for_its_conditioning():
 
   difference, kl, texts = compute(players, BATCH)
   assert float(difference) == pytest.approx(0.5 * float(kl), rel=1e-3)
-  layer = players['gen1']['params']['Condition_0']['Dense_0']
+  layer = players['gen1']['params']['ConditioningAugmentation_0']['Dense_0']
   x = np.asarray(texts @ layer['kernel'] + layer['bias'], np.float64)
   x = np.where(x > 0, x, 0.2 * x)
   mean, log_variance = np.split(x, 2, axis=1)
@@ -274,7 +274,9 @@ def test_vectors_of_another_size_are_refused():
 def test_vectors_of_a_file_take_the_place_of_words():
   vectors = np.random.default_rng(1).normal(size=(8, 2, 5)).astype(np.float32)
   batch = {'image': BATCH['image'], 'embedding': vectors}
-  objective = StageI(text=text.Given(), gen1=GEN1, disc1=judge(), latent=2)
+  objective = StageI(
+    text=text.PrecomputedEmbedding(), gen1=GEN1, disc1=judge(), latent=2
+  )
   players = init(objective, batch)
   assert players['text'] == {'params': {}}
   np.testing.assert_array_equal(objective.read(players, batch), vectors[:, 0])

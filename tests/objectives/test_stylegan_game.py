@@ -16,7 +16,7 @@ from gen_jax.errors import InputError
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.models import progressive, stylegan
-from gen_jax.models.layers.resampling import enlarge, shrink
+from gen_jax.models.layers.resampling import downsample, upsample
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
 from gen_jax.training import trained
 from gen_jax.training.experiment import Experiment
@@ -25,7 +25,7 @@ from gen_jax.training.step import carry_over
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)
-SMALL = dict(base=16, most=4)
+SMALL = dict(fmap_base=16, fmap_max=4)
 BATCH = {'image': jax.random.uniform(KEY, (4, 16, 16, 3), minval=-1)}
 
 
@@ -62,8 +62,8 @@ def test_the_share_of_a_resolution_by_step():
 def test_images_of_the_data_fade_in_too():
   fading = game(fade=4)
   images = BATCH['image']
-  whole = shrink(images)  # 16 pixels to 8
-  coarse = enlarge(shrink(whole))
+  whole = downsample(images)  # 16 pixels to 8
+  coarse = upsample(downsample(whole))
   np.testing.assert_allclose(
     fading.seen(images, 0.25), 0.75 * coarse + 0.25 * whole, atol=1e-6
   )
@@ -233,7 +233,7 @@ def test_r1_is_lazy_and_of_the_data():
     def score(x):
       return jnp.sum(lazy.score(players, x, batch, KEY)[0])
 
-    slope = jax.grad(score)(shrink(batch['image']))
+    slope = jax.grad(score)(downsample(batch['image']))
     total, _ = lazy.updates()[1].loss(players, batch, key=KEY, step=15)
     return slope, total
 
@@ -243,7 +243,7 @@ def test_r1_is_lazy_and_of_the_data():
 
 
 def test_what_the_judge_sees_can_be_augmented():
-  images = shrink(BATCH['image'])
+  images = downsample(BATCH['image'])
   moved = game(augment=('cutout',))
 
   @jax.jit
@@ -261,7 +261,7 @@ def test_what_the_judge_sees_can_be_augmented():
 def test_wgan_gp_has_a_penalty_between_and_a_drift():
   wgan = game(kind=StyleWGAN, n_critic=1, weight=7.0, drift=0.5)
   players = {'critic': PLAYERS['disc'], **PLAYERS}
-  batch = {'image': shrink(BATCH['image'])}
+  batch = {'image': downsample(BATCH['image'])}
   fake = jnp.zeros_like(batch['image'])
 
   @jax.jit
@@ -329,7 +329,7 @@ def test_the_config_grows_with_fresh_optimizers_and_its_half_life():
   assert set(state.opt) == {'gen', 'disc'}
   paper = stages.plan(config_lib.load(f'{ROOT}/configs/stylegan.py:folder256'))
   gen = paper[-1].config.objective.gen
-  assert (gen.base, gen.most, gen.shape[0]) == (8192, 512, 256)
+  assert (gen.fmap_base, gen.fmap_max, gen.shape[0]) == (8192, 512, 256)
   images = sum(s.config.steps * s.config.batch_size for s in paper)
   assert images == pytest.approx(25e6, rel=0.05)
 

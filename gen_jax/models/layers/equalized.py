@@ -1,8 +1,9 @@
-"""Layers whose learning rate is equalized, and filters of progressive growth.
+"""Layers with equalized learning rates, pixel norm and blur.
 
-A weight is drawn from N(0, 1) and scaled where it is used, by He's gain /
-sqrt(fan-in), so that an optimizer which normalizes gradients moves the weights
-of all layers at one speed (Karras et al. 2017, section 4.1).
+A weight is initialized from N(0, 1) and multiplied at run time by He's
+constant, gain / sqrt(fan-in). An optimizer that normalizes gradients, such as
+Adam, then changes the weights of all layers at the same relative speed (Karras
+et al. 2017, section 4.1).
 """
 
 import math
@@ -13,50 +14,49 @@ import jax.numpy as jnp
 
 from gen_jax.models.layers import conv
 from gen_jax.models.layers.linear import add_bias
-from gen_jax.models.layers.resampling import smear
+from gen_jax.models.layers.resampling import fused_scale_kernel
 from gen_jax.registry.fields import Dtype, Positive, Size
 
-GAIN = math.sqrt(2)  # He's, for rectifiers
+GAIN = math.sqrt(2)  # He's, for ReLU
 
 
 class Dense(nn.Module):
-  """x W + b, [B, C] -> [B, features].
+  """A dense layer, [B, C] -> [B, features].
 
   Attributes:
-    features: outputs.
-    gain: the outputs' deviation for inputs of deviation 1.
-    rate: multiplies the learning rate of the weights and biases: they are
-      stored as much larger than they are used.
+    features: number of outputs.
+    gain: standard deviation of the outputs for inputs of unit variance.
+    lr_mul: multiplies the learning rate of the weights and biases. They are
+      stored divided by this factor and multiplied by it where they are used.
   """
 
   features: Size
   gain: Positive = GAIN
-  rate: Positive = 1.0
+  lr_mul: Positive = 1.0
   dtype: Dtype = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     shape = x.shape[-1], self.features
-    init = nn.initializers.normal(1 / self.rate)
+    init = nn.initializers.normal(1 / self.lr_mul)
     w = self.param('kernel', init, shape) * (
-      self.gain * self.rate / math.sqrt(shape[0])
+      self.gain * self.lr_mul / math.sqrt(shape[0])
     )
-    b = self.param('bias', nn.initializers.zeros, shape[1:]) * self.rate
+    b = self.param('bias', nn.initializers.zeros, shape[1:]) * self.lr_mul
     x, w = nn.dtypes.promote_dtype(x, w, dtype=self.dtype)
     return add_bias(x @ w, b)
 
 
 class Conv(nn.Module):
-  """Convolution, [B, H, W, C] -> [B, H', W', features].
+  """A convolution, [B, H, W, C] -> [B, H', W', features].
 
   Attributes:
-    features: of each pixel of the output.
+    features: number of output channels.
     kernel: size of the kernel, odd.
-    scale: 1; 2 doubles each side first, pixels repeated; .5 halves it
-      afterwards, by means of 2 x 2. Both are one convolution of stride 2 with
-      a kernel one larger, of the sum of the four shifts, which takes 4 / 9 of
-      the products and gives the same numbers.
-    gain: the outputs' deviation for inputs of deviation 1.
+    scale: 2 upsamples the input first, 0.5 downsamples the output, 1 does
+      neither. Both are computed as one convolution of stride 2; see
+      `resampling.fused_scale_kernel`.
+    gain: standard deviation of the outputs for inputs of unit variance.
     use_bias: whether a bias is added.
   """
 
@@ -78,28 +78,30 @@ class Conv(nn.Module):
       x = conv.conv(x, w)
     elif self.scale == 2:
       pad = size - size // 2
-      x = conv.conv_transpose(x, smear(w), strides=2, padding=pad)
+      x = conv.conv_transpose(x, fused_scale_kernel(w), strides=2, padding=pad)
     else:
       pad = size // 2
-      x = conv.conv(x, smear(w) / 4, strides=2, padding=pad)
+      x = conv.conv(x, fused_scale_kernel(w) / 4, strides=2, padding=pad)
     if not self.use_bias:
       return x
     return add_bias(x, self.param('bias', nn.initializers.zeros, shape[3:]))
 
 
 def pixel_norm(x: jax.Array) -> jax.Array:
-  """x / sqrt(mean_c x_c^2 + 1e-8), along the last axis.
+  """Returns x / sqrt(mean(x^2) + 1e-8), the mean over the last axis.
 
-  Karras et al. 2017, section 4.2.
+  References:
+    Karras et al., 2017, Progressive Growing of GANs, section 4.2.
   """
   return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
 
 
 def blur(x: jax.Array) -> jax.Array:
-  """[1, 2, 1] / 4 along both axes, 0 beyond the borders, [B, H, W, C].
+  """Returns images filtered by [1, 2, 1] / 4 along both axes, [B, H, W, C].
 
-  As sums of shifted images: a convolution of each channel on its own would be
-  slow on the CPU, and its second derivative more so.
+  The borders are padded with zeros. The filter is computed as a sum of shifted
+  images, because a depthwise convolution is slow on the CPU, and its second
+  derivative even slower.
   """
   for axis in (1, 2):
     pads = [(0, 0)] * 4

@@ -1,4 +1,4 @@
-"""Images of other sizes, by boxes of pixels."""
+"""Changes of the size of images, by boxes of pixels."""
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,15 @@ def levels(height: int, width: int, halvings: int) -> list[tuple[int, int]]:
   return [(-(-height // 2**k), -(-width // 2**k)) for k in exponents]
 
 
-def enlarge(x: jax.Array, factor: int = 2) -> jax.Array:
+def upsample(x: jax.Array, factor: int = 2) -> jax.Array:
   """Repeats each pixel along both axes, [B, H, W, C] -> [B, f H, f W, C]."""
   b, h, w, c = x.shape
   x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, factor, w, factor, c))
   return x.reshape(b, h * factor, w * factor, c)
 
 
-def shrink(x: jax.Array, factor: int = 2) -> jax.Array:
-  """Means of boxes of f x f pixels, [B, f H, f W, C] -> [B, H, W, C]."""
+def downsample(x: jax.Array, factor: int = 2) -> jax.Array:
+  """Averages boxes of f x f pixels, [B, f H, f W, C] -> [B, H, W, C]."""
   if factor == 1:
     return x
   b, h, w, c = x.shape
@@ -32,12 +32,17 @@ def shrink(x: jax.Array, factor: int = 2) -> jax.Array:
   return jnp.mean(x, axis=(2, 4))
 
 
-def shrink_to(x: jax.Array, size: int, field: str) -> jax.Array:
-  """Shrinks images until they are `size` high; 0 leaves them.
+def downsample_to(x: jax.Array, size: int, field: str) -> jax.Array:
+  """Downsamples images to a height of `size` pixels; 0 keeps their size.
+
+  Args:
+    x: images, [B, H, W, C].
+    size: the new height.
+    field: the field of the config that holds `size`, for the message.
 
   Raises:
-    InputError: they are no whole number of times as high and wide; `field`
-      says who asked.
+    InputError: `size` does not divide the height, or the width is not a
+      multiple of the same factor.
   """
   factor = x.shape[1] // size if size else 1
   if size and (factor * size != x.shape[1] or x.shape[2] % factor):
@@ -45,15 +50,16 @@ def shrink_to(x: jax.Array, size: int, field: str) -> jax.Array:
       f'{field}={size}: images of {x.shape[1]}x{x.shape[2]} pixels cannot be '
       f'averaged down to {size}: take a divisor of their height.'
     )
-  return shrink(x, factor)
+  return downsample(x, factor)
 
 
-def smear(w: jax.Array) -> jax.Array:
-  """The sum of the four shifts of a kernel, [k, k, ...] -> [k + 1, k + 1, ...].
+def fused_scale_kernel(w: jax.Array) -> jax.Array:
+  """Returns the sum of a kernel's four shifts, [k, k, ...] -> [k+1, k+1, ...].
 
-  A transposed convolution of stride 2 with it is a convolution with `w` of the
-  enlarged image, and a fourth of a convolution of stride 2 with it the means of
-  2 x 2 of one with `w`, both at 4 / 9 of the products.
+  A transposed convolution of stride 2 with this kernel equals upsampling
+  followed by a convolution with `w`. A convolution of stride 2 with a quarter
+  of it equals a convolution with `w` followed by downsampling. Both need 4 / 9
+  of the multiplications. Karras et al. 2018 call it the fused scale.
   """
   for axis in (0, 1):
     before, after = ([(0, 0)] * w.ndim for _ in range(2))

@@ -273,4 +273,4 @@ def test_a_config_without_a_reader_of_its_own(variant):
   config = config_lib.load(f'{root}/configs/stackgan.py:{variant}')
   config_lib.apply(config, [('data.sentence_model', '/models/minilm')])
   names = [dict(stage)['objective']['text']['name'] for stage in config.stages]
-  assert names == ['text.Given'] * 2
+  assert names == ['text.PrecomputedEmbedding'] * 2

@@ -136,10 +136,10 @@ NETWORKS = {
     stackgan.Discriminator((4, 4)), SMALL, np.zeros((2, 16, 6), np.float32),
     True),
   'StyleGAN generator': (
-    stylegan.Generator((8, 8, 3), 4, 2, classes=10, most=4), CODES, CLASSES,
+    stylegan.Generator((8, 8, 3), 4, 2, classes=10, fmap_max=4), CODES, CLASSES,
     0.5),
   'StyleGAN discriminator': (
-    progressive.Discriminator(most=4, classes=10), SMALL, CLASSES, 0.5),
+    progressive.Discriminator(fmap_max=4, classes=10), SMALL, CLASSES, 0.5),
   'text encoder': (text.Encoder(), np.zeros((16, 5, 6), np.int32), True),
   'translator': (
     translation.ResidualTranslator(3, 4, 1, normalize='batch'), SMALL, True),

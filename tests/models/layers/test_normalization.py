@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.models.layers.normalization import Normalized, instance_norm
-from gen_jax.models.progressive import deviation
+from gen_jax.models.progressive import minibatch_stddev
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(30, 0.1, (8, 16, 16, 2))
@@ -36,8 +36,8 @@ def test_instance_normalization_is_exact_far_from_zero():
   np.testing.assert_allclose(out, want, atol=5e-4)
 
 
-def test_the_deviation_over_groups_is_exact_far_from_zero():
+def test_minibatch_stddev_is_exact_far_from_zero():
   x = jnp.asarray(X, jnp.float32)
-  out = deviation(x, 8)[..., -1]
+  out = minibatch_stddev(x, 8)[..., -1]
   want = X.astype(np.float32).astype(np.float64).std(axis=0).mean()
   assert np.asarray(out) == pytest.approx(want, rel=1e-5)
