@@ -29,7 +29,7 @@ from gen_jax.commands import cost
 from gen_jax.config import stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.step import make_train_chunk
 
@@ -90,7 +90,7 @@ class Ours:
     self.players = start(self.experiment.init_players())
     self.step = 0
     self._length = self.batches.length(config.steps_per_dispatch)
-    self._parallel = parallel.make(config.parallel, config.batch_size)
+    self._parallel = mesh.make(config.parallel, config.batch_size)
     self._chunk = self._parallel.compile(
       make_train_chunk(self.experiment.train_step(), self._length)
     )

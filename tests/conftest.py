@@ -70,10 +70,10 @@ def one_device(monkeypatch):
   import jax
   import numpy as np
 
-  from gen_jax.distributed import parallel
+  from gen_jax.distributed import mesh as mesh_lib
 
   mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ('data',))
-  monkeypatch.setattr(parallel, 'make', lambda *_: parallel.Jit(mesh))
+  monkeypatch.setattr(mesh_lib, 'make', lambda *_: mesh_lib.Jit(mesh))
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def test_gradients_and_collectives_exist_once():
     inside = str(file.relative_to(PACKAGE))
     if inside != 'training/step.py':
       assert 'value_and_grad' not in text, file
-    if inside != 'distributed/parallel.py':
+    if inside != 'distributed/collectives.py':
       assert 'lax.pmean' not in text, file
       assert 'axis_index' not in text, file
 

@@ -82,7 +82,7 @@ def translate(args: argparse.Namespace) -> None:
   channels, ranges = data.fields[name][0][-1], data.ranges.get(name, {})
   read = functools.partial(images.read_whole, channels=channels, ranges=ranges)
   sizes, failures = _attempt(_size, names)
-  # Silent where nobody watches.
+  # NullWriter where nobody watches.
   with tqdm(total=len(sizes), desc='images', disable=None) as progress:
     for group in _groups(sizes):
       for start in range(0, len(group), args.batch_size):

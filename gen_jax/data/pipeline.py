@@ -21,7 +21,7 @@ import numpy as np
 
 from gen_jax.core import Batch
 from gen_jax.data.shuffling import permutation
-from gen_jax.data.sources import Source, orders
+from gen_jax.data.sources import Source, shuffle_groups
 
 _RESIDENT_BYTES = 2**30
 _STREAMED_BYTES = 2**26  # of one dispatch
@@ -73,7 +73,7 @@ class Batches:
       start_images: images shown before it.
       process: this process's index, and their number.
     """
-    self._parts = orders(source)
+    self._parts = shuffle_groups(source)
     self._batch_size = batch_size
     self._seed = seed
     self._start = (start_step, start_images)

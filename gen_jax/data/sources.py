@@ -185,7 +185,7 @@ class Subset:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Apart:
+class UnpairedSource:
   """Sources side by side whose examples do not belong together.
 
   In training each is shuffled in an order of its own. Where examples are asked
@@ -234,9 +234,11 @@ def image_shapes(source: Source) -> dict[str, tuple[int, int, int]]:
   }
 
 
-def orders(source: Source) -> dict[str, Source]:
+def shuffle_groups(source: Source) -> dict[str, Source]:
   """Returns what is shuffled apart, by the name of its order."""
-  return source.parts if isinstance(source, Apart) else {'data': source}
+  return (
+    source.parts if isinstance(source, UnpairedSource) else {'data': source}
+  )
 
 
 def open_split(name: str, split: str, **fields: Any) -> Source:
@@ -268,8 +270,8 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
     check_labels(source.arrays['label'], source.classes, f'split "{base}"')
   if '[' not in split:
     return source
-  if isinstance(source, Apart):
-    return Apart(
+  if isinstance(source, UnpairedSource):
+    return UnpairedSource(
       {k: _slice(x, start, stop, split) for k, x in source.parts.items()}
     )
   return _slice(source, start, stop, split)

@@ -1,9 +1,9 @@
-"""Many processes: how they find each other, and agree.
+"""The processes of a run: how they connect and how they agree.
 
 Each process of a run executes the same program. What they have to agree upon,
-such as how many steps to send or whether to stop, process 0 decides and the
-others are told through JAX's coordination service: on the hosts, so that no
-agreement waits for a device. A run of one process pays nothing for it.
+such as how many steps to send or whether to stop, process 0 decides and sends
+to the others through JAX's coordination service. This happens on the hosts, so
+that no agreement waits for a device. A run of one process pays nothing for it.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import jax
 
 from gen_jax.distributed import coordinator
 from gen_jax.errors import InputError, first_line
-from gen_jax.runtime import settings
+from gen_jax.runtime import jax_private, settings
 
 _FOREVER = 2**31 - 1  # milliseconds; the watch ends a wait for the dead
 _MEET = 300  # seconds for all processes to start
@@ -38,7 +38,7 @@ def connect(
   process_id: int | None = None,
   lost: Callable[[], None] = lambda: None,
 ) -> None:
-  """Joins the other processes, if flags or the environment tell of any.
+  """Joins the other processes, if flags or the environment name any.
 
   Without flags, JAX finds out where a TPU pod, GKE, Slurm or Open MPI
   announces a cluster, or JAX_COORDINATOR_ADDRESS is set. To be called before
@@ -99,17 +99,8 @@ def _check_flags(address, num_processes, process_id) -> coordinator.Address:
 
 def _detect() -> tuple[str, int, int]:
   """Returns what the environment announces, as JAX finds it."""
-  from jax._src.clusters import ClusterEnv
-
   try:
-    found = ClusterEnv.auto_detect_unset_distributed_params(
-      os.environ.get('JAX_COORDINATOR_ADDRESS'),
-      None,
-      None,
-      None,
-      None,
-      _MEET,
-    )[:3]
+    found = jax_private.detect_cluster(_MEET)
   except (KeyError, OSError, RuntimeError, ValueError) as error:
     raise InputError(
       f'the environment announces a cluster, but not all about it: {error!r}'
@@ -177,7 +168,7 @@ def _initialize(address, *flags):
 
 
 def _check_count(mine, process_id):
-  """Raises InputError when process 0 was told of other processes."""
+  """Raises InputError when process 0 has another number of processes."""
   theirs = int(
     client().blocking_key_value_get(key('run', 'processes'), _FOREVER)
   )
@@ -186,22 +177,17 @@ def _check_count(mine, process_id):
       f'--num_processes={mine}, but {theirs} in process 0: give the same to '
       'all processes.'
     )
-    client().key_value_set(key('left', process_id), text)  # see `together`
+    client().key_value_set(key('left', process_id), text)  # see `watchdog`
     raise InputError(text)
 
 
 def _announced() -> bool:
-  """Whether the environment tells of more than one process."""
+  """Whether the environment announces more than one process."""
   if os.environ.get('JAX_COORDINATOR_ADDRESS'):
     return True
   # JAX detects clusters itself, but only to start: a single process under
   # Slurm or on one TPU machine is none.
-  from jax._src.clusters import ClusterEnv
-
-  for kind in ClusterEnv._cluster_types:
-    if not kind.opt_in_only_method and kind.is_env_present():
-      return kind.get_process_count() > 1
-  return False
+  return (jax_private.cluster_size() or 1) > 1
 
 
 class CommonError(InputError):
@@ -226,12 +212,17 @@ def devices() -> list[jax.Device]:
   return sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
 
 
-def leads() -> bool:
+def has_equal_devices() -> bool:
+  """Whether this process has as many devices as the others on average."""
+  return jax.local_device_count() * count() == len(devices())
+
+
+def is_main() -> bool:
   """Whether this process writes logs and pictures."""
   return index() == 0
 
 
-def share(decide: Callable[[], Any]) -> Any:
+def broadcast(decide: Callable[[], Any]) -> Any:
   """Returns on every process what `decide` gives to process 0.
 
   Every process has to call it, in the same order. An error of process 0 is
@@ -243,7 +234,7 @@ def share(decide: Callable[[], Any]) -> Any:
   if count() == 1:
     return decide()
   number = next(_decisions)
-  if not leads():
+  if not is_main():
     found = client().blocking_key_value_get(key('said', number), _FOREVER)
     found = json.loads(found)
     if 'error' in found:
@@ -342,18 +333,18 @@ def _short(text):
   return text if len(text) <= 60 else f'{text[:57]}...'
 
 
-def tell(name: str) -> None:
-  """Leaves a word for all processes; `told` finds it from then on."""
+def set_flag(name: str) -> None:
+  """Sets a flag that every process can read with `flag_is_set`."""
   if count() > 1:
-    client().key_value_set(key('word', name), '1', allow_overwrite=True)
+    client().key_value_set(key('flag', name), '1', allow_overwrite=True)
 
 
-def told(name: str) -> bool:
-  """Whether some process left this word."""
+def flag_is_set(name: str) -> bool:
+  """Whether some process has set a flag."""
   if count() == 1:
     return False
-  words = dict(client().key_value_dir_get('gen_jax/word'))
-  return key('word', name) in words
+  flags = dict(client().key_value_dir_get('gen_jax/flag'))
+  return key('flag', name) in flags
 
 
 def check_shared(folder: Any) -> None:
@@ -364,15 +355,15 @@ def check_shared(folder: Any) -> None:
   """
   if count() == 1:
     return
-  token = share(lambda: f'.seen-by-all-{os.getpid()}-{time.time_ns()}')
-  if leads():
+  token = broadcast(lambda: f'.seen-by-all-{os.getpid()}-{time.time_ns()}')
+  if is_main():
     (folder / token).write_text('')
-  share(lambda: None)  # written
+  broadcast(lambda: None)  # written
   deadline = time.monotonic() + _LATE
   while not (folder / token).exists() and time.monotonic() < deadline:
     time.sleep(0.2)
   seen = all_agree((folder / token).exists())
-  if leads():
+  if is_main():
     (folder / token).unlink()
   if not seen:
     raise CommonError(
@@ -383,15 +374,12 @@ def check_shared(folder: Any) -> None:
 
 def client() -> Any:
   """Returns the client of JAX's coordination service."""
-  # What jax.experimental.multihost_utils and orbax use as well.
-  from jax._src import distributed
-
-  return distributed.global_state.client
+  return jax_private.coordination().client
 
 
 _decisions = itertools.count()
 
 
 def key(group: str, name: Any) -> str:
-  """Returns the name of what the processes tell each other."""
+  """Returns the name of a value in the coordination service."""
   return f'gen_jax/{group}/{name}'

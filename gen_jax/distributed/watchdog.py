@@ -1,4 +1,4 @@
-"""Many processes that end together: none waits for one that is gone."""
+"""Ends all processes of a run when one of them ends."""
 
 import contextlib
 import os
@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-from jax._src import distributed  # as in `processes.client`
 
-from gen_jax.distributed import parallel, process_group
+from gen_jax.distributed import collectives, process_group
 from gen_jax.distributed.process_group import CommonError, client, key
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
-from gen_jax.runtime import crash
+from gen_jax.runtime import crash, jax_private
 
 LOST = 4  # exit code when another process ended
 # Seconds between two signs of life, and without one until a process counts as
@@ -26,7 +25,7 @@ _BEAT, _PATIENCE = 2.0, 30.0
 # the same on each, and they agree on the evaluators that failed.
 _SHARED = (CommonError, EvaluationError, NonFiniteError)
 
-_leaving = threading.Event()  # this process ends by itself
+_aborting = threading.Event()  # this process ends by itself
 
 
 @contextlib.contextmanager
@@ -43,18 +42,18 @@ def joined(*flags: Any) -> Iterator[None]:
     return
   watch.start()
   try:
-    parallel.introduce()
+    collectives.warm_up_collectives()
     yield
   except Exception as error:
     if not isinstance(error, _SHARED):
-      leave(error)
+      abort_all(error)
     _finish(watch)
     raise
   _finish(watch)
 
 
-def leave(error: Exception) -> None:
-  """Ends a process of many at once, so that none waits for it.
+def abort_all(error: Exception) -> None:
+  """Ends this process at once and the others with it, so that none waits.
 
   Returns in a run of one process, and after an error that every process
   raises. The exit code is that of the error.
@@ -70,7 +69,7 @@ def leave(error: Exception) -> None:
     text = f'a computation of all processes failed. {text}'
   elif not isinstance(error, InputError):
     text = crash.record(error) + _HINT
-  _leaving.set()
+  _aborting.set()
   with contextlib.suppress(Exception):
     client().key_value_set(key('left', _index()), text)
   if _index() == 0:  # where the others hear of it, while it lives
@@ -137,7 +136,7 @@ class _Watch(threading.Thread):
         if self._stopped.is_set():
           return
         self.lost()
-      if _leaving.is_set():
+      if _aborting.is_set():
         return
       for name, text in found.items():
         _exit(f'process {name.rpartition("/")[2]} ended: {text}', LOST)
@@ -175,11 +174,11 @@ def _at_most(seconds):
 
 # The backend, which jax.process_count() starts, may wait for other processes.
 def _count():
-  return distributed.global_state.num_processes
+  return jax_private.coordination().num_processes
 
 
 def _index():
-  return distributed.global_state.process_id
+  return jax_private.coordination().process_id
 
 
 _ending = threading.Lock()  # several threads may notice the same loss

@@ -25,7 +25,7 @@ from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.record import Described
 from gen_jax.data.sources import Fields, Indices, Source
 from gen_jax.data.subset import read_labels
-from gen_jax.distributed import parallel
+from gen_jax.distributed import prediction
 from gen_jax.errors import InputError, nearest
 from gen_jax.storage.writer import to_unit
 
@@ -132,7 +132,7 @@ class Task:
       )
     if name not in self._compiled:
       static = {'num'} & set(inspect.signature(fns[name]).parameters)
-      self._compiled[name] = parallel.spread(fns[name], static)
+      self._compiled[name] = prediction.shard_batch(fns[name], static)
     return self._compiled[name]
 
   @functools.cached_property
@@ -164,7 +164,7 @@ class Task:
     """Returns samples in [0, 1], [num, H, W, C], of classes [num] if given."""
     sample, parts = self.predict('sample'), []
     starts = range(0, num, _SAMPLES)
-    # Silent where nobody watches, and where it is done at once.
+    # NullWriter where nobody watches, and where it is done at once.
     quiet = True if len(starts) < 5 else None
     for start in tqdm(starts, 'samples', leave=False, disable=quiet):
       asked = {}

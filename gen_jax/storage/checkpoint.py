@@ -62,7 +62,7 @@ class Checkpointer:
     )
     try:
       if self._writes:
-        process_group.share(
+        process_group.broadcast(
           lambda: self.path.mkdir(parents=True, exist_ok=True)
         )
       self._manager = _open(
@@ -169,7 +169,7 @@ class Checkpointer:
 
     Returns its new name, `<reason>-<step>-<number>`.
     """
-    name = process_group.share(lambda: self._rename(step, reason))
+    name = process_group.broadcast(lambda: self._rename(step, reason))
     self._manager.reload()
     return name
 

@@ -144,7 +144,7 @@ def open_for_training(path: str | os.PathLike) -> Iterator[Any]:
       lock.enter_context(_lock(workdir))
 
   with lock:
-    process_group.share(make)
+    process_group.broadcast(make)
     process_group.check_shared(workdir)
     yield workdir
 

@@ -151,7 +151,7 @@ def _named(path):
     raise OSError(error.errno, text, str(path)) from error
 
 
-class Silent:
+class NullWriter:
   """Takes what a Writer takes, and writes nothing: for all processes but 0."""
 
   def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):

@@ -49,12 +49,12 @@ class Best:
     self._checkpoints, self._value = None, np.inf
     path = folder / 'best'
     # Also without a metric: that of another run is not the best of this one.
-    if not self._name and (resumes or not process_group.share(path.is_dir)):
+    if not self._name and (resumes or not process_group.broadcast(path.is_dir)):
       return
     self._checkpoints = Checkpointer(path, keep=1)
-    lines = process_group.share(lambda: writer.history(self._name))
+    lines = process_group.broadcast(lambda: writer.history(self._name))
     history = [(s, v) for s, v in lines if isinstance(v, int | float)]
-    steps = process_group.share(lambda: list(self._checkpoints.steps()))
+    steps = process_group.broadcast(lambda: list(self._checkpoints.steps()))
     held = {}  # values by step
     if resumes:
       for step in steps[-1:]:
@@ -123,11 +123,12 @@ class Best:
         f'number.{nearest(self._name, numbers)}'
       )
     # Decided once, for the last bit may differ between hosts.
-    value = process_group.share(lambda: float(values[self._name]))
+    value = process_group.broadcast(lambda: float(values[self._name]))
     if self._sign * value < self._value:
       notes = {'config': config, 'metric': self._name, 'value': value}
       # A run that was killed may have left one of a later step.
-      for step in process_group.share(lambda: list(self._checkpoints.steps())):
+      steps = process_group.broadcast(lambda: list(self._checkpoints.steps()))
+      for step in steps:
         if step >= int(state.step):
           self._checkpoints.set_aside(step, 'unused')
       self._checkpoints.save(state, notes)
@@ -144,5 +145,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _say(line: str) -> None:
-  if process_group.leads():
+  if process_group.is_main():
     print(line, file=sys.stderr, flush=True)

@@ -91,7 +91,7 @@ class Warnings:
   """Says in words what the metrics of a run show, when they stay that way.
 
   An objective may have `warnings(metrics) -> {name: text}`: what is seen in the
-  means of a log, what it usually is, and which field to change. One is told
+  means of a log, what it usually is, and which field to change. One is reported
   when three logs in a row have it, and then not again for a tenth of the
   stage; nor in the first tenth, which is no time to judge.
   """
@@ -103,20 +103,20 @@ class Warnings:
     self._interval = (stage.end - stage.start) // 10
     self._start = stage.start
     self._rows: dict[str, int] = {}  # logs in a row that have it
-    self._told: dict[str, int] = {}
+    self._reported: dict[str, int] = {}
 
   def begin(self, state: Mapping[str, Any]) -> None:
     """Goes on from the `state` that there was at a checkpoint, if known."""
     self._rows = dict(state.get('rows', {}))
-    self._told = dict(state.get('told', {}))
+    self._reported = dict(state.get('reported', {}))
 
   @property
   def state(self) -> dict[str, Any]:
-    """What was found and told so far, for JSON."""
-    return {'rows': dict(self._rows), 'told': dict(self._told)}
+    """What was found and reported so far, for JSON."""
+    return {'rows': dict(self._rows), 'reported': dict(self._reported)}
 
   def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
-    """Returns what is to be told after a log, by name."""
+    """Returns what to report after a log, by name."""
     found = self._more(metrics)
     for update in self._updates:
       found |= update.warnings(metrics)
@@ -125,9 +125,9 @@ class Warnings:
       k: text
       for k, text in found.items()
       if self._rows[k] >= _LOGS_IN_A_ROW
-      and step - self._told.get(k, self._start) >= self._interval
+      and step - self._reported.get(k, self._start) >= self._interval
     }
-    self._told |= dict.fromkeys(due, step)
+    self._reported |= dict.fromkeys(due, step)
     return due
 
 
@@ -145,7 +145,7 @@ def _check_finite(update, steps, metrics):
 
 
 @dataclasses.dataclass
-class Pace:
+class DispatchScheduler:
   """How fast it goes, and how many steps to send at once.
 
   The number is bounded by time, so that a signal is heard soon; the outcome
@@ -186,7 +186,7 @@ class Trace:
 
   def __init__(self, folder: Any, wanted: bool):
     self._folder, self._seen = folder / 'profile', 0
-    self._wanted, self._running = wanted and process_group.leads(), False
+    self._wanted, self._running = wanted and process_group.is_main(), False
 
   def dispatch(self) -> None:
     """To be called before each dispatch."""

@@ -14,7 +14,7 @@ from gen_jax import config as config_lib
 from gen_jax.config import stages, validation
 from gen_jax.core import TrainState, averaged, stream
 from gen_jax.data.pipeline import Batches
-from gen_jax.distributed import parallel, process_group, watchdog
+from gen_jax.distributed import mesh, process_group, watchdog
 from gen_jax.errors import (
   EvaluationError,
   InputError,
@@ -26,7 +26,7 @@ from gen_jax.runtime import memory, settings
 from gen_jax.runtime.compiled import Program
 from gen_jax.storage import plot, workdir
 from gen_jax.storage.checkpoint import Checkpointer
-from gen_jax.storage.writer import Silent, Writer
+from gen_jax.storage.writer import NullWriter, Writer
 from gen_jax.training import agreement, restore, resume, tasks
 from gen_jax.training.best_checkpoint import Best
 from gen_jax.training.experiment import (
@@ -35,7 +35,7 @@ from gen_jax.training.experiment import (
   resolve,
   state_bytes,
 )
-from gen_jax.training.hooks import Log, Pace, Trace, Warnings
+from gen_jax.training.hooks import DispatchScheduler, Log, Trace, Warnings
 from gen_jax.training.progress import Progress
 from gen_jax.training.signals import Stopped, Stopper
 from gen_jax.training.step import carry_over, make_train_chunk
@@ -82,7 +82,7 @@ def train(
 
 def _train(config, folder, runs, data, stopper, profile, extend):
   plan = tuple(run.stage for run in runs)
-  another_end = process_group.share(
+  another_end = process_group.broadcast(
     lambda: resume.check(folder, config, data, extend)
   )
   with contextlib.ExitStack() as closing:
@@ -92,10 +92,12 @@ def _train(config, folder, runs, data, stopper, profile, extend):
       # Nothing else in the workdir changes before its newest checkpoint is
       # known to be one of this run.
       found = restore.restore(checkpoints, plan, set_aside=True)
-      process_group.share(lambda: resume.record(folder, config, data))
+      process_group.broadcast(lambda: resume.record(folder, config, data))
       # Without a checkpoint, lines of an earlier start are those of another.
       first = int(found.state.step) if found else -1
-      writer = (Writer if process_group.leads() else Silent)(folder, first)
+      writer = (Writer if process_group.is_main() else NullWriter)(
+        folder, first
+      )
       closing.callback(writer.close)
       best = Best(folder, config, writer, plan, resumes=bool(found))
       closing.callback(best.close)
@@ -106,7 +108,7 @@ def _train(config, folder, runs, data, stopper, profile, extend):
       state = _run(config, folder, runs, found, closing, another_end)
     except Exception as failure:
       error = _explained(failure, folder, checkpoints)
-      watchdog.leave(error)  # what follows would wait for the other processes
+      watchdog.abort_all(error)  # else they would wait for this process
       raise error from failure.__cause__
   failed = sorted({name for run in runs for name in run.failed})
   if failed:
@@ -200,7 +202,7 @@ class _Stage:
     self.experiment = Experiment(stage)
     self.experiment.check()
     part = self.config.batch_size // self.config.accumulate
-    self.parallel = parallel.make(self.config.parallel, part)
+    self.parallel = mesh.make(self.config.parallel, part)
     self.experiment.check_batch(part, self.parallel.seen(part))
     self.batches = Batches(
       self.experiment.train_source,
@@ -277,13 +279,14 @@ class _Stage:
     )
     data = self.batches.data and self.parallel.replicate(self.batches.data)
     state = self.parallel.replicate(state)
-    pace = Pace(step, length)
+    scheduler = DispatchScheduler(step, length)
     pending = None  # the dispatch whose metrics are still to be read
     first = step
     while step < self.stage.end and not self.stopper.agreed():
-      # Each process measures its pace, but all have to send the same.
+      # Each process has its own timings, but all have to dispatch the same.
       count = min(
-        process_group.share(lambda: pace.count), self._next_event(step) - step
+        process_group.broadcast(lambda: scheduler.count),
+        self._next_event(step) - step,
       )
       inputs = self.batches.inputs(step, count, length)
       self.trace.dispatch()
@@ -293,11 +296,11 @@ class _Stage:
       state, metrics = chunk(*given)
       del given
       # While the devices compute this one, read what the one before gave.
-      self._read(pending, pace)
+      self._read(pending, scheduler)
       pending = (step, count, metrics)
       step += count
       if self._is_stop(step):
-        self._read(pending, pace)
+        self._read(pending, scheduler)
         pending = None
         one = self.parallel.unreplicate(state)
         # Among many processes a signal has to wait for an evaluation.
@@ -305,8 +308,8 @@ class _Stage:
         if many or self._due(step, self.config.checkpoint.every):
           self._save(one)
         self._evaluate(one, step)
-        pace.restart(step)
-    self._read(pending, pace)
+        scheduler.restart(step)
+    self._read(pending, scheduler)
     self.batches.close()
     state = self.parallel.unreplicate(state)
     self._save(state)
@@ -371,21 +374,21 @@ class _Stage:
 
   # What happens.
 
-  def _read(self, pending, pace: Pace) -> None:
+  def _read(self, pending, scheduler: DispatchScheduler) -> None:
     """Waits for a dispatch, checks its metrics and logs them when due."""
     if pending is None:
       return
     step, count, metrics = pending
     metrics = jax.device_get(metrics)
     end = step + count
-    pace.finished(end)
+    scheduler.finished(end)
     self.log.add(step, count, metrics)
-    rate = pace.steps_per_second * self.config.batch_size
+    rate = scheduler.steps_per_second * self.config.batch_size
     self.progress.update(end, rate, self.log.shown)
     if self._due(end, self.config.log_every):
       before = self.log.state, self.warnings.state
       values = self.log.means()
-      values['time/steps_per_second'] = pace.steps_per_second
+      values['time/steps_per_second'] = scheduler.steps_per_second
       values['time/images_per_second'] = rate
       self.writer.scalars(end, values)
       self.progress.line(end, values)
@@ -419,7 +422,7 @@ class _Stage:
     last = step == self.stage.end
     try:
       for name in self.suite.due(step, last):
-        done = process_group.share(
+        done = process_group.broadcast(
           lambda name=name: self.writer.recorded(step, name)
         )
         if not done:

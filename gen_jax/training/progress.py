@@ -20,7 +20,7 @@ class Progress:
     self._last = last
     self._first, self._started = first, time.monotonic()
     self._bar = None
-    self._silent = not process_group.leads()
+    self._silent = not process_group.is_main()
     if sys.stderr.isatty() and not self._silent:
       self._bar = tqdm(total=last, initial=first, unit='step', smoothing=0.1)
 

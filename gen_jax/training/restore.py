@@ -82,7 +82,7 @@ def restore(
 
 
 def _steps(checkpointer):
-  return process_group.share(lambda: list(checkpointer.steps()))
+  return process_group.broadcast(lambda: list(checkpointer.steps()))
 
 
 def _first_whole(checkpointer, plan, steps, of_stage):
@@ -104,7 +104,7 @@ def _report(failures, found, checkpointer, step):
   for error in failures.values():
     if step is not None or isinstance(error, UnreadableError):
       raise error
-  lost = failures or process_group.share(checkpointer.has_damaged)
+  lost = failures or process_group.broadcast(checkpointer.has_damaged)
   if found is None and lost:
     why = ''.join(f'{error} ' for error in failures.values())
     raise DamagedError(
@@ -113,7 +113,7 @@ def _report(failures, found, checkpointer, step):
       f'another --workdir or move {checkpointer.path} away.'
     )
   for error in failures.values():
-    if process_group.leads():
+    if process_group.is_main():
       line = f'{error} The one before it is used.'
       print(line, file=sys.stderr, flush=True)
 

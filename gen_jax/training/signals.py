@@ -43,9 +43,9 @@ class Stopper:
   def agreed(self) -> bool:
     """Whether the processes of the run stop now; each of them has to ask."""
     if self.requested:
-      process_group.tell('stop')
-    self.requested = process_group.share(
-      lambda: self.requested or process_group.told('stop')
+      process_group.set_flag('stop')
+    self.requested = process_group.broadcast(
+      lambda: self.requested or process_group.flag_is_set('stop')
     )
     return self.requested
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.core import Batch, Objective, TrainState, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 
 Metrics = dict[str, jax.Array]
@@ -101,7 +101,7 @@ def make_train_step(
     (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
     memory = aux.memory
     aux = aux._replace(memory={})
-    loss, aux, grads = parallel.mean((loss, aux, grads))
+    loss, aux, grads = collectives.mean((loss, aux, grads))
 
     players, opt, averages = dict(state.players), dict(state.opt), {**state.ema}
     for part in (aux.state, memory):
@@ -128,7 +128,7 @@ def make_train_step(
 
   def train_step(state: TrainState, batch: Batch):
     step = state.step - start
-    key_step = parallel.fold_device(jax.random.fold_in(key, state.step))
+    key_step = collectives.fold_device(jax.random.fold_in(key, state.step))
     batch = preprocess(batch, jax.random.fold_in(key_step, 0))
     metrics: Metrics = {}
     for index, update in enumerate(objective.updates(), start=1):

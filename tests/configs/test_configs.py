@@ -9,7 +9,7 @@ from PIL import Image
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
 from gen_jax.training.step import make_train_chunk
@@ -63,7 +63,7 @@ def test_one_program_per_device_keeps_the_form_of_the_state(path):
   config = config_lib.load(f'{path}:test')
   experiment = Experiment(stages.plan(config)[-1])
   size = experiment.config.batch_size
-  form = parallel.make('pmap', size)
+  form = mesh.make('pmap', size)
   experiment.check_batch(size, form.seen(size))
   devices, length = jax.device_count(), 2
 

@@ -11,7 +11,7 @@ from PIL import Image
 from gen_jax.data import fingerprints
 from gen_jax.data.datasets import folder
 from gen_jax.data.datasets.domains import View
-from gen_jax.data.sources import Apart, ArraySource, Subset, open_split
+from gen_jax.data.sources import ArraySource, Subset, UnpairedSource, open_split
 
 SHAPE = (8, 8, 3)
 
@@ -91,8 +91,10 @@ def sources():
     'a view': View(one, 'a'),
     'another field': View(one, 'b'),
     'changed': View(one, 'a', 'negative'),
-    'apart': Apart({'a': View(one, 'a'), 'b': View(one, 'b')}),
-    'apart, swapped': Apart({'b': View(one, 'a'), 'a': View(one, 'b')}),
+    'apart': UnpairedSource({'a': View(one, 'a'), 'b': View(one, 'b')}),
+    'apart, swapped': UnpairedSource(
+      {'b': View(one, 'a'), 'a': View(one, 'b')}
+    ),
     'stacks': open_split('stacked_mnist', 'test'),
     'other stacks': open_split('stacked_mnist', 'test', draw=1),
   }

@@ -268,11 +268,11 @@ def test_a_lost_process_is_the_reason_also_of_an_error_that_follows(
   monkeypatch.setattr(watchdog, '_count', lambda: 2)
   monkeypatch.setattr(watchdog, '_index', lambda: 1)
   monkeypatch.setattr(watchdog, '_BEAT', 0)
-  monkeypatch.setattr(watchdog, '_leaving', threading.Event())
+  monkeypatch.setattr(watchdog, '_aborting', threading.Event())
   monkeypatch.setattr(watchdog, '_exit', lambda *args: said.append(args))
   error = InputError('a checkpoint cannot be written: make room.')
   error.__cause__ = ValueError('Gloo all-reduce failed: connection closed')
-  watchdog.leave(error)
+  watchdog.abort_all(error)
   ((text, code),) = said
   assert code == watchdog.LOST
   assert text.startswith('a computation of all processes failed. ValueError')
@@ -309,7 +309,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
 def test_a_folder_that_this_host_does_not_see_is_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(process_group, 'count', lambda: 2)
   monkeypatch.setattr(process_group, 'index', lambda: 1)
-  monkeypatch.setattr(process_group, 'share', lambda decide: 'of-process-0')
+  monkeypatch.setattr(process_group, 'broadcast', lambda decide: 'of-process-0')
   monkeypatch.setattr(process_group, 'all_agree', lambda mine: mine)
   monkeypatch.setattr(process_group, '_LATE', 0)
   with pytest.raises(InputError, match='not all hosts see it'):
@@ -589,11 +589,11 @@ def test_a_single_process_shares_with_nobody(monkeypatch):
     monkeypatch.delenv(name, raising=False)
   process_group.connect()  # no cluster: nothing happens
   assert jax.process_count() == 1
-  assert process_group.share(lambda: 3) == 3
+  assert process_group.broadcast(lambda: 3) == 3
   assert process_group.all_agree(False) is False
-  assert not process_group.told('stop')
-  with pytest.raises(InputError, match='told'), watchdog.joined():
-    raise InputError('told')
+  assert not process_group.flag_is_set('stop')
+  with pytest.raises(InputError, match='wrong'), watchdog.joined():
+    raise InputError('wrong')
 
 
 def test_slurm_announces_a_cluster_unless_it_is_one_process(monkeypatch):

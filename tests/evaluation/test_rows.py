@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import Apart, ArraySource
+from gen_jax.data.sources import ArraySource, UnpairedSource
 from gen_jax.evaluation.context import Task, stratified_rows
 from gen_jax.evaluation.figures import directions, figures, latent_figures
 from gen_jax.evaluation.metrics import (
@@ -211,7 +211,7 @@ def test_the_floor_of_sorted_data_is_that_of_shuffled_data(monkeypatch):
 
 def test_domains_of_sorted_images_are_read_from_all_parts():
   def domains(each, seed):
-    return Apart({k: by_class(each, k, seed) for k in 'ab'})
+    return UnpairedSource({k: by_class(each, k, seed) for k in 'ab'})
 
   splits = {'train': domains(30, 0), 'test': domains(10, 1)}
   task = Task(Model(), splits.__getitem__, Preprocess('symmetric'))

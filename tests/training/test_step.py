@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import Mesh
 
 from gen_jax.core import Aux, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives, mesh
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(7)
@@ -68,7 +68,7 @@ class Regression:
     w = players['model']['params']['w']
     x = batch['x'] + self.noise * jax.random.normal(key, batch['x'].shape)
     out = jnp.tanh(x @ w)  # [B]
-    mean = parallel.batch_mean(out)
+    mean = collectives.batch_mean(out)
     return jnp.mean(jnp.square(out - 0.3)) + jnp.log(1.5 + mean) ** 2, Aux()
 
   def predict_fns(self):
@@ -82,7 +82,7 @@ def run(
   objective, optimizers, xs, *, ema=None, form=None, length=None, **kwargs
 ):
   """Trains on the batches xs [T, B, ...]; returns state and metrics."""
-  form = form or parallel.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
+  form = form or mesh.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
   players = objective.init(KEY, None)
   state = init_state(players, optimizers, ema or {})
   step = make_train_step(objective, optimizers, key=KEY, ema=ema, **kwargs)
@@ -215,7 +215,7 @@ def test_eight_devices_equal_one(form, noise):
   xs = np.random.default_rng(1).normal(size=(6, 16, 3))
   optimizers = {'model': optax.adam(0.05)}
   one, metrics_one = run(Regression(noise), optimizers, xs)
-  many = parallel.make(form, 16)
+  many = mesh.make(form, 16)
   assert jax.device_count() == 8
   eight, metrics_eight = run(Regression(noise), optimizers, xs, form=many)
   np.testing.assert_allclose(
@@ -232,7 +232,7 @@ def test_pmapped_devices_draw_noise_of_their_own():
   class Spread(Regression):
     def loss(self, players, batch, *, key, step):
       draw = jax.random.normal(key)
-      mean = parallel.mean(draw)
+      mean = collectives.mean(draw)
       spread = jnp.square(draw - mean)
       return 0 * players['model']['params']['w'].sum(), Aux({'spread': spread})
 
@@ -240,7 +240,7 @@ def test_pmapped_devices_draw_noise_of_their_own():
     Spread(),
     {'model': optax.sgd(1.0)},
     np.zeros((3, 8)),
-    form=parallel.make('pmap', 8),
+    form=mesh.make('pmap', 8),
   )
   assert np.all(metrics['model/spread'] > 0.1)
 

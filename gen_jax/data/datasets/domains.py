@@ -15,11 +15,11 @@ from PIL import Image
 from gen_jax.data import fingerprints
 from gen_jax.data.formats import pixels
 from gen_jax.data.sources import (
-  Apart,
   ArraySource,
   Fields,
   Indices,
   Source,
+  UnpairedSource,
   open_split,
 )
 from gen_jax.errors import InputError, check_known
@@ -81,7 +81,7 @@ def load(
   a: Mapping[str, Any],
   b: Mapping[str, Any],
   pairs: Sequence[str] = (),
-) -> Apart | ArraySource:
+) -> UnpairedSource | ArraySource:
   """Returns a split of both domains, with fields 'a' and 'b'.
 
   A domain is described by the `name` of its data set (a module of
@@ -112,7 +112,7 @@ def load(
       'and width for both, in data.common.shape.'
     )
   if split not in pairs:
-    return Apart(sides)
+    return UnpairedSource(sides)
   counts = [len(x) for x in sides.values()]
   if counts[0] != counts[1]:
     raise InputError(

@@ -44,7 +44,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   Raises:
     InputError: it was not trained, for a reason that is shown before.
   """
-  return process_group.share(lambda: _train(config, folder))
+  return process_group.broadcast(lambda: _train(config, folder))
 
 
 def trained(
@@ -55,7 +55,7 @@ def trained(
 
   experiment = Experiment(stages.plan(config)[-1])
   leaves, tree = jax.tree.flatten(averaged(experiment.abstract_state()))
-  if process_group.leads():
+  if process_group.is_main():
     with np.load(folder / _FILE) as arrays:
       leaves = [arrays[str(index)] for index in range(len(leaves))]
   else:

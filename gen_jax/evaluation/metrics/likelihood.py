@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import prediction
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Size
@@ -111,13 +111,13 @@ class NLL:
       total = jax.lax.fori_loop(0, chunks, add, start)
       return total - jnp.log(self.samples)
 
-    return parallel.spread(estimate)
+    return prediction.shard_batch(estimate)
 
   def run(self, players, key):
     values = []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     total = -(-len(self.task.choose(self.split, self.num)) // self.batch_size)
-    # Silent where nobody watches; minutes of work where somebody does.
+    # NullWriter where nobody watches; minutes of work where somebody does.
     for index, (batch, count) in enumerate(
       tqdm(batches, 'NLL', total, unit='batch', leave=False, disable=None)
     ):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gen_jax.data.shuffling import permutation
-from gen_jax.data.sources import Apart, orders
+from gen_jax.data.sources import UnpairedSource, shuffle_groups
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
 from gen_jax.evaluation.features import extractors
@@ -27,7 +27,7 @@ def domain(task: Task, split: str, name: str, num: int, key: Any) -> np.ndarray:
 
   Those of a pair have the same index.
   """
-  source = orders(task.source(split)).get(name, task.source(split))
+  source = shuffle_groups(task.source(split)).get(name, task.source(split))
   one = dataclasses.replace(task, source=lambda split: source)
   return np.asarray(one.batch(split, num, key)[name])
 
@@ -80,7 +80,7 @@ class Errors:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
-    paired = not isinstance(self.task.source(self.split), Apart)
+    paired = not isinstance(self.task.source(self.split), UnpairedSource)
     distance = _distance(images, paired)
     for here, there in DIRECTIONS:
       x = images[here]
@@ -135,7 +135,7 @@ class Pairs:
     return (Minimum(self.split),)
 
   def __post_init__(self):
-    if isinstance(self.task.source(self.split), Apart):
+    if isinstance(self.task.source(self.split), UnpairedSource):
       raise InputError(
         f'config.evals: the split {self.split!r} has no pairs to measure by: '
         'see data.pairs, or leave translation.Pairs out.'
@@ -239,7 +239,7 @@ class Grid:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
-    paired = not isinstance(self.task.source(self.split), Apart)
+    paired = not isinstance(self.task.source(self.split), UnpairedSource)
     for here, there in DIRECTIONS:
       x = images[here]
       y = translate(self.task, players, here + there, x, len(x))

@@ -9,7 +9,7 @@ from PIL import Image
 from gen_jax import config as config_lib
 from gen_jax.data.datasets import domains, emoji
 from gen_jax.data.pipeline import Batches
-from gen_jax.data.sources import Apart, ArraySource, open_split
+from gen_jax.data.sources import ArraySource, UnpairedSource, open_split
 from gen_jax.errors import InputError
 
 EMOJI = dict(
@@ -36,7 +36,7 @@ def numbered(name, size):
 
 
 def apart():
-  return Apart({'a': numbered('a', 20), 'b': numbered('b', 30)})
+  return UnpairedSource({'a': numbered('a', 20), 'b': numbered('b', 30)})
 
 
 def batches(**fields):
@@ -57,7 +57,7 @@ def test_each_domain_has_epochs_and_an_order_of_its_own():
   np.testing.assert_array_equal(np.sort(a), np.tile(np.arange(20), (3, 1)))
   np.testing.assert_array_equal(np.sort(b), np.tile(np.arange(30), (2, 1)))
   assert np.any(a[0] != a[1])
-  same = Apart({'a': numbered('a', 20), 'b': numbered('b', 20)})
+  same = UnpairedSource({'a': numbered('a', 20), 'b': numbered('b', 20)})
   seen = shown(Batches(same, batch_size=20, seed=0), 0, 1)
   assert np.any(seen['a'] != seen['b'])
 
@@ -89,7 +89,7 @@ def test_pairs_are_of_one_emoji_and_others_are_apart():
     alone = open_split('emoji', 'test', style=style, shape=(8, 8, 3))
     np.testing.assert_array_equal(test.arrays[name], alone.arrays['image'])
   train = open_split('domains', 'train', **EMOJI)
-  assert isinstance(train, Apart)
+  assert isinstance(train, UnpairedSource)
   assert train.fields['a'] == ((8, 8, 3), np.uint8)
   assert '1690' in train.summary() and '221' in test.summary()
 

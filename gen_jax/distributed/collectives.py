@@ -1,0 +1,113 @@
+"""Operations over all devices: the only place that knows an axis name.
+
+Under `jit` a function sees the batch of all devices, and these operations
+leave out the communication, which the compiler inserts. Under `pmap` a function
+sees the part of one device.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.distributed import process_group
+
+AXIS = 'data'
+# True while a function is traced once per device.
+_mapped = contextvars.ContextVar('mapped', default=False)
+
+
+@contextlib.contextmanager
+def mapped() -> Iterator[None]:
+  """The scope in which a function is traced once per device."""
+  token = _mapped.set(True)
+  try:
+    yield
+  finally:
+    _mapped.reset(token)
+
+
+def mean(tree: Any) -> Any:
+  """Returns the mean over the devices, in the scope of a pmapped function."""
+  return jax.lax.pmean(tree, AXIS) if _mapped.get() else tree
+
+
+def batch_mean(x: jax.Array) -> jax.Array:
+  """Returns the mean over the batch of all devices, [B, ...] -> [...].
+
+  For losses that are not a mean over examples, such as one of a mean
+  activation. It may be differentiated.
+  """
+  return mean(jnp.mean(x, axis=0))
+
+
+def gather(x: jax.Array) -> jax.Array:
+  """Returns the batch of all devices: [B / devices, ...] -> [B, ...].
+
+  For losses that compare examples. It may be differentiated: the gradient is
+  that of the mean over the devices' losses, whether each device returns the
+  loss of the whole batch or that of its own part. Under `jit` a batch is that
+  of all devices.
+  """
+  return jax.lax.all_gather(x, AXIS, tiled=True) if _mapped.get() else x
+
+
+def std(x: jax.Array) -> jax.Array:
+  """Returns the standard deviation of all values on all devices."""
+  mean = batch_mean(x.reshape(-1))
+  return jnp.sqrt(batch_mean(jnp.square(x - mean).reshape(-1)))
+
+
+def own_part(x: jax.Array) -> jax.Array:
+  """Returns the part of this device: [B, ...] -> [B / devices, ...]."""
+  if not _mapped.get():
+    return x
+  count = len(x) // jax.lax.psum(1, AXIS)
+  start = count * jax.lax.axis_index(AXIS)
+  return jax.lax.dynamic_slice_in_dim(x, start, count)
+
+
+def broadcast_first(tree: Any) -> Any:
+  """Returns on all devices the arrays of the first one."""
+  if not _mapped.get():
+    return tree
+  return jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS)[0], tree)
+
+
+def fold_device(key: jax.Array) -> jax.Array:
+  """Returns a key of its own for each device of all processes."""
+  index = jax.lax.axis_index(AXIS) if _mapped.get() else 0
+  return jax.random.fold_in(key, index)
+
+
+def from_first_process(tree: Any) -> Any:
+  """Gives every process the arrays of process 0; all have to call it.
+
+  Args:
+    tree: of the same shapes and dtypes on every process.
+  """
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.broadcast_one_to_all(tree)
+
+
+def warm_up_collectives() -> None:
+  """Connects the devices of all processes; all call it at the same time.
+
+  Between CPUs, the first collective fails after half a minute if one process
+  still compiles. Later collectives wait for as long as it takes.
+  """
+  from jax.experimental import multihost_utils
+
+  if not process_group.has_equal_devices():
+    return  # `mesh.make` refuses it in words
+  ones = np.ones(jax.local_device_count(), np.float32)
+  jax.block_until_ready(
+    jax.pmap(lambda x: jax.lax.psum(x, AXIS), axis_name=AXIS)(ones)
+  )
+  # The first collective of each process.
+  multihost_utils.sync_global_devices('gen_jax')

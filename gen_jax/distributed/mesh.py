@@ -1,0 +1,183 @@
+"""One device or many: how states and batches are laid out.
+
+Two forms of data parallelism, chosen by `config.parallel`:
+
+* `jit`: one logical device. The batch is sharded over a mesh, the state is
+  replicated, and the compiler inserts the communication. A step on N devices
+  draws the same noise and gives the same parameters as on one.
+* `pmap`: one program per device. Gradients, metrics and statistics are averaged
+  explicitly, and each device draws noise of its own.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gen_jax.distributed import collectives, process_group
+from gen_jax.distributed.collectives import AXIS
+from gen_jax.errors import InputError, nearest
+from gen_jax.runtime.compiled import Program
+
+
+class Parallel(Protocol):
+  """How state and batches are laid out, and how a step is compiled."""
+
+  def compile(self, chunk: Callable) -> Program:
+    """Compiles `(state, data, inputs, count) -> (state, metrics)`.
+
+    The state is donated; `inputs` are [T, B, ...] and split over devices.
+    """
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts the same arrays on every device."""
+
+  def unreplicate(self, tree: Any) -> Any:
+    """The inverse of `replicate`, still on a device."""
+
+  def seen(self, batch_size: int) -> int:
+    """Returns how many examples of a batch a loss sees at a time."""
+
+  def shard(self, inputs: Any) -> Any:
+    """Splits this process's part of [T, B, ...] over its devices."""
+
+
+class _PmapProgram(Program):
+  def __init__(self, jitted, unreplicate):
+    super().__init__(jitted)
+    self._unreplicate = unreplicate
+
+  def __call__(self, *args):
+    state, metrics = super().__call__(*args)
+    return state, self._unreplicate(metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Jit:
+  """One program over a mesh of devices."""
+
+  mesh: Mesh
+
+  def compile(self, chunk):
+    # Said, lest the compiler splits a part of the state that holds examples.
+    whole = NamedSharding(self.mesh, PartitionSpec())
+    return Program(jax.jit(chunk, donate_argnums=0, out_shardings=whole))
+
+  def replicate(self, tree):
+    return put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+  def unreplicate(self, tree):
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+  def seen(self, batch_size):
+    return batch_size
+
+  def shard(self, inputs):
+    sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+    return jax.tree.map(
+      lambda x: jax.make_array_from_process_local_data(sharding, x), inputs
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pmap:
+  """One program per device."""
+
+  devices: tuple[jax.Device, ...]  # of this process
+
+  def compile(self, chunk):
+    def per_device(*args):
+      with collectives.mapped():
+        return chunk(*args)
+
+    return _PmapProgram(
+      jax.pmap(
+        per_device, axis_name=AXIS, in_axes=(0, 0, 0, None), donate_argnums=0
+      ),
+      self.unreplicate,
+    )
+
+  def replicate(self, tree):
+    mesh = Mesh(np.asarray(self.devices), (AXIS,))
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def stack(x):  # [...] -> [D, ...], a copy on each device
+      x = np.asarray(x)
+      return jax.device_put(
+        np.broadcast_to(x, (len(self.devices), *x.shape)), sharding
+      )
+
+    return jax.tree.map(stack, tree)
+
+  def unreplicate(self, tree):
+    return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+
+  def seen(self, batch_size):
+    return batch_size // len(process_group.devices())
+
+  def shard(self, inputs):
+    count = len(self.devices)
+
+    def split(x):  # [T, B, ...] -> [D, T, B / D, ...]
+      time, batch, *rest = x.shape
+      x = x.reshape(time, count, batch // count, *rest)
+      return np.moveaxis(x, 1, 0)
+
+    return jax.tree.map(split, inputs)
+
+
+def divisible(batch_size: int) -> int:
+  """Returns the largest batch up to this one that the devices divide.
+
+  That is one image for each device where there are more devices than images.
+  """
+  count = len(process_group.devices())
+  return max(batch_size // count, 1) * count
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+  """Returns arrays, the same on every process, in the layout of a sharding."""
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+
+  def put_one(x):
+    if isinstance(x, jax.Array) and jnp.issubdtype(
+      x.dtype, jax.dtypes.prng_key
+    ):
+      data = put_one(jax.random.key_data(x))
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
+
+  return jax.tree.map(put_one, tree)
+
+
+def make(name: str, batch_size: int) -> Parallel:
+  """Returns the form that `config.parallel` names, over all devices.
+
+  Raises:
+    InputError: on an unknown name, or when the devices do not divide the batch.
+  """
+  devices = process_group.devices()
+  if not process_group.has_equal_devices():
+    raise InputError(
+      f'{len(devices)} devices in {process_group.count()} processes, '
+      f'{jax.local_device_count()} of them in this one: every process needs as '
+      'many as the others.'
+    )
+  if batch_size % len(devices):
+    raise InputError(
+      f'batch_size={batch_size} is not a multiple of the {len(devices)} '
+      f'devices: take {divisible(batch_size)}.'
+    )
+  if name == 'jit':
+    return Jit(Mesh(np.asarray(devices), (AXIS,)))
+  if name == 'pmap':
+    return Pmap(tuple(jax.local_devices()))
+  raise InputError(
+    f'parallel={name!r} is unknown.' + nearest(str(name), ('jit', 'pmap'))
+  )
