@@ -116,9 +116,23 @@ def known_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
     found = builder.known_fields(builder.EVALUATORS, name, where, 1)
     return {**found, **declared(Cadence)}
   if parts[0] == 'objective' and name:
-    package = builder.OBJECTIVES if len(parts) == 1 else builder.NETWORKS
-    return builder.known_fields(package, name, where)
+    return builder.known_fields(_package(config, parts), name, where)
   return {}
+
+
+def _package(config: ConfigDict, parts: list[str]) -> builder.Packages:
+  """Returns where the class of a group in `objective` is declared."""
+  package, group, kind = builder.OBJECTIVES, config.objective, None
+  for depth, part in enumerate(parts[1:], start=1):
+    if kind and kind.several:  # a name that the config gives to a part
+      kind = None
+    else:
+      where = f'config.{".".join(parts[:depth])}.name'
+      known = builder.known_fields(package, group.name, where)
+      kind = builder.kind_of(known.get(part, Field(Any)))
+      package = kind.package if kind else package
+    group = group[part]
+  return package
 
 
 def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
@@ -144,6 +158,6 @@ def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
           + nearest(last, {*node.keys(), *declared_fields})
         )
       with node.unlocked():
-        node[last] = known.default
+        node[last] = builder.described(known)
     parent, node = node, node[last]
   return parent, last

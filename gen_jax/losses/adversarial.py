@@ -1,10 +1,10 @@
-"""Losses of two players, from the logits of the one that judges.
+"""Adversarial losses of a discriminator and a generator.
 
-Each term is elementwise, `[B] -> [B]`, and to be minimized. The judge's loss is
-`mean(real(r)) + mean(fake(f))`, r and f its logits for the data and for the
-generator's images: terms apart, since the two batches may differ in size. The
-generator's is `mean(gen(f))`. In the optima below p is the data's density, q
-the generator's; s is the sigmoid.
+Each term is elementwise, `[B] -> [B]`, and is minimized. The discriminator's
+loss is `mean(real(r)) + mean(fake(f))`, where r and f are its logits for the
+data and for generated images. The terms are separate because the two batches
+may differ in size. The generator's loss is `mean(gen(f))`. In the optima below
+p is the density of the data, q that of the generator, and s the sigmoid.
 """
 
 from collections.abc import Callable
@@ -16,87 +16,149 @@ import jax.numpy as jnp
 from gen_jax.losses.classification import sigmoid_cross_entropy
 
 
-class Adversarial(NamedTuple):
-  """The terms of one game.
+class AdversarialLoss(NamedTuple):
+  """The losses of both players.
 
   Attributes:
-    real: `(logits [B], label=1) -> [B]`, the judge's on the data. A label below
-      1 is one-sided smoothing (Salimans et al. 2016, section 3.4).
-    fake: `logits [B] -> [B]`, the judge's on what the generator made.
+    real: `(logits [B], label=1) -> [B]`, the discriminator's on the data. A
+      label below 1 is one-sided smoothing (Salimans et al. 2016, section 3.4).
+    fake: `logits [B] -> [B]`, the discriminator's on generated images.
     gen: `logits [B] -> [B]`, the generator's.
-    boundary: the logit from which on the judge calls an image real.
-    labels: whether `real` has labels; else it takes the logits alone.
+    threshold: the logit above which the discriminator calls an image real. None
+      where only differences of logits matter; then it is the midpoint of the
+      mean logits of real and generated images.
+    has_label: whether `real` takes a label.
+    paired: whether `real` and `gen` take differences of the logits of a real
+      and a generated image, as relativistic losses do.
   """
 
   real: Callable[..., jax.Array]
   fake: Callable[[jax.Array], jax.Array]
   gen: Callable[[jax.Array], jax.Array]
-  boundary: float = 0.0
-  labels: bool = False
+  threshold: float | None = 0.0
+  has_label: bool = False
+  paired: bool = False
+
+  def disc_loss(
+    self, real: jax.Array, fake: jax.Array, label: float = 1.0
+  ) -> jax.Array:
+    """Returns the discriminator's mean loss, a scalar.
+
+    Args:
+      real: logits of the data, [B].
+      fake: logits of generated images, [B].
+      label: of the data.
+    """
+    labels = (label,) if self.has_label else ()
+    if self.paired:
+      return jnp.mean(self.real(real - fake))
+    return jnp.mean(self.real(real, *labels)) + jnp.mean(self.fake(fake))
+
+  def gen_loss(self, fake: jax.Array, real: jax.Array) -> jax.Array:
+    """Returns the generator's mean loss, a scalar.
+
+    Args:
+      fake: logits of generated images, [B].
+      real: logits of the data, [B]; only a paired loss uses them.
+    """
+    return jnp.mean(self.gen(fake - real if self.paired else fake))
+
+  @property
+  def boundary(self) -> float:
+    """Returns the threshold."""
+    return self.threshold
+
+  @property
+  def labels(self) -> bool:
+    """Returns whether `real` takes a label."""
+    return self.has_label
 
 
 def _cross_entropy(logits: jax.Array, label: float = 1.0) -> jax.Array:
   return sigmoid_cross_entropy(logits, label)
 
 
-minimax = Adversarial(
+minimax = AdversarialLoss(
   real=_cross_entropy,
   fake=jax.nn.softplus,
   gen=lambda logits: -jax.nn.softplus(logits),
-  labels=True,
+  has_label=True,
 )
 """Goodfellow et al. 2014, eq. 1: min_G max_D E_p[log D] + E_q[log(1 - D)],
-D = s(l). The optimal judge is l = log p / q, its loss 2 log 2 - 2 JSD(p, q):
-2 log 2 = 1.386 at the equilibrium p = q. The generator's term saturates: its
-gradient -s(l) vanishes where the judge is sure that an image is fake.
+D = s(l). The optimal discriminator is l = log p / q, its loss 2 log 2 -
+2 JSD(p, q): 2 log 2 = 1.386 at the equilibrium p = q. The generator's term
+saturates: its gradient -s(l) vanishes where the discriminator is sure that an
+image is fake.
 """
 
-non_saturating = Adversarial(
+non_saturating = AdversarialLoss(
   real=_cross_entropy,
   fake=jax.nn.softplus,
   gen=lambda logits: jax.nn.softplus(-logits),
-  labels=True,
+  has_label=True,
 )
-"""The same judge; the generator maximizes E_q[log D(x)] (section 3 there). The
-gradient, s(l) - 1, is largest where the judge is sure. log 2 at p = q.
+"""The same discriminator; the generator maximizes E_q[log D(x)] (section 3
+there). The gradient, s(l) - 1, is largest where the discriminator is sure. Its
+loss is log 2 at p = q.
 """
 
-least_squares = Adversarial(
+least_squares = AdversarialLoss(
   real=lambda outputs, label=1.0: 0.5 * jnp.square(outputs - label),
   fake=lambda outputs: 0.5 * jnp.square(outputs),
   gen=lambda outputs: 0.5 * jnp.square(outputs - 1),
-  boundary=0.5,
-  labels=True,
+  threshold=0.5,
+  has_label=True,
 )
 """Mao et al. 2017, eq. 2 with the coding of eq. 9: 1/2 E_p[(D - 1)^2] +
-1/2 E_q[D^2] and 1/2 E_q[(D - 1)^2]. The optimal judge is p / (p + q); at
-p = q all its outputs are 1/2, its loss 1/4, the generator's 1/8.
+1/2 E_q[D^2] and 1/2 E_q[(D - 1)^2]. The optimal discriminator is p / (p + q);
+at p = q all its outputs are 1/2, its loss 1/4, the generator's 1/8.
 """
 
-wasserstein = Adversarial(
+wasserstein = AdversarialLoss(
   real=lambda scores: -scores,
   fake=lambda scores: scores,
   gen=lambda scores: -scores,
+  threshold=None,
 )
 """Arjovsky et al. 2017, eq. 2: max_f E_p[f] - E_q[f] over 1-Lipschitz f is the
 earth mover's distance; the critic's loss is minus that, and 0 at p = q. The
-constraint is not part of it: see `penalties.py`, and clipping in
-`objectives/wgan.py`.
+constraint is not part of it: see `penalties.py`, and `clip_weights` in
+`objectives/gan.py`.
 """
 
-hinge = Adversarial(
+hinge = AdversarialLoss(
   real=lambda logits: jax.nn.relu(1 - logits),
   fake=lambda logits: jax.nn.relu(1 + logits),
   gen=lambda logits: -logits,
 )
 """Lim and Ye 2017: E_p[max(0, 1 - D)] + E_q[max(0, 1 + D)] and -E_q[D].
-The optimal judge is the sign of p - q, its loss 2 - 2 TV(p, q): 2 at p = q.
+The optimal discriminator is the sign of p - q, its loss 2 - 2 TV(p, q): 2 at
+p = q.
 """
 
-LOSSES = {
+relativistic = AdversarialLoss(
+  real=lambda differences: jax.nn.softplus(-differences),
+  fake=jnp.zeros_like,
+  gen=lambda differences: jax.nn.softplus(-differences),
+  threshold=None,
+  paired=True,
+)
+"""Jolicoeur-Martineau 2018, eq. 12 and 13: E[log(1 + exp(D(x~) - D(x)))] for
+the discriminator and E[log(1 + exp(D(x) - D(x~)))] for the generator, over
+pairs of a real image x and a generated image x~. Both are log 2 at p = q.
+"""
+
+ADVERSARIAL_LOSSES = {
   'minimax': minimax,
   'non_saturating': non_saturating,
   'least_squares': least_squares,
   'wasserstein': wasserstein,
   'hinge': hinge,
+  'relativistic': relativistic,
+}
+
+LOSSES = {
+  name: loss
+  for name, loss in ADVERSARIAL_LOSSES.items()
+  if name != 'relativistic'
 }

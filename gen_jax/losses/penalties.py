@@ -43,14 +43,43 @@ def zero_centered(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
   return 0.5 * _squares(score_fn, x)
 
 
-def interpolates(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
-  """Points e x + (1 - e) x~ of the lines between pairs, [B, ...].
+def interpolates(
+  key: jax.Array, real: jax.Array, fake: jax.Array, pack: int = 1
+) -> jax.Array:
+  """Returns points e x + (1 - e) x~ of the lines between pairs, [B, ...].
 
-  e is uniform in [0, 1], one for each pair (Gulrajani et al. 2017, algorithm
-  1).
+  e is uniform in [0, 1], one for each pair of packs (Gulrajani et al. 2017,
+  algorithm 1).
   """
-  mix = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
+  shape = (len(real) // pack,) + (1,) * (real.ndim - 1)
+  mix = jnp.repeat(jax.random.uniform(key, shape), pack, axis=0)
   return mix * real + (1 - mix) * fake
+
+
+def dragan_points(
+  key: jax.Array, real: jax.Array, deviation: jax.Array, uniform: bool = False
+) -> jax.Array:
+  """Returns the points near the data at which DRAGAN takes the gradient.
+
+  In the paper they are the data with normal noise of half the standard
+  deviation of all values in the batch. In the authors' program the noise is
+  .5 s u with u uniform in [0, 1) and s this deviation, so that no pixel gets
+  darker, and a point lies anywhere between an image and its noisy copy.
+
+  Args:
+    key: of the noise.
+    real: images of the data, [B, ...].
+    deviation: s, of the batch on all devices.
+    uniform: take the points of the authors' program.
+
+  References:
+    Kodali et al. 2017, section 2.3.
+  """
+  if not uniform:
+    return perturbed(key, real, 0.5 * deviation)
+  key_noise, key_mix = jax.random.split(key)
+  noise = jax.random.uniform(key_noise, real.shape, real.dtype)
+  return interpolates(key_mix, real, real + 0.5 * deviation * noise)
 
 
 def perturbed(

@@ -1,6 +1,7 @@
-"""Classes, as networks see them."""
+"""Labels of classes, as networks get them."""
 
 import jax
+import jax.numpy as jnp
 
 from gen_jax.core import Batch
 from gen_jax.errors import InputError
@@ -9,6 +10,11 @@ from gen_jax.errors import InputError
 def one_hot(labels: jax.Array, classes: int) -> jax.Array:
   """Labels, integers [B], one-hot; shares of classes [B, K] as they are."""
   return labels if labels.ndim == 2 else jax.nn.one_hot(labels, classes)
+
+
+def all_classes(num: int, classes: int) -> jax.Array:
+  """Returns the labels 0, 1, ..., K - 1, 0, 1, ..., [num]."""
+  return jnp.arange(num) % classes
 
 
 def check_labeled(batch: Batch, objective: object) -> None:

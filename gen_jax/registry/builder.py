@@ -2,21 +2,24 @@
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry import fields
 from gen_jax.registry.fields import Field
+from gen_jax.registry.part import Part
 
 # The packages in which the classes of each kind are declared.
 OBJECTIVES = ('gen_jax.objectives',)
 NETWORKS = ('gen_jax.models',)
+PARTS = ('gen_jax.objectives.parts',)
 EVALUATORS = ('gen_jax.evaluation.metrics', 'gen_jax.evaluation.figures')
 # The module of the optimizers, which have no classes.
 OPTIMIZERS = 'gen_jax.training.optimizers'
@@ -33,10 +36,12 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
   """Makes the object that a group of fields describes.
 
   `name` is 'module.Class' inside the package, the other fields are the class's
-  own. A group within it that has a name is made first, from `gen_jax.models`.
+  own. Groups within it are made first: networks, parts of objectives, and
+  tuples of parts, which a config has as groups by name. Such a tuple is in the
+  order of the names, because JSON keeps no other one.
 
   Args:
-    package: OBJECTIVES, EVALUATORS or NETWORKS.
+    package: OBJECTIVES, EVALUATORS, NETWORKS or PARTS.
     spec: a ConfigDict or a mapping.
     field: where the group stands in the config, for messages.
     *args: leading arguments of the class.
@@ -47,8 +52,23 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
   check(package, spec, field, len(args))
   values = dict(spec)
   cls = _find(package, values.pop('name'), f'{field}.name')
-  values = {k: _plain(v, f'{field}.{k}') for k, v in values.items()}
+  known = fields.declared(cls)
+  values = {k: _made(known[k], v, f'{field}.{k}') for k, v in values.items()}
   return cls(*args, **values)
+
+
+def _made(field: Field, value: Any, at: str) -> Any:
+  """Returns what the value of a field stands for; it has been checked."""
+  kind = kind_of(field)
+  if kind is None or not _is_group(value):
+    return _plain(value)
+  if not kind.several:
+    return build(kind.package, value, at)
+  made = []
+  for key in sorted(value):
+    part = build(kind.package, value[key], f'{at}.{key}')
+    made.append(dataclasses.replace(part, key=key))
+  return tuple(made)
 
 
 def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
@@ -73,10 +93,14 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
   fields.check_names(known, values, field, name)
   for key, value in values.items():
     at = f'{field}.{key}'
-    if isinstance(value, ConfigDict | Mapping) and 'name' in value:
-      check(NETWORKS, value, at)
-      if not _takes_network(known[key]):
-        raise InputError(f'{at}: it takes no group of fields.')
+    kind = kind_of(known[key])
+    if kind and _is_group(value):
+      groups = {at: value}
+      if kind.several:
+        groups = {f'{at}.{k}': v for k, v in value.items()}
+      for place, group in groups.items():
+        check(kind.package, group, place)
+        kind.check(group, place)
       continue
     if key in _FOLLOW:
       if value is None:
@@ -86,11 +110,61 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
     fields.check(known[key], value, at)
 
 
-def _takes_network(field: Field) -> bool:
+class Kind(NamedTuple):
+  """What a field holds that takes groups of a config.
+
+  Attributes:
+    package: where the classes of these groups are declared.
+    types: of which the class of a group has to be a subclass.
+    several: whether the field takes groups by name.
+  """
+
+  package: Packages
+  types: tuple[type, ...]
+  several: bool
+
+  def check(self, group: Mapping[str, Any], at: str) -> None:
+    """Raises InputError when a group is of another kind."""
+    found = _find(self.package, group['name'], f'{at}.name')
+    if not issubclass(found, self.types):
+      wanted = ' or '.join(t.__name__ for t in self.types)
+      raise InputError(
+        f'{at}.name={group["name"]!r}: expected a {wanted}, and this is none.'
+      )
+
+
+def kind_of(field: Field) -> Kind | None:
+  """Returns what a field that takes groups of a config holds.
+
+  Such a field is declared as a network, a part, one of these or None, or as
+  `tuple[SomePart, ...]`.
+  """
   from flax import linen
 
-  kinds = typing.get_args(field.type) or (field.type,)
-  return any(isinstance(k, type) and issubclass(k, linen.Module) for k in kinds)
+  arguments = typing.get_args(field.type) or (field.type,)
+  types = tuple(t for t in arguments if isinstance(t, type))
+  several = typing.get_origin(field.type) is tuple
+  for package, base in ((NETWORKS, linen.Module), (PARTS, Part)):
+    mine = tuple(t for t in types if issubclass(t, base))
+    if mine:
+      return Kind(package, mine, several)
+  return None
+
+
+def described(field: Field) -> Any:
+  """Returns the default of a field as a config holds it."""
+  value, kind = field.default, kind_of(field)
+  if kind and kind.several and value == ():
+    return {}
+  if not isinstance(value, Part):
+    return value
+  name = f'{type(value).__module__.rpartition(".")[2]}.{type(value).__name__}'
+  own = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+  return {'name': name, **own}
+
+
+def _is_group(value):
+  return isinstance(value, ConfigDict | Mapping)
 
 
 def known_fields(
@@ -108,7 +182,7 @@ def known_fields(
   return {
     k: v
     for k, v in list(known.items())[given:]
-    if k not in ('name', 'parent')  # of flax
+    if k not in ('name', 'parent', 'key')  # of flax, and of named parts
   }
 
 
@@ -159,19 +233,17 @@ def _known(data: Mapping[str, Any], name: str, at: str) -> Any:
   return data[wanted]
 
 
-def _plain(value, field):
+def _plain(value):
   """Turns what a config holds into what a frozen dataclass may hold."""
-  if isinstance(value, ConfigDict | dict):
-    if 'name' in value:
-      return build(NETWORKS, value, field)
-    return {k: _plain(v, f'{field}.{k}') for k, v in value.items()}
+  if _is_group(value):
+    return {k: _plain(v) for k, v in value.items()}
   if isinstance(value, list | tuple):
-    return tuple(_plain(v, field) for v in value)
+    return tuple(map(_plain, value))
   return value
 
 
 def _find(packages: Packages, name: str, field: str):
-  """Returns the dataclass `name`, 'module.Class', of one of some packages."""
+  """Returns the class `name`, 'module.Class', of one of some packages."""
   module_name, _, class_name = str(name).rpartition('.')
   modules = {
     module.name: f'{package}.{module.name}'
@@ -189,7 +261,10 @@ def _find(packages: Packages, name: str, field: str):
   classes = {
     k: v
     for k, v in vars(module).items()
-    if dataclasses.is_dataclass(v) and v.__module__ == module.__name__
+    if inspect.isclass(v)
+    and v.__module__ == module.__name__
+    and not inspect.isabstract(v)
+    and _is_of_kind(packages, v)
   }
   if class_name not in classes:
     raise InputError(
@@ -197,6 +272,21 @@ def _find(packages: Packages, name: str, field: str):
       + nearest(class_name, classes)
     )
   return classes[class_name]
+
+
+def _is_of_kind(packages, cls):
+  """Returns whether a class is an objective, a network, an evaluator, a part.
+
+  Their modules have other classes too, such as helpers, which no config names.
+  """
+  from flax import linen
+
+  if packages == NETWORKS:
+    return issubclass(cls, linen.Module)
+  if packages == PARTS:
+    return issubclass(cls, Part)
+  method = 'updates' if packages == OBJECTIVES else 'run'
+  return dataclasses.is_dataclass(cls) and method in dir(cls)
 
 
 def optimizers() -> types.ModuleType:

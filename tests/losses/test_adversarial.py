@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_expit
 
-from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
 
 LOGITS = np.array([-30.0, -4.0, -0.3, 0.0, 0.5, 2.0, 30.0])
 
@@ -28,6 +28,13 @@ CLOSED = {
     lambda x: (x - 1) ** 2 / 2,
   ),
   'wasserstein': (lambda x: -x, lambda x: x, lambda x: -x),
+  # Of differences of logits: D(x) - D(x~) for the discriminator, and the
+  # reverse for the generator.
+  'relativistic': (
+    lambda x: np.log1p(np.exp(-x)),
+    np.zeros_like,
+    lambda x: np.log1p(np.exp(-x)),
+  ),
   'hinge': (
     lambda x: np.maximum(0, 1 - x),
     lambda x: np.maximum(0, 1 + x),
@@ -37,7 +44,7 @@ CLOSED = {
 
 
 def terms(name):
-  loss = LOSSES[name]
+  loss = ADVERSARIAL_LOSSES[name]
   return {'real': loss.real, 'fake': loss.fake, 'gen': loss.gen}
 
 
@@ -45,7 +52,7 @@ def slope(fn, logit):
   return float(jax.grad(fn)(jnp.float32(logit)))
 
 
-@pytest.mark.parametrize('name', LOSSES)
+@pytest.mark.parametrize('name', ADVERSARIAL_LOSSES)
 def test_each_term_is_its_closed_form_and_keeps_the_batch(name):
   for fn, expected in zip(terms(name).values(), CLOSED[name], strict=True):
     out = fn(jnp.asarray(LOGITS, jnp.float32))
@@ -56,7 +63,7 @@ def test_each_term_is_its_closed_form_and_keeps_the_batch(name):
 def test_cross_entropies_and_gradients_are_those_of_pytorch():
   torch = pytest.importorskip('torch')
   bce = torch.nn.functional.binary_cross_entropy_with_logits
-  loss = LOSSES['non_saturating']
+  loss = ADVERSARIAL_LOSSES['non_saturating']
   for label, fn in (
     (1.0, loss.real),
     (0.9, lambda x: loss.real(x, 0.9)),
@@ -75,7 +82,7 @@ def test_cross_entropies_and_gradients_are_those_of_pytorch():
     )
 
 
-@pytest.mark.parametrize('name', LOSSES)
+@pytest.mark.parametrize('name', ADVERSARIAL_LOSSES)
 def test_losses_and_gradients_are_finite_at_any_logit(name):
   far = jnp.array([-1e4, -100.0, 0.0, 100.0, 1e4], jnp.float32)
   for fn in terms(name).values():
@@ -85,16 +92,18 @@ def test_losses_and_gradients_are_finite_at_any_logit(name):
 
 
 def test_a_sure_and_wrong_judge_pays_its_logit():
-  loss = LOSSES['minimax']
+  loss = ADVERSARIAL_LOSSES['minimax']
   assert float(loss.real(jnp.float32(-1e4))) == 1e4
   assert float(loss.fake(jnp.float32(1e4))) == 1e4
 
 
 def test_only_the_minimax_generator_is_stuck_where_the_judge_is_sure():
-  assert abs(slope(LOSSES['minimax'].gen, -20)) < 1e-8
-  assert slope(LOSSES['non_saturating'].gen, -20) == pytest.approx(-1)
+  assert abs(slope(ADVERSARIAL_LOSSES['minimax'].gen, -20)) < 1e-8
+  assert slope(ADVERSARIAL_LOSSES['non_saturating'].gen, -20) == pytest.approx(
+    -1
+  )
   for name in ('least_squares', 'wasserstein', 'hinge'):
-    assert slope(LOSSES[name].gen, -20) <= -1
+    assert slope(ADVERSARIAL_LOSSES[name].gen, -20) <= -1
 
 
 @pytest.mark.parametrize(
@@ -106,7 +115,7 @@ def test_only_the_minimax_generator_is_stuck_where_the_judge_is_sure():
   ],
 )
 def test_the_judge_of_the_docstring_is_the_best(name, judge, optimum):
-  loss = LOSSES[name]
+  loss = ADVERSARIAL_LOSSES[name]
   for p, q in ((0.5, 0.5), (0.2, 0.7)):
 
     def cost(x, p=p, q=q):
@@ -117,13 +126,40 @@ def test_the_judge_of_the_docstring_is_the_best(name, judge, optimum):
   assert float(loss.real(at_rest) + loss.fake(at_rest)) == pytest.approx(
     optimum
   )
-  assert float(at_rest) == loss.boundary
+  assert float(at_rest) == loss.threshold
 
 
 def test_smoothing_moves_the_best_judge_to_a_finite_logit():
-  real = LOSSES['minimax'].real
+  real = ADVERSARIAL_LOSSES['minimax'].real
   assert slope(lambda x: real(x, 0.9), np.log(9)) == pytest.approx(0, abs=1e-6)
-  real = LOSSES['least_squares'].real
+  real = ADVERSARIAL_LOSSES['least_squares'].real
   assert slope(lambda x: real(x, 0.9), 0.9) == 0
-  labeled = {name for name, loss in LOSSES.items() if loss.labels}
+  labeled = {
+    name for name, loss in ADVERSARIAL_LOSSES.items() if loss.has_label
+  }
   assert labeled == {'minimax', 'non_saturating', 'least_squares'}
+
+
+def test_the_losses_of_both_players_are_means_over_the_batch():
+  real, fake = np.array([1.0, -2.0]), np.array([0.5, 3.0])
+  for name, (of_real, of_fake, of_gen) in CLOSED.items():
+    disc = of_real(real).mean() + of_fake(fake).mean()
+    gen = of_gen(fake).mean()
+    if name == 'relativistic':
+      disc = np.log1p(np.exp(fake - real)).mean()
+      gen = np.log1p(np.exp(real - fake)).mean()
+    loss = ADVERSARIAL_LOSSES[name]
+    assert float(loss.disc_loss(real, fake)) == pytest.approx(disc, rel=1e-5)
+    assert float(loss.gen_loss(fake, real)) == pytest.approx(gen, rel=1e-5)
+  smooth = ADVERSARIAL_LOSSES['least_squares'].disc_loss(real, fake, 0.9)
+  expected = ((real - 0.9) ** 2 / 2).mean() + (fake**2 / 2).mean()
+  assert float(smooth) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_relativistic_loss_does_not_depend_on_a_constant():
+  loss = ADVERSARIAL_LOSSES['relativistic']
+  real, fake = jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0])
+  moved = loss.disc_loss(real + 7, fake + 7)
+  assert float(loss.disc_loss(real, fake)) == pytest.approx(float(moved))
+  equal = loss.disc_loss(real, real)
+  assert float(equal) == pytest.approx(np.log(2))

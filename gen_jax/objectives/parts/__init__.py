@@ -1,0 +1,1 @@
+"""What objectives are composed of: value objects and functions."""
