@@ -56,9 +56,6 @@ def get_config(arg=None):
     accuracy=dict(
       name='conditional_accuracy.LabelAccuracy', every=0, num=10_000
     ),
-    learned=dict(
-      name='conditional_accuracy.TrainOnSamples', every=0, num=60_000
-    ),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
@@ -73,7 +70,7 @@ def get_config(arg=None):
     config.objective.augment = ('color',)
     config.objective.gen.channels = (4,)
     config.objective.disc.channels = (4,)
-    for name in ('accuracy', 'learned', 'fidelity'):
+    for name in ('accuracy', 'fidelity'):
       del config.evals[name]
 
   choose(arg, dict(folder=folder, test=test))

@@ -61,9 +61,6 @@ def get_config(arg=None):
     accuracy=dict(
       name='conditional_accuracy.LabelAccuracy', every=0, num=10_000
     ),
-    learned=dict(
-      name='conditional_accuracy.TrainOnSamples', every=0, num=60_000
-    ),
     fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
@@ -101,7 +98,7 @@ def get_config(arg=None):
     config.objective.gen.channels = (4,)
     config.objective.disc.channels = (4,)
     config.objective.update(mismatch=1.0, penalty='r1', penalty_every=2)
-    for name in ('accuracy', 'learned', 'fidelity'):
+    for name in ('accuracy', 'fidelity'):
       del config.evals[name]
 
   variants = (mismatch, dense, embedding, folder, test)

@@ -20,6 +20,8 @@ COMMANDS = {
   'sweep': 'trains a config over several values of its fields',
   'translate': 'translates a folder of images with a trained model',
   'project': 'finds the latents of given images',
+  'export': 'writes the parameters of a trained model to one file',
+  'classification_score': 'trains a classifier on samples of a model',
   'cost': 'states the memory and the operations of a training step',
 }
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_help() -> None:
   print('usage: gen_jax COMMAND [arguments]\n')
   for name, text in COMMANDS.items():
-    print(f'  {name:<10} {text}')
+    print(f'  {name:<20} {text}')
   print('\n`gen_jax COMMAND --help` describes the arguments of a command.')
 
 

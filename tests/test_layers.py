@@ -83,17 +83,7 @@ def test_every_folder_says_what_it_may_import():
     known.add(name)
 
 
-# TODO: remove with the classifiers that evaluation trains.
-TRAINS = pytest.mark.xfail(reason='evaluation trains its classifiers')
-
-
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=TRAINS if name == 'evaluation' else ())
-    for name in ALLOWED
-  ],
-)
+@pytest.mark.parametrize('name', ALLOWED)
 def test_imports_point_one_way(name):
   allowed = {name, *ALLOWED[name].split()}
   for module, imported in IMPORTS.items():
@@ -102,7 +92,6 @@ def test_imports_point_one_way(name):
         assert place(other) in allowed, f'{module} imports {other}'
 
 
-@TRAINS
 def test_no_files_import_each_other():
   try:
     tuple(graphlib.TopologicalSorter(IMPORTS).static_order())

@@ -52,7 +52,7 @@ def own_images(
     flip=True,
     labels_per_class=(),
   )
-  for name in ('probe', 'accuracy', 'learned', 'shift'):
+  for name in ('probe', 'accuracy', 'shift'):
     if name in config.evals:
       del config.evals[name]
   if 'fidelity' in config.evals:

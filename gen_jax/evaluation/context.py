@@ -68,6 +68,28 @@ def _count(number, noun, plural='s'):
   return f'{number} {noun}{plural if number != 1 else ""}'
 
 
+class TrainedModel(NamedTuple):
+  """A model of a workdir.
+
+  Attributes:
+    objective: what was trained.
+    players: trained and averaged.
+    shape: (H, W, C) of the images of its data.
+    classes: of its data.
+    metrics: the last value of each metric.
+  """
+
+  objective: Objective
+  players: Players
+  shape: tuple[int, ...]
+  classes: tuple[str, ...]
+  metrics: Mapping[str, Any]
+
+
+def _cannot_open(path: str) -> TrainedModel:
+  raise InputError(f'a workdir cannot be opened here: {path}.')
+
+
 class Evaluator(Protocol):
   """Computes numbers or pictures from trained players.
 
@@ -96,6 +118,7 @@ class Task:
     data: the group `data` of the config.
     described: the classes and fields of the training data, where they are known
       without opening it.
+    open_trained: returns the model of a workdir, for reference networks.
   """
 
   objective: Objective
@@ -103,6 +126,7 @@ class Task:
   preprocess: Preprocess
   data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   described: Described | None = None
+  open_trained: Callable[[str], TrainedModel] = _cannot_open
 
   @property
   def classes(self) -> tuple[str, ...]:

@@ -1,15 +1,19 @@
 """Gives evaluators what they need of an experiment."""
 
 from collections.abc import Collection
+from typing import Any
 
 import jax
 
 from gen_jax.core import averaged
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import Source
-from gen_jax.evaluation.context import Task
+from gen_jax.data.sources import Source, image_shapes
+from gen_jax.evaluation.context import Task, TrainedModel
 from gen_jax.evaluation.suite import Suite
+from gen_jax.storage import workdir
+from gen_jax.storage.writer import read_metrics
 from gen_jax.training.experiment import Experiment
+from gen_jax.training.trained import open_trained
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -25,7 +29,29 @@ def make_task(experiment: Experiment) -> Task:
     return experiment.source(split)
 
   preprocess = Preprocess(objective.pixels, data['binarize'])
-  return Task(objective, source, preprocess, data, experiment.described)
+  return Task(
+    objective, source, preprocess, data, experiment.described, open_model
+  )
+
+
+def open_model(path: str) -> TrainedModel:
+  """Returns the model of a workdir; runs no code that the workdir names.
+
+  Raises:
+    InputError: when it is no workdir, or has no checkpoint.
+  """
+  state, experiment = open_trained(path)
+  metrics: dict[str, Any] = {}
+  for line in read_metrics(workdir.folder(path) / 'metrics.jsonl'):
+    metrics |= line
+  described = experiment.described
+  return TrainedModel(
+    experiment.objective,
+    averaged(state),
+    tuple(image_shapes(described).get('image') or ()),
+    tuple(described.classes),
+    metrics,
+  )
 
 
 def make_suite(

@@ -18,10 +18,12 @@ from etils.epath import backend, gpath
 from gen_jax import config as config_lib
 from gen_jax import main
 from gen_jax.commands import (
+  classification_score,
   cli,
   compare,
   cost,
   evaluate,
+  export,
   project,
   sample,
   sweep,
@@ -43,6 +45,8 @@ NEEDED = {
   translate: ['--workdir=a', '--input=a', '--out=b'],
   project: ['--workdir=a', '--image=a'],
   cost: ['--config=a'],
+  export: ['--workdir=a', '--out=a.safetensors'],
+  classification_score: ['--workdir=a', '--config=a'],
 }
 
 

@@ -69,9 +69,7 @@ def test_a_function_of_the_users_is_computed_in_full_float32(monkeypatch):
     return images.reshape(len(images), -1)
 
   monkeypatch.setattr(extractors, '_find', lambda name: function)
-  extractors.load('module.function', {}, (2, 2, 1)).look(
-    jnp.zeros((3, 2, 2, 1))
-  )
+  extractors.load('module.function', (2, 2, 1)).extract(jnp.zeros((3, 2, 2, 1)))
   assert set(seen) == {'highest'}
 
 

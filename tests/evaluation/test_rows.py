@@ -190,7 +190,7 @@ class Pixels:
 
   identity = 'pixels'
 
-  def look(self, images):
+  def extract(self, images):
     return images.reshape(len(images), -1)[:, :2]
 
 
@@ -204,7 +204,7 @@ def test_the_floor_of_sorted_data_is_that_of_shuffled_data(monkeypatch):
   for one in (source, shuffled):
     task = Task(Model(), lambda split, one=one: one, Preprocess('unit'))
     evaluator = fidelity.Fidelity(task, num=100, features='random')
-    floors.append(dict(evaluator.run({}, KEY))['frechet_floor'])
+    floors.append(dict(evaluator.run({}, KEY))['frechet_train'])
   # The first 100 images are of two classes of ten: their distance is .38.
   assert max(floors) < 0.001
 
@@ -218,7 +218,7 @@ def test_domains_of_sorted_images_are_read_from_all_parts():
   images = translation.domain(task, 'train', 'a', 10, KEY)
   assert np.all(np.diff(images.mean(axis=(1, 2, 3))) > 0.1)
   values = dict(translation.Frechet(task, num=100).run({}, KEY))
-  assert values['floor_b'] < 1
+  assert values['frechet_train_b'] < 1
   # Images of one class are 0 apart, of two random ones 33 x 24 / 255.
   values = dict(translation.Errors(task, num=100).run({}, KEY))
   assert values['distance'] == pytest.approx(3.3 * 24 / 255, rel=0.2)

@@ -37,6 +37,6 @@ def test_the_gan_covers_the_ring(tmp_path):
   config = config_lib.load(f'{ROOT}/configs/gan.py:ring')
   config.steps = 15_000
   _, metrics = train(config, tmp_path)
-  assert metrics['modes/covered'] == 8
+  assert metrics['modes/modes_covered'] == 8
   assert metrics['modes/high_quality'] > 0.9
   assert metrics['modes/reverse_kl'] < 0.03

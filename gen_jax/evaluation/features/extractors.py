@@ -1,8 +1,8 @@
-"""What sets of images are compared by: features of a name.
+"""Feature extractors, by which sets of images are compared.
 
-  'classifier'       of the classifier of the data (`reference_classifier.py`)
-  'random'           of convolutions with random weights, for data of any kind
-  'module.function'  your own, found as Python finds it from where you are:
+  'classifier'       the features of the reference classifier of the data
+  'random'           convolutions with random weights, for data of any kind
+  'module.function'  your own, imported from where you are:
                      images, float32 [B, H, W, C] in [0, 1] -> [B, F]
 
 With the pooled features of an Inception network as the last of these the
@@ -15,7 +15,7 @@ import functools
 import hashlib
 import importlib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 import jax
@@ -23,10 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import prediction
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import filled
+from gen_jax.evaluation.context import Task, filled
 from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.features.reference_classifier import ReferenceClassifier
 from gen_jax.models.layers import conv
 from gen_jax.registry.fields import Seed, Size
 
@@ -46,30 +47,30 @@ class Features(Protocol):
 
   identity: str
 
-  def look(self, images: np.ndarray) -> np.ndarray:
+  def extract(self, images: np.ndarray) -> np.ndarray:
     """Features [N, F] of images [N, H, W, C], float32 in [0, 1]."""
 
 
 def load(
-  name: str, data: Mapping[str, Any], shape: Shape, classes: int = 0
+  name: str, shape: Shape, task: Task | None = None, classifier: str = ''
 ) -> Features:
-  """Returns the features of a name; 'classifier' may be trained for it.
+  """Returns the feature extractor of a name.
 
   Args:
     name: 'classifier', 'random' or 'module.function'.
-    data: the group `data` of a config.
     shape: (H, W, C) of the images.
-    classes: of the data; 0 without labels.
+    task: whose images are measured, for 'classifier'.
+    classifier: workdir of a classifier; '' for the one of the package.
 
   Raises:
     InputError: as `check`, or a function that returns something else.
   """
-  check(name, classes)
+  check(name, task, classifier)
   if name == 'classifier':
-    return Classified(reference_classifier.load(data, classes))
+    return Classified(reference_classifier.load(task, classifier))
   if name == 'random':
     return RandomFeatures(shape)
-  return Function(name, parallel.full_precision(_find(name)), shape)
+  return Function(name, prediction.full_precision(_find(name)), shape)
 
 
 def check_code(
@@ -95,35 +96,37 @@ def check_code(
       )
 
 
-def check(name: str, classes: int) -> None:
-  """Raises InputError for what can be known before training to be wrong."""
+def check(name: str, task: Task | None = None, classifier: str = '') -> None:
+  """Raises InputError when there is no feature extractor of this name."""
   if name == 'random':
     return
   if name != 'classifier':
     _find(name)
-  elif not classes:
+  elif task is None:
     raise InputError(
-      "config.evals: features='classifier' needs labels, and the data has "
-      "none: take 'random', or a function of yours as 'module.function'."
+      "config.evals: features='classifier' cannot compare these images. Use "
+      "'random', or your own features as 'module.function'."
     )
+  else:
+    reference_classifier.load(task, classifier)
 
 
 @dataclasses.dataclass(frozen=True)
 class Classified:
-  """Features of the classifier of the data.
+  """The features of a reference classifier.
 
   Attributes:
-    classifier: whose logits are linear in them.
+    classifier: whose logits are linear in the features.
   """
 
-  classifier: reference_classifier.Yardstick
+  classifier: ReferenceClassifier
 
   @property
   def identity(self) -> str:
     return f'classifier {self.classifier.hash}'
 
-  def look(self, images: np.ndarray) -> np.ndarray:
-    return self.classifier.look(images)[1]
+  def extract(self, images: np.ndarray) -> np.ndarray:
+    return self.classifier.extract(images)[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +151,7 @@ class RandomFeatures:
   features: Size = 64
   seed: Seed = 0
 
-  def look(self, images: np.ndarray) -> np.ndarray:
+  def extract(self, images: np.ndarray) -> np.ndarray:
     return _in_parts(self.apply, images)
 
   @functools.cached_property
@@ -189,7 +192,7 @@ class RandomFeatures:
         x = jax.nn.relu(conv.conv(x, kernel, strides=2))
       return x.reshape(len(x), -1) @ last
 
-    return jax.jit(parallel.full_precision(apply))
+    return jax.jit(prediction.full_precision(apply))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +227,7 @@ class Function:
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     object.__setattr__(self, 'identity', f'{self.name} {digest}')
 
-  def look(self, images: np.ndarray) -> np.ndarray:
+  def extract(self, images: np.ndarray) -> np.ndarray:
     return _in_parts(self.function, images)
 
 

@@ -1,117 +1,92 @@
-"""The judge of whether a picture fits a caption.
+"""The network that decides whether an image fits a caption.
 
-It is a reader and a looker trained on the training captions and images alone,
-by itself: with other networks, another seed and other hashes of words than the
-encoder with which a model was trained. It is made on first use and kept, as the
-classifier of `yardstick.py`.
+It embeds captions and images so that those of a pair are close. It is trained
+on the training captions and images alone, with other networks, another seed and
+other hashes of words than the encoder of the model that it measures. The
+package has one for the emoji. For other captioned data the evaluators name a
+workdir of `configs/image_text_scorer.py` in their field `scorer`.
 """
 
 import dataclasses
-import functools
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from gen_jax import config as config_lib
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import filled
-from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.features import reference_network
+from gen_jax.evaluation.features.reference_network import ReferenceNetwork
 
 _BATCH = 100
-
-
-def make_config(data: Mapping[str, Any], steps: int = 2000) -> ConfigDict:
-  """Returns the config of the scorer of a data set.
-
-  Args:
-    data: the group `data` of a config, with words.
-    steps: of training.
-  """
-  if not data.get('words'):
-    raise InputError(
-      'config.evals: a score of captions needs their words: set data.words.'
-    )
-  config = config_lib.default()
-  config.seed = 1000
-  config.steps = steps
-  config.batch_size = 128
-  config.log_every = 500
-  config.checkpoint.update(every=0, keep=1)
-  # It has a reader of its own, the same beside any model of sentences.
-  config.data = {k: v for k, v in data.items() if k != 'sentence_model'}
-  config.data.update(binarize='', flip=False, classes=(), labels_per_class=())
-  config.objective = dict(
-    name='contrastive.Contrastive',
-    text=dict(
-      name='text.Encoder',
-      features=64,
-      buckets=10_007,
-      width=64,
-      hidden=128,
-      dropout=0.3,
-    ),
-    image=dict(
-      name='classifier.ConvClassifier',
-      classes=64,
-      channels=(32, 64, 96, 128),
-      kernel=3,
-      features=128,
-      dropout=0.4,
-    ),
-    temperature=0.1,
-    noise='deformation',
-    amount=3.0,
-  )
-  for player in ('text', 'image'):
-    config.optim[player] = dict(
-      name='adamw', learning_rate=1e-3, schedule='cosine', weight_decay=1e-2
-    )
-    config.ema[player] = max(1 - 10 / steps, 0.0)
-  config.evals = dict(retrieval=dict(name='retrieval.Reals', every=0))
-  return config
+_NEEDS = ('encode_image', 'encode_text')
 
 
 @dataclasses.dataclass(frozen=True)
-class Scorer:
+class ImageTextScorer:
   """A trained scorer.
 
   Attributes:
-    hash: of its parameters, 12 hexadecimal digits.
-    players: of its objective.
-    predict: its compiled functions.
+    network: of captions and images.
   """
 
-  hash: str
-  players: Any
-  predict: Any
+  network: ReferenceNetwork
 
-  def look(self, images: np.ndarray) -> np.ndarray:
-    """Returns vectors [N, E] of images in [0, 1]."""
-    return self._run('encode_image', 'image', images)
+  @property
+  def hash(self) -> str:
+    """12 hexadecimal digits of the parameters."""
+    return self.network.hash
 
-  def read(self, captions: np.ndarray) -> np.ndarray:
+  @property
+  def accuracy(self) -> float:
+    """How often a test image is nearer to its caption than to nine others."""
+    return self.network.accuracy
+
+  def encode_images(self, images: np.ndarray) -> np.ndarray:
+    """Returns vectors [N, E] of images [N, H, W, C] in [0, 1]."""
+    return self.network.apply('encode_image', 'image', images, _BATCH)
+
+  def encode_captions(self, captions: np.ndarray) -> np.ndarray:
     """Returns vectors [N, E] of the first of captions [N, K, words, P]."""
-    return self._run('encode_text', 'text', captions)
-
-  def _run(self, name, field, x):
-    predict, out = self.predict(name), []
-    for part, count in filled(x, _BATCH):
-      out.append(np.asarray(predict(self.players, {field: part}))[:count])
-    return np.concatenate(out)
+    return self.network.apply('encode_text', 'text', captions, _BATCH)
 
 
-def load(data: Mapping[str, Any], steps: int = 2000) -> Scorer:
-  """Returns the scorer of a data set, and trains it if there is none."""
-  config = make_config(data, steps)
-  reference_classifier.divide(config)
-  return _load(
-    config_lib.to_json(config), reference_classifier.identity(config)
-  )
+def load(task: Task, workdir: str = '') -> ImageTextScorer:
+  """Returns the scorer of the data of a task.
+
+  Args:
+    task: whose images are measured.
+    workdir: of a trained `configs/image_text_scorer.py`; '' for the scorer of
+      the package.
+
+  Raises:
+    InputError: when the data has no words, when the package has no scorer of
+      these data, or when the scorer takes images of another shape.
+  """
+  if 'text' not in task.fields:
+    raise InputError(
+      'config.evals: a score of captions needs their words: set data.words.'
+    )
+  if workdir:
+    network = reference_network.of_workdir(
+      task.open_trained, workdir, 'scorer', _NEEDS, 'retrieval/accuracy'
+    )
+  elif (name := _dataset(task)) != 'emoji':
+    raise InputError(
+      f'config.evals: the package has no scorer of the data {name!r}. '
+      f'{reference_network.how_to_train("scorer")}.'
+    )
+  else:
+    network = reference_network.packaged('emoji_captions')
+  shape, _ = task.fields['image']
+  if tuple(shape) != network.shape:
+    raise InputError(
+      f'config.evals: the scorer takes images of the shape {network.shape}, '
+      f'and the data has {tuple(shape)}. '
+      f'{reference_network.how_to_train("scorer")}.'
+    )
+  return ImageTextScorer(network)
 
 
-@functools.lru_cache(maxsize=2)
-def _load(text: str, name: str) -> Scorer:
-  trained = reference_classifier.open_trained(text, name, 'scorers')
-  return Scorer(trained.hash, trained.players, trained.predict)
+def _dataset(task: Task) -> str:
+  """Returns the name of the data; another style of emoji is other data."""
+  name, style = task.data.get('name', ''), task.data.get('style', 'noto')
+  return name if style == 'noto' else f'{name}, {style}'

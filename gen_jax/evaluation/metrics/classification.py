@@ -1,4 +1,4 @@
-"""How often a classifier is wrong."""
+"""How often a classifier is right."""
 
 import dataclasses
 
@@ -11,10 +11,10 @@ from gen_jax.storage import plot
 
 @dataclasses.dataclass(frozen=True)
 class Error:
-  """Images of the wrong class, in percent, and which class they were taken for.
+  """The fraction of images whose class is found, and which are confused.
 
-  The standard error is that of a share of so many images,
-  100 sqrt(p (1 - p) / N): it does not hold what another seed would change.
+  The standard error is that of a fraction of N images, sqrt(p (1 - p) / N): it
+  does not include the effect of another seed.
 
   Attributes:
     num: images of the split; 0 for all.
@@ -34,9 +34,10 @@ class Error:
     guesses, truth = self.task.guesses(
       players, self.split, self.num, self.batch_size, key
     )
-    share = float(np.mean(truth != guesses))
-    yield 'error_percent', 100 * share
-    yield 'standard_error', 100 * (share * (1 - share) / len(truth)) ** 0.5
+    accuracy = float(np.mean(truth == guesses))
+    yield 'accuracy', accuracy
+    yield 'error', float(np.mean(truth != guesses))
+    yield 'standard_error', (accuracy * (1 - accuracy) / len(truth)) ** 0.5
     yield 'images', len(truth)
     names = self.task.source(self.split).classes
     yield 'confusion', _confusion(truth, guesses, names)

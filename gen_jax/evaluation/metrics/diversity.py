@@ -14,16 +14,17 @@ from gen_jax.registry.fields import Count, Fraction
 
 @dataclasses.dataclass(frozen=True)
 class Diversity:
-  """How far apart samples lie, over the same for as many images of a split.
+  """Distances between samples, divided by those between images of a split.
 
-  Distances are Euclidean, of pixels. `apart` is the ratio of the mean distance
-  of two; near 0 the generator makes one image. `nearest` is that of the mean
-  distance to the nearest other; near 0 it repeats a few, which may well lie far
-  apart. Blur lowers it too. Neither says that samples look like data.
+  Distances are Euclidean, of pixels. `pairwise_distance_ratio` compares
+  the mean distance of two images; near 0 the generator makes one image.
+  `nearest_neighbor_ratio` compares the mean distance to the nearest other; near
+  0 the generator repeats a few images, which may be far apart. Blur lowers it
+  too. Neither says that samples look like the data.
 
   Attributes:
     num: samples, and images of the split.
-    least: a ratio below it is told as mode collapse.
+    least: a ratio below it leads to a warning of mode collapse.
   """
 
   task: Task
@@ -46,35 +47,35 @@ class Diversity:
   def _real(self):
     """How many images there are to compare with, and their distances."""
     images = self.task.batch(self.split, self.num, jax.random.key(0))['image']
-    return len(images), *spread(images)
+    return len(images), *distances(images)
 
   def run(self, players, key):
-    count, apart, nearest = self._real
+    count, pairs, nearest = self._real
     samples = self.task.predict('sample')(players, key=key, num=count)
-    apart, nearest = (
+    pairs, nearest = (
       float(mine / max(real, 1e-12))
-      for mine, real in zip(spread(samples), (apart, nearest), strict=True)
+      for mine, real in zip(distances(samples), (pairs, nearest), strict=True)
     )
-    yield 'apart', apart
-    yield 'nearest', nearest
-    if min(apart, nearest) >= self.least:
+    yield 'pairwise_distance_ratio', pairs
+    yield 'nearest_neighbor_ratio', nearest
+    if min(pairs, nearest) >= self.least:
       return
-    seen = (
-      f'two samples are {apart:.0%} as far apart as two images of the data'
-      if apart < self.least
+    observed = (
+      f'two samples are {pairs:.0%} as far apart as two images of the data'
+      if pairs < self.least
       else f'a sample is {nearest:.0%} as far from the nearest other as an '
       'image of the data is'
     )
     yield (
       'warning',
-      f'{seen}: mode collapse, unless training has just begun or the samples '
+      f'{observed}: mode collapse, unless training has just begun or samples '
       "are blurred. Try objective.pack=2, objective.penalty='r1', or a smaller "
       'learning rate.',
     )
 
 
-def spread(images: np.ndarray) -> tuple[float, float]:
-  """Mean distance of two of [N, ...], and of each to its nearest other."""
+def distances(images: np.ndarray) -> tuple[float, float]:
+  """Returns the mean distance of two of [N, ...], and to the nearest other."""
   flat = np.asarray(images, np.float64).reshape(len(images), -1)
   pairs = pdist(flat)
   distance = squareform(pairs)  # [N, N]

@@ -1,4 +1,4 @@
-"""How close generated images are to real ones, and whether all are met."""
+"""How close generated images are to real ones, and how many they cover."""
 
 import dataclasses
 import functools
@@ -16,18 +16,20 @@ class Fidelity:
   """Distances between samples and the images of a split.
 
   They use features (`features/extractors.py`). `frechet` is the Frechet
-  distance: the cFID on those of a classifier of the same data, the FID on those
-  of an Inception network. `frechet_floor` is that between as many training
-  images, or all, and the split, about what a perfect sampler comes to (a
-  classifier has seen the training images). `kernel` is the KID; precision,
-  recall, density and coverage count `k` nearest neighbors. The split should
-  have the classes of training. The inception score is the classifier's alone.
+  distance: with the features of a classifier of the same data it is the cFID,
+  with those of an Inception network the FID. `frechet_train` is the same
+  distance for as many training images, or all of them: about the value of a
+  perfect model (the classifier was trained on the training images). `kid` is
+  the kernel distance; precision, recall, density and coverage count `k` nearest
+  neighbors. The split should have the classes of training. The inception score
+  exists for the classifier alone.
 
   Attributes:
-    num: samples, and training images of the floor.
+    num: samples, and training images of `frechet_train`.
     k: of the neighborhoods.
-    features: 'classifier', 'random', or a function of yours as
-      'module.function'.
+    features: 'classifier', 'random', or your own as 'module.function'.
+    classifier: workdir of a trained `configs/classifier.py`; '' for the
+      classifier of the package.
   """
 
   task: Task
@@ -35,53 +37,53 @@ class Fidelity:
   num: Count = 10_000
   k: Size = 5
   features: str = 'classifier'
+  classifier: str = ''
 
   needs = ('sample',)
 
   def minimum(self):
-    # `kernel` compares halves of two or more images.
+    # `kid` compares halves of two or more images.
     return Minimum('train', 2), Minimum(self.split, max(self.k + 1, 4))
 
   def __post_init__(self):
-    extractors.check(self.features, len(self.task.classes))
+    extractors.check(self.features, self.task, self.classifier)
 
   @functools.cached_property
-  def _eyes(self):
+  def _extractor(self):
     shape, _ = self.task.fields['image']
-    data, classes = self.task.data, len(self.task.classes)
-    return extractors.load(self.features, data, shape, classes)
+    return extractors.load(self.features, shape, self.task, self.classifier)
 
   @functools.cached_property
   def _real(self):
-    """Features of the split, moments of it and of training, and the floor."""
-    real = self._eyes.look(self._images(self.split, 0))
-    train = self._eyes.look(self._images('train', self.num))
+    """Features and moments of the split, moments and distance of training."""
+    real = self._extractor.extract(self._images(self.split, 0))
+    train = self._extractor.extract(self._images('train', self.num))
     moments, train = statistics.moments(real), statistics.moments(train)
     return real, moments, train, statistics.frechet(train, moments)
 
   def run(self, players, key):
     fakes = self.task.samples(players, self.num, key)
-    fake = self._eyes.look(fakes)
-    real, moments, train, floor = self._real
+    fake = self._extractor.extract(fakes)
+    real, moments, train, frechet_train = self._real
     made = statistics.moments(fake)
     yield 'frechet', statistics.frechet(made, moments)
-    yield 'frechet_floor', floor
+    yield 'frechet_train', frechet_train
     warning = statistics.rank_warning(made, moments, train)
     if warning:
       yield 'warning', warning
-    mean, deviation = statistics.kernel(fake, real)
-    yield 'kernel', mean
-    yield 'kernel_deviation', deviation
+    mean, deviation = statistics.kid(fake, real)
+    yield 'kid', mean
+    yield 'kid_deviation', deviation
     around = statistics.neighborhoods(real, fake, self.k)
     yield from around._asdict().items()
     yield 'real_images', len(real)
-    yield 'features_identity', self._eyes.identity
-    if isinstance(self._eyes, extractors.Classified):
-      classifier = self._eyes.classifier
-      logits, _ = classifier.look(fakes)
+    yield 'features_identity', self._extractor.identity
+    if isinstance(self._extractor, extractors.Classified):
+      classifier = self._extractor.classifier
+      logits, _ = classifier.extract(fakes)
       yield 'inception_score', statistics.inception_score(logits)
-      yield 'classifier', classifier.hash
-      yield 'classifier_error', classifier.error
+      yield 'classifier_hash', classifier.hash
+      yield 'classifier_accuracy', classifier.accuracy
 
   def _images(self, split, num):
     """Returns `num` images of a split (0: all), float32 in [0, 1]."""

@@ -29,6 +29,7 @@ class PathLength:
     num: pairs.
     epsilon: e.
     features: as in `fidelity.Fidelity`.
+    classifier: as in `fidelity.Fidelity`.
     batch_size: pairs in one dispatch.
   """
 
@@ -36,6 +37,7 @@ class PathLength:
   num: Count = 2000
   epsilon: Positive = 1e-4
   features: str = 'random'
+  classifier: str = ''
   batch_size: Size = 100
 
   needs = ('sample_latents', 'map_latents', 'synthesize')
@@ -49,13 +51,12 @@ class PathLength:
         f'config.evals: paths.PathLength: num={self.num}, epsilon='
         f'{self.epsilon}: expected 100 or more, and more than 0.'
       )
-    extractors.check(self.features, len(self.task.classes))
+    extractors.check(self.features, self.task, self.classifier)
 
   @functools.cached_property
-  def _eyes(self):
+  def _extractor(self):
     shape, _ = self.task.fields['image']
-    classes = len(self.task.classes)
-    return extractors.load(self.features, self.task.data, shape, classes)
+    return extractors.load(self.features, shape, self.task, self.classifier)
 
   @functools.cached_property
   def _pairs(self):
@@ -91,7 +92,7 @@ class PathLength:
         low, high = np.percentile(lengths, [1, 99])
         kept = lengths[(low <= lengths) & (lengths <= high)]
         yield f'{space}_{sampling}', float(kept.mean())
-    yield 'features_identity', self._eyes.identity
+    yield 'features_identity', self._extractor.identity
 
   def _lengths(self, players, key, space, sampling):
     parts = []
@@ -102,7 +103,7 @@ class PathLength:
       images = np.asarray(self._pairs(players, key_pair, space, t), np.float32)
       if self.task.objective.pixels == 'symmetric':
         images = (images + 1) / 2  # not clipped, for that has no slope
-      first, second = (self._eyes.look(x) for x in images)
+      first, second = (self._extractor.extract(x) for x in images)
       difference = np.asarray(second, np.float64) - first
       parts.append(np.square(difference / self.epsilon).sum(axis=-1))
     return np.concatenate(parts)[: self.num]

@@ -1,4 +1,4 @@
-"""Whether pictures fit their captions, by the eyes of a scorer."""
+"""Whether generated images fit their captions, as a scorer decides."""
 
 import dataclasses
 
@@ -43,21 +43,23 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-  """How often a picture is nearer to its caption than to nine others.
+  """How often a generated image is nearer to its caption than to nine others.
 
-  By `features/image_text_scorer.py`, over the captions of a split: `accuracy`
-  of the model's pictures, `accuracy_real` of the split's images, `share` their
-  quotient, and `accuracy_sketch` of stage I, where there are two, whose
-  pictures are resized to the others' size.
+  The scorer of `features/image_text_scorer.py` decides, over the captions of a
+  split: `accuracy` is that of the generated images, `accuracy_real` that of the
+  images of the split, `accuracy_ratio` their quotient, and `accuracy_stage1`
+  that of stage I, where there are two, whose images are resized to the others'
+  size.
 
-  `frechet` is the Frechet distance between the vectors of the pictures and of
-  the images, `frechet_floor` that between as many training images and those.
+  `frechet` is the Frechet distance between the vectors of the generated images
+  and of the real ones, `frechet_train` the same for as many training images.
 
   Attributes:
     num: captions; 0 for all.
     copies: pictures of each.
     choices: captions that are chosen from.
-    steps: of the scorer's training.
+    scorer: workdir of a trained `configs/image_text_scorer.py`; '' for the
+      scorer of the package.
   """
 
   task: Task
@@ -65,7 +67,7 @@ class Retrieval:
   num: Count = 0
   copies: Size = 4
   choices: Size = 10
-  steps: Size = 2000
+  scorer: str = ''
 
   needs = ('encode_text', 'generate')
 
@@ -73,21 +75,21 @@ class Retrieval:
     return Minimum('train', 2), Minimum(self.split, 2)
 
   def __post_init__(self):
-    image_text_scorer.make_config(self.task.data)
+    image_text_scorer.load(self.task, self.scorer)
 
   def run(self, players, key):
-    eyes = image_text_scorer.load(self.task.data, self.steps)
+    scorer = image_text_scorer.load(self.task, self.scorer)
     raw = self.task.read(self.split, self.num)
     shape = raw['image'].shape[1:]
-    captions = eyes.read(raw['text'])
+    captions = scorer.encode_captions(raw['text'])
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
-    names = {'accuracy': 'generate', 'accuracy_sketch': 'generate_stage1'}
-    values, seen = {}, {}
+    names = {'accuracy': 'generate', 'accuracy_stage1': 'generate_stage1'}
+    values, vectors = {}, {}
     for label, name in names.items():
       if name not in self.task.objective.predict_fns():
         continue
-      seen[name] = [
-        eyes.look(
+      vectors[name] = [
+        scorer.encode_images(
           captioned.resized(
             captioned.draw(
               self.task, players, texts, jax.random.fold_in(key, copy), name
@@ -99,53 +101,57 @@ class Retrieval:
       ]
       values[label] = float(
         np.mean(
-          [top(cosine(x, captions), self.choices).mean() for x in seen[name]]
+          [top(cosine(x, captions), self.choices).mean() for x in vectors[name]]
         )
       )
-    real = eyes.look(raw['image'].astype(np.float32) / 255)
+    real = scorer.encode_images(raw['image'].astype(np.float32) / 255)
     best = float(top(cosine(real, captions), self.choices).mean())
     yield from values.items()
     yield 'accuracy_real', best
-    yield 'share', values['accuracy'] / best
+    yield 'accuracy_ratio', values['accuracy'] / best
     moments = statistics.moments(real)
-    for label, vectors in (
-      ('frechet', seen['generate']),
-      ('frechet_sketch', seen.get('generate_stage1')),
+    for label, copies in (
+      ('frechet', vectors['generate']),
+      ('frechet_stage1', vectors.get('generate_stage1')),
     ):
-      if vectors is not None:
+      if copies is not None:
         each = [
-          statistics.frechet(statistics.moments(x), moments) for x in vectors
+          statistics.frechet(statistics.moments(x), moments) for x in copies
         ]
         yield label, float(np.mean(each))
-    train = self.task.read('train', len(real))['image']
-    floor = statistics.moments(eyes.look(train.astype(np.float32) / 255))
-    yield 'frechet_floor', statistics.frechet(floor, moments)
-    warning = statistics.rank_warning(moments, floor)
+    images = self.task.read('train', len(real))['image']
+    train = statistics.moments(
+      scorer.encode_images(images.astype(np.float32) / 255)
+    )
+    yield 'frechet_train', statistics.frechet(train, moments)
+    warning = statistics.rank_warning(moments, train)
     if warning:
       yield 'warning', warning
     yield 'captions', len(captions)
-    yield 'scorer', eyes.hash
+    yield 'scorer_hash', scorer.hash
+    yield 'scorer_accuracy', scorer.accuracy
 
 
 @dataclasses.dataclass(frozen=True)
 class Diversity:
-  """How much pictures of one caption differ, as the scorer sees them.
+  """How much the images of one caption differ, as the scorer measures it.
 
-  The mean of 1 - cosine over pairs of pictures: `within` a caption, and
-  `between` captions. `share` is their quotient: 0 where the code does nothing,
-  1 where the caption does nothing.
+  The mean of 1 - cosine over pairs of images: `within` a caption, and `between`
+  captions. `ratio` is their quotient: 0 where the latents have no effect, 1
+  where the caption has none.
 
   Attributes:
     num: captions.
     copies: pictures of each.
-    steps: of the scorer's training.
+    scorer: workdir of a trained `configs/image_text_scorer.py`; '' for the
+      scorer of the package.
   """
 
   task: Task
   split: str = 'test'
   num: Count = 50
   copies: Size = 8
-  steps: Size = 2000
+  scorer: str = ''
 
   needs = ('encode_text', 'generate')
 
@@ -153,21 +159,24 @@ class Diversity:
     return (Minimum(self.split, 2),)
 
   def __post_init__(self):
-    image_text_scorer.make_config(self.task.data)
+    image_text_scorer.load(self.task, self.scorer)
 
   def run(self, players, key):
-    eyes = image_text_scorer.load(self.task.data, self.steps)
+    scorer = image_text_scorer.load(self.task, self.scorer)
     raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
     pictures = captioned.draw(
       self.task, players, np.repeat(texts, self.copies, axis=0), key
     )
-    vectors = eyes.look(captioned.resized(pictures, raw['image'].shape[1:]))
+    vectors = scorer.encode_images(
+      captioned.resized(pictures, raw['image'].shape[1:])
+    )
     caption = np.repeat(np.arange(len(texts)), self.copies)
     values = spread(vectors, caption)
     yield from values.items()
-    yield 'share', values['within'] / values['between']
-    yield 'scorer', eyes.hash
+    yield 'ratio', values['within'] / values['between']
+    yield 'scorer_hash', scorer.hash
+    yield 'scorer_accuracy', scorer.accuracy
 
 
 def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
@@ -185,7 +194,7 @@ def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
 class Reals:
   """How often an image is nearer to its caption than to nine others.
 
-  By the model itself, which reads captions and looks at images.
+  The model itself embeds captions and images.
 
   Attributes:
     num: images; 0 for all.
@@ -204,11 +213,13 @@ class Reals:
     return (Minimum(self.split, 2),)
 
   def run(self, players, key):
-    read, look = (self.task.predict(name) for name in self.needs)
+    encode_text, encode_image = map(self.task.predict, self.needs)
     vectors = [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for batch, count in batches:
-      for predict, into in zip((look, read), vectors, strict=True):
+      for predict, into in zip(
+        (encode_image, encode_text), vectors, strict=True
+      ):
         into.append(np.asarray(predict(players, batch))[:count])
     similarity = cosine(*map(np.concatenate, vectors))
     yield 'accuracy', float(top(similarity, self.choices).mean())

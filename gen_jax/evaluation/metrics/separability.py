@@ -26,11 +26,14 @@ class Separability:
   Attributes:
     num: samples, half of which count.
     batch_size: of samples in one dispatch.
+    classifier: workdir of a trained `configs/classifier.py`; '' for the
+      classifier of the package.
   """
 
   task: Task
   num: Count = 4000
   batch_size: Size = 250
+  classifier: str = ''
 
   needs = ('sample_latents', 'map_latents', 'synthesize')
 
@@ -43,11 +46,11 @@ class Separability:
         'config.evals: separability.Separability needs labels of two classes '
         'or more, and the data has none.'
       )
+    reference_classifier.load(self.task, self.classifier)
 
   def run(self, players, key):
-    classes = len(self.task.classes)
-    eyes = reference_classifier.load(self.task.data, classes)
-    codes, styles, logits = self._draw(players, key, eyes)
+    classifier = reference_classifier.load(self.task, self.classifier)
+    codes, styles, logits = self._draw(players, key, classifier)
     logits -= logits.max(axis=1, keepdims=True)
     shares = np.exp(logits)
     shares /= shares.sum(axis=1, keepdims=True)
@@ -61,10 +64,10 @@ class Separability:
         total[name] += conditional_entropy(told(x[sure], truth), truth)
     for name, entropy in total.items():
       yield name, float(np.exp(entropy))
-    yield 'classifier', eyes.hash
-    yield 'classifier_error', eyes.error
+    yield 'classifier_hash', classifier.hash
+    yield 'classifier_accuracy', classifier.accuracy
 
-  def _draw(self, players, key, eyes):
+  def _draw(self, players, key, classifier):
     """Codes [N, Z], styles of the last layer [N, W] and logits [N, K]."""
     draw, map_, synthesize = map(self.task.predict, self.needs)
     parts = []
@@ -74,7 +77,7 @@ class Separability:
       styles = map_(players, codes)
       images = synthesize(players, styles, key=key_noise)
       images = to_unit(images, self.task.objective.pixels)
-      logits, _ = eyes.look(images)
+      logits, _ = classifier.extract(images)
       parts.append((codes, styles[:, -1], logits))
     found = (np.concatenate(x)[: self.num] for x in zip(*parts, strict=True))
     return [x.astype(np.float64) for x in found]

@@ -20,7 +20,7 @@ def slopes(pictures: np.ndarray) -> float:
 class Sharpness:
   """Mean squared slopes of pictures over those of held-out images.
 
-  `sharpness` of the model's, and `sharpness_sketch` of stage I's where there
+  `sharpness` of the model's, and `sharpness_stage1` of stage I's where there
   are two, both of the same captions and at the size of the data. 1 is as sharp
   as the data; noise would count as sharp too.
 
@@ -44,7 +44,7 @@ class Sharpness:
     known = self.task.objective.predict_fns()
     for label, name in (
       ('sharpness', 'generate'),
-      ('sharpness_sketch', 'generate_stage1'),
+      ('sharpness_stage1', 'generate_stage1'),
     ):
       if name in known:
         made = captioned.draw(self.task, players, texts, key, name)

@@ -1,7 +1,7 @@
 """Distances between two sets of feature vectors, in float64 on the host.
 
-They take any features: those of the project's classifier, or those of an
-Inception network, which make the Frechet distance the standard FID.
+They take any features. Those of an Inception network make the Frechet distance
+the standard FID.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def moments(features: np.ndarray) -> Moments:
 
 
 def frechet(a: Moments, b: Moments) -> float:
-  """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
+  """Returns |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
   Heusel et al. 2017, eq. 6. The trace of the root is the sum of the roots of
   the eigenvalues of C_a^(1/2) C_b C_a^(1/2), which is symmetric: real and
@@ -64,14 +64,14 @@ def rank_warning(*sets: Moments) -> str:
   )
 
 
-def kernel(
+def kid(
   a: np.ndarray,
   b: np.ndarray,
   subsets: int = 100,
   size: Count = 1000,
   seed: Seed = 0,
 ) -> tuple[float, float]:
-  """The kernel distance (KID): mean and deviation over subsets.
+  """Returns the kernel distance (KID), its mean and deviation over subsets.
 
   Binkowski et al. 2018: the unbiased estimate of the squared maximum mean
   discrepancy with the kernel (x . y / D + 1)^3. Unlike the Frechet distance it
@@ -112,12 +112,12 @@ class Neighborhoods(NamedTuple):
   """How two sets lie among each other, by their nearest neighbors.
 
   Attributes:
-    precision: share of fakes within the ball of some real (Kynkaanniemi et al.
-      2019).
-    recall: share of reals within the ball of some fake.
+    precision: fraction of fakes within the ball of some real (Kynkaanniemi et
+      al. 2019).
+    recall: fraction of reals within the ball of some fake.
     density: how many balls of reals a fake lies in, on average, by k (Naeem et
       al. 2020); 1 for two samples of one distribution.
-    coverage: share of reals whose ball holds a fake.
+    coverage: fraction of reals whose ball holds a fake.
   """
 
   precision: float
@@ -129,11 +129,11 @@ class Neighborhoods(NamedTuple):
 def neighborhoods(
   real: np.ndarray, fake: np.ndarray, k: int = 5, rows: int = 1000
 ) -> Neighborhoods:
-  """Precision, recall, density and coverage, [N, D] and [M, D].
+  """Returns precision, recall, density and coverage of fakes.
 
   Args:
-    real: features of real images.
-    fake: features of generated ones.
+    real: features of real images, [N, D].
+    fake: features of generated images, [M, D].
     k: a point's ball reaches to its k-th nearest other point of its set.
     rows: distances held at a time are `rows` x max(N, M).
   """
@@ -166,7 +166,7 @@ def _radii(x, k, rows):
 
 
 def inception_score(logits: np.ndarray) -> float:
-  """exp E[KL(p(y|x) || p(y))] of a classifier's logits [N, K].
+  """Returns exp E[KL(p(y|x) || p(y))] for the logits of a classifier, [N, K].
 
   Salimans et al. 2016: from 1 to K.
   """

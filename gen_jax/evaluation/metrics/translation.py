@@ -161,9 +161,9 @@ class Pairs:
 class Frechet:
   """Frechet distance of translations to the images of the domain they aim at.
 
-  `identity_frechet_ab` is that of untouched images of a, and `floor_b` that of
-  as many images of b to train on: about what a perfect translation comes to
-  where images of a and b show different things. Of pairs it comes to 0.
+  `identity_frechet_ab` is that of untouched images of a, and `frechet_train_b`
+  that of as many training images of b: about the value of a perfect translation
+  where images of a and b show different things. For pairs it is 0.
 
   Attributes:
     num: images of each domain; 0 for all.
@@ -182,7 +182,7 @@ class Frechet:
     return Minimum('train', 2), Minimum(self.split, 2)
 
   def __post_init__(self):
-    extractors.check(self.features, classes=0)
+    extractors.check(self.features)
 
   def run(self, players, key):
     images = {
@@ -194,21 +194,23 @@ class Frechet:
       y = translate(self.task, players, here + there, x, self.batch_size)
       train = domain(self.task, 'train', there, len(real), key)
       same = as_channels(x, real.shape[-1])
-      eyes = extractors.load(self.features, self.task.data, real.shape[1:])
+      extractor = extractors.load(self.features, real.shape[1:])
 
-      def moments(images, eyes=eyes):
-        return statistics.moments(eyes.look(to_unit(images, 'symmetric')))
+      def moments(images, extractor=extractor):
+        return statistics.moments(
+          extractor.extract(to_unit(images, 'symmetric'))
+        )
 
       want = moments(real)
       for name, made in (
         (f'frechet_{here}{there}', y),
         (f'identity_frechet_{here}{there}', same),
-        (f'floor_{there}', train),
+        (f'frechet_train_{there}', train),
       ):
         sets.append(moments(made))
         yield name, statistics.frechet(sets[-1], want)
       sets.append(want)
-      yield f'features_{there}', eyes.identity
+      yield f'features_{there}', extractor.identity
     warning = statistics.rank_warning(*sets)
     if warning:
       yield 'warning', warning

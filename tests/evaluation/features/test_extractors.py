@@ -50,14 +50,14 @@ def test_random_features_are_the_same_on_every_machine():
 @pytest.mark.parametrize('shape', [(28, 28, 1), (3, 5, 4), (1, 1, 1)])
 def test_random_features_are_of_any_shape(shape):
   images = np.random.default_rng(0).uniform(size=(3, *shape))
-  seen = extractors.load('random', {}, shape).look(images)
+  seen = extractors.load('random', shape).extract(images)
   assert seen.shape == (3, 64)
   assert np.all(np.isfinite(seen))
 
 
 def test_random_features_by_their_definition():
-  eyes = extractors.RandomFeatures((8, 8, 1), width=3, features=2)
-  kernel, last = eyes._weights
+  extractor = extractors.RandomFeatures((8, 8, 1), width=3, features=2)
+  kernel, last = extractor._weights
   images = np.random.default_rng(0).uniform(size=(2, 8, 8, 1))
   x = jax.lax.conv_general_dilated(
     2 * images.astype(np.float32) - 1,
@@ -67,7 +67,9 @@ def test_random_features_by_their_definition():
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
   expected = np.maximum(x, 0).reshape(2, -1) @ last
-  np.testing.assert_allclose(eyes.look(images), expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+    extractor.extract(images), expected, rtol=1e-4, atol=1e-5
+  )
 
 
 def test_what_is_worse_is_farther():
@@ -76,7 +78,7 @@ def test_what_is_worse_is_farther():
     emoji.load(split, shape=SHAPE).arrays['image'][:200] / 255
     for split in ('train', 'test')
   )
-  eyes = extractors.load('random', {}, SHAPE)
+  extractor = extractors.load('random', SHAPE)
   rng = np.random.default_rng(0)
   noise = rng.normal(size=other.shape)
   coarse = [
@@ -89,10 +91,10 @@ def test_what_is_worse_is_farther():
   ]
   noisy = [np.clip(other + s * noise, 0, 1) for s in (0.1, 0.3, 0.6)]
   few = [other[np.arange(len(other)) % n] for n in (50, 10, 2)]
-  moments = statistics.moments(eyes.look(real))
+  moments = statistics.moments(extractor.extract(real))
   for worse in (coarse, noisy, few):
     series = [
-      statistics.frechet(statistics.moments(eyes.look(x)), moments)
+      statistics.frechet(statistics.moments(extractor.extract(x)), moments)
       for x in (other, *worse)
     ]
     assert series == sorted(series), series
@@ -102,17 +104,17 @@ def test_what_is_worse_is_farther():
 def test_a_function_of_the_user():
   images = np.random.default_rng(0).uniform(size=(250, *SHAPE))
   name = f'{__name__}.pixels'
-  eyes = extractors.load(name, {}, SHAPE)
+  extractor = extractors.load(name, SHAPE)
   expected = images.astype(np.float32).reshape(250, -1)
-  np.testing.assert_array_equal(eyes.look(images), expected)
-  assert eyes.identity.startswith(f'{name} ')
+  np.testing.assert_array_equal(extractor.extract(images), expected)
+  assert extractor.identity.startswith(f'{name} ')
   # Its hash is of what it makes of images, as a change of its weights shows.
   digests = [
-    extractors.load(f'{__name__}.{f}', {}, SHAPE).identity.split()[1]
+    extractors.load(f'{__name__}.{f}', SHAPE).identity.split()[1]
     for f in ('pixels', 'brighter')
   ]
   assert digests[0] != digests[1]
-  assert eyes.identity.split()[1] == digests[0]
+  assert extractor.identity.split()[1] == digests[0]
 
 
 @pytest.mark.parametrize(
@@ -124,9 +126,9 @@ def test_a_function_of_the_user():
     (f'{__name__}.SHAPE', 'cannot be called'),
     (f'{__name__}.maps', r'returned \(4, 16, 16, 3\) for 4 images'),
     (f'{__name__}.broken', 'expected finite numbers'),
-    ('classifier', "needs labels.*take 'random'"),
+    ('classifier', "cannot compare these images. Use 'random'"),
   ],
 )
 def test_bad_names_are_told(name, match):
   with pytest.raises(InputError, match=match):
-    extractors.load(name, {}, SHAPE)
+    extractors.load(name, SHAPE)

@@ -42,8 +42,8 @@ def test_the_error_counts_each_image_once():
   for batch_size in (10, 25):
     evaluator = Error(evaluator.task, batch_size=batch_size)
     values = dict(evaluator.run({}, KEY))
-    assert values['error_percent'] == pytest.approx(8)
-    expected = 100 * (0.08 * 0.92) ** 0.5 / 5
+    assert values['error'] == pytest.approx(0.08)
+    expected = (0.08 * 0.92) ** 0.5 / 5
     assert values['standard_error'] == pytest.approx(expected)
     assert values['images'] == 25
     assert values['confusion'].dtype == np.uint8

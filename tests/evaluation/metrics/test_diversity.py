@@ -9,7 +9,7 @@ from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
-from gen_jax.evaluation.metrics.diversity import Diversity, spread
+from gen_jax.evaluation.metrics.diversity import Diversity, distances
 
 KEY = jax.random.key(0)
 
@@ -40,22 +40,24 @@ def run(modes, **fields):
 
 def test_samples_of_the_datas_distribution_are_as_diverse():
   values = run(500)
-  assert set(values) == {'apart', 'nearest'}
-  assert values['apart'] == pytest.approx(1, abs=0.02)
-  assert values['nearest'] == pytest.approx(1, abs=0.05)
+  assert set(values) == {'pairwise_distance_ratio', 'nearest_neighbor_ratio'}
+  assert values['pairwise_distance_ratio'] == pytest.approx(1, abs=0.02)
+  assert values['nearest_neighbor_ratio'] == pytest.approx(1, abs=0.05)
 
 
 def test_one_image_for_all_codes_is_told():
   values = run(1)
-  assert values['apart'] == values['nearest'] == 0
+  assert (
+    values['pairwise_distance_ratio'] == values['nearest_neighbor_ratio'] == 0
+  )
   assert '0% as far apart' in values['warning']
   assert 'objective.pack=2' in values['warning']
 
 
 def test_few_images_lie_apart_and_are_told_all_the_same():
   values = run(8)
-  assert values['apart'] == pytest.approx(7 / 8, abs=0.1)
-  assert values['nearest'] == 0
+  assert values['pairwise_distance_ratio'] == pytest.approx(7 / 8, abs=0.1)
+  assert values['nearest_neighbor_ratio'] == 0
   assert 'nearest other' in values['warning']
   assert 'warning' not in run(8, least=0.0)
 
@@ -65,7 +67,7 @@ def test_one_sample_has_no_distance_to_another():
     run(8, num=1)
 
 
-def test_spread_is_of_pairs_of_others():
-  mean, nearest = spread(np.array([0.0, 1.0, 4.0]))
+def test_distances_are_of_pairs_and_of_nearest_others():
+  mean, nearest = distances(np.array([0.0, 1.0, 4.0]))
   assert mean == pytest.approx((1 + 4 + 3) / 3)
   assert nearest == pytest.approx((1 + 1 + 3) / 3)

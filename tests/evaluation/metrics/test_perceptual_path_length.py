@@ -37,7 +37,7 @@ class Linear:
 class Pixels:
   identity = 'pixels'
 
-  def look(self, images):
+  def extract(self, images):
     return np.asarray(images).reshape(len(images), -1)
 
 
@@ -96,9 +96,9 @@ def test_classes_on_two_sides_of_a_plane_are_separable(monkeypatch):
   class Halves:
     """Tells by whether the first pixel is light."""
 
-    hash, error = 'abc', 1.0
+    hash, accuracy = 'abc', 0.9
 
-    def look(self, images):
+    def extract(self, images):
       first = images.reshape(len(images), -1)[:, 0] - 0.5
       return np.stack([first, -first], axis=1) * 100, None
 
@@ -112,7 +112,7 @@ def test_classes_on_two_sides_of_a_plane_are_separable(monkeypatch):
       return {**super().predict_fns(), **bent, 'synthesize': synthesize}
 
   monkeypatch.setattr(
-    separability.reference_classifier, 'load', lambda data, classes: Halves()
+    separability.reference_classifier, 'load', lambda task, workdir: Halves()
   )
   toy = task(('a', 'b'))
   toy = Task(Quiet(), toy.source, toy.preprocess)
@@ -121,4 +121,4 @@ def test_classes_on_two_sides_of_a_plane_are_separable(monkeypatch):
   # The class is |z_0| > .7: a plane in w, none in z.
   assert out['w'] < 1.4
   assert out['z'] > 1.8
-  assert out['classifier'] == 'abc'
+  assert out['classifier_hash'] == 'abc'

@@ -5,8 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from gen_jax.errors import InputError
-from gen_jax.evaluation.features import image_text_scorer
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import retrieval, sharpness
 
@@ -55,12 +53,3 @@ def test_pictures_of_another_size_are_resized():
   large = captioned.resized(small, (8, 8, 1))
   assert large.shape == (1, 8, 8, 1)
   assert 0 <= large.min() and large.max() <= 1
-
-
-def test_a_scorer_needs_words_and_is_another_than_the_encoder():
-  with pytest.raises(InputError, match='data.words'):
-    image_text_scorer.make_config({'name': 'mnist'})
-  config = image_text_scorer.make_config(
-    {'name': 'emoji', 'words': 8, 'flip': True}
-  )
-  assert config.seed != 0 and not config.data.flip

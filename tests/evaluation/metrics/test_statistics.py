@@ -8,7 +8,7 @@ from gen_jax.evaluation.metrics.statistics import (
   Moments,
   frechet,
   inception_score,
-  kernel,
+  kid,
   moments,
   neighborhoods,
   rank_warning,
@@ -66,9 +66,9 @@ def test_gaussians_in_subspaces_have_their_closed_form():
 
 def test_the_kernel_distance_has_no_bias_and_sees_a_shift():
   x, y = RNG.normal(size=(2, 2000, 8))
-  near, deviation = kernel(x, y, subsets=50, size=200)
+  near, deviation = kid(x, y, subsets=50, size=200)
   assert abs(near) < 0.5 * deviation
-  far, deviation = kernel(x, y + 0.5, subsets=50, size=200)
+  far, deviation = kid(x, y + 0.5, subsets=50, size=200)
   assert far > 2 * deviation
   # One pair by its definition.
   draws = np.random.default_rng(0)
@@ -78,12 +78,12 @@ def test_the_kernel_distance_has_no_bias_and_sees_a_shift():
   expected = np.mean([k(a[i], a[j]) + k(b[i], b[j]) for i, j in off]) - 2 * (
     np.mean([k(p, q) for p in a for q in b])
   )
-  assert kernel(x[:6], y[:6], subsets=1)[0] == pytest.approx(expected)
+  assert kid(x[:6], y[:6], subsets=1)[0] == pytest.approx(expected)
 
 
 def test_the_deviation_of_small_sets_is_that_over_new_sets():
   fake, real = RNG.normal(size=(2, 60, 100, 4))
-  values, deviations = zip(*map(kernel, fake + 0.5, real), strict=True)
+  values, deviations = zip(*map(kid, fake + 0.5, real), strict=True)
   # A subset of all 100 would have a deviation of about 1e-16.
   assert np.mean(deviations) == pytest.approx(np.std(values), rel=0.3)
 

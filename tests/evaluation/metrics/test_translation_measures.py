@@ -102,7 +102,7 @@ def test_frechet_distances_stand_beside_those_of_the_identity():
   out = run('Frechet', Shift(STEP, 0))
   assert out['frechet_ab'] < 0.01 * out['identity_frechet_ab']
   assert out['frechet_ba'] == pytest.approx(out['identity_frechet_ba'])
-  assert out['floor_a'] < 0.01 * out['identity_frechet_ba']
+  assert out['frechet_train_a'] < 0.01 * out['identity_frechet_ba']
   assert out['features_a'].startswith('random ')
   with pytest.raises(InputError, match='features'):
     translation.Frechet(task(Shift()), features='nothing')
