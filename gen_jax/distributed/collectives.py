@@ -84,17 +84,6 @@ def fold_device(key: jax.Array) -> jax.Array:
   return jax.random.fold_in(key, index)
 
 
-def from_first_process(tree: Any) -> Any:
-  """Gives every process the arrays of process 0; all have to call it.
-
-  Args:
-    tree: of the same shapes and dtypes on every process.
-  """
-  from jax.experimental import multihost_utils
-
-  return multihost_utils.broadcast_one_to_all(tree)
-
-
 def warm_up_collectives() -> None:
   """Connects the devices of all processes; all call it at the same time.
 

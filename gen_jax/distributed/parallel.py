@@ -4,7 +4,6 @@
 from gen_jax.distributed.collectives import (
   batch_mean,
   fold_device,
-  from_first_process,
   gather,
   mean,
   own_part,
@@ -24,7 +23,6 @@ __all__ = [
   'deviation',
   'divisible',
   'fold_device',
-  'from_first_process',
   'full_precision',
   'gather',
   'introduce',

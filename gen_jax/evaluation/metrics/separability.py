@@ -1,4 +1,4 @@
-"""Whether classes lie apart in a space of codes."""
+"""Whether classes are linearly separable in a space of latents."""
 
 import dataclasses
 import warnings
@@ -17,11 +17,12 @@ from gen_jax.storage.writer import to_unit
 class Separability:
   """Linear separability of Z and of W (Karras et al. 2018, section 4.2).
 
-  A reference classifier tells of each sample whether it is of a
-  class; of the half of which it is surest a linear support vector machine tells
-  the same from the code. The score is exp(sum_k H(Y_k | X_k)), X_k what the
-  machine says and Y_k the classifier: 1 where hyperplanes do. There, attributes
-  of faces take the place of classes.
+  For each class, the reference classifier decides which samples belong to it. A
+  linear support vector machine predicts the same from the latents, for the half
+  of the samples of which the classifier is most certain. The score is
+  exp(sum_k H(Y_k | X_k)), where X_k is the prediction and Y_k the decision of
+  the classifier. It is 1 where hyperplanes separate the classes. In the paper,
+  attributes of faces take the place of classes.
 
   Attributes:
     num: samples, half of which count.
@@ -50,41 +51,48 @@ class Separability:
 
   def run(self, players, key):
     classifier = reference_classifier.load(self.task, self.classifier)
-    codes, styles, logits = self._draw(players, key, classifier)
+    latents, w, logits = self._sample(players, key, classifier)
     logits -= logits.max(axis=1, keepdims=True)
-    shares = np.exp(logits)
-    shares /= shares.sum(axis=1, keepdims=True)
-    spaces = {'z': codes, 'w': styles}
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    spaces = {'z': latents, 'w': w}
     total = dict.fromkeys(spaces, 0.0)
-    for share in shares.T:
-      sure = np.argsort(-np.maximum(share, 1 - share), kind='stable')
-      sure = sure[: self.num // 2]
-      truth = share[sure] > 0.5
+    for p in probabilities.T:
+      certain = np.argsort(-np.maximum(p, 1 - p), kind='stable')
+      certain = certain[: self.num // 2]
+      truth = p[certain] > 0.5
       for name, x in spaces.items():
-        total[name] += conditional_entropy(told(x[sure], truth), truth)
+        total[name] += conditional_entropy(
+          predictions(x[certain], truth), truth
+        )
     for name, entropy in total.items():
       yield name, float(np.exp(entropy))
     yield 'classifier_hash', classifier.hash
     yield 'classifier_accuracy', classifier.accuracy
 
-  def _draw(self, players, key, classifier):
-    """Codes [N, Z], styles of the last layer [N, W] and logits [N, K]."""
-    draw, map_, synthesize = map(self.task.predict, self.needs)
+  def _sample(self, players, key, classifier):
+    """Returns latents [N, Z], w of the last layer [N, W] and logits [N, K]."""
+    sample, map_, synthesize = map(self.task.predict, self.needs)
     parts = []
     for start in range(0, self.num, self.batch_size):
-      key_code, key_noise = jax.random.split(jax.random.fold_in(key, start))
-      codes = draw(players, key=key_code, num=self.batch_size)
-      styles = map_(players, codes)
-      images = synthesize(players, styles, key=key_noise)
+      key_latents, key_noise = jax.random.split(jax.random.fold_in(key, start))
+      latents = sample(players, key=key_latents, num=self.batch_size)
+      w_plus = map_(players, latents)  # [B, L, W]
+      images = synthesize(players, w_plus, key=key_noise)
       images = to_unit(images, self.task.objective.pixels)
       logits, _ = classifier.extract(images)
-      parts.append((codes, styles[:, -1], logits))
+      parts.append((latents, w_plus[:, -1], logits))
     found = (np.concatenate(x)[: self.num] for x in zip(*parts, strict=True))
     return [x.astype(np.float64) for x in found]
 
 
-def told(codes: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """What a linear support vector machine says of its own examples, [N]."""
+def predictions(latents: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """Returns what a linear support vector machine predicts, bool [N].
+
+  Args:
+    latents: on which it is fitted, [N, Z].
+    truth: the classes to predict, bool [N].
+  """
   from sklearn.exceptions import ConvergenceWarning
   from sklearn.svm import LinearSVC
 
@@ -92,13 +100,13 @@ def told(codes: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return truth
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', ConvergenceWarning)
-    return LinearSVC(random_state=0).fit(codes, truth).predict(codes)
+    return LinearSVC(random_state=0).fit(latents, truth).predict(latents)
 
 
-def conditional_entropy(told: np.ndarray, truth: np.ndarray) -> float:
-  """H(truth | told) of booleans [N], in nats."""
+def conditional_entropy(predicted: np.ndarray, truth: np.ndarray) -> float:
+  """Returns H(truth | predicted) of booleans [N], in nats."""
   joint = np.array(
-    [[np.mean((told == x) & (truth == y)) for y in (0, 1)] for x in (0, 1)]
+    [[np.mean((predicted == x) & (truth == y)) for y in (0, 1)] for x in (0, 1)]
   )
   given = joint.sum(axis=1, keepdims=True)
   where = joint > 0
