@@ -5,9 +5,9 @@
   'module.function'  your own, imported from where you are:
                      images, float32 [B, H, W, C] in [0, 1] -> [B, F]
 
-With the pooled features of an Inception network as the last of these the
-Frechet distance is the FID of the literature. Numbers of different features
-have nothing to do with each other, hence the `identity` beside them.
+With the pooled features of an Inception network as your own, the Frechet
+distance is the FID of the literature. Numbers of different features cannot be
+compared, so each is logged with the `identity` of its features.
 """
 
 import dataclasses
@@ -133,10 +133,10 @@ class Classified:
 class RandomFeatures:
   """Convolutions of stride 2 and rectifiers with random weights.
 
-  They know nothing of what is on an image, but tell color, texture and layout;
-  for images unlike photos such features rank samples as well as those of
-  ImageNet (Naeem et al. 2020, section 3, with 64 features of a random VGG16).
-  Each level halves the image down to 4 pixels; a linear map of that is 64 wide.
+  They do not recognize objects, but distinguish color, texture and layout. For
+  images unlike photos such features rank samples as well as those of ImageNet
+  (Naeem et al. 2020, section 3, with 64 features of a random VGG16). Each level
+  halves the image, down to 4 pixels, and a linear map follows, 64 wide.
   The weights follow from `seed` and the shape, on every machine alike.
 
   Attributes:
@@ -197,13 +197,13 @@ class RandomFeatures:
 
 @dataclasses.dataclass(frozen=True)
 class Function:
-  """Features by a function of the user's.
+  """Features of a function of the user.
 
   Attributes:
     name: 'module.function'.
     function: images [B, H, W, C] -> [B, F].
     shape: (H, W, C) of the images.
-    identity: follows from these.
+    identity: the name, and a hash of the features of fixed noise.
   """
 
   name: str
@@ -212,18 +212,20 @@ class Function:
   identity: str = dataclasses.field(init=False)
 
   def __post_init__(self):
-    # Two of one name differ in what they make of the same noise; rounded, for
-    # the last bits are the machine's.
+    # The identity depends on the features of fixed noise. They are rounded,
+    # because their last bits differ between machines.
     size = _PROBES * math.prod(self.shape)
     bits = np.random.Philox(np.random.SeedSequence(0)).random_raw(size)
     noise = (bits >> np.uint64(40)).astype(np.float32) / 2**24
-    seen = np.asarray(self.function(noise.reshape(_PROBES, *self.shape)))
-    if seen.ndim != 2 or len(seen) != _PROBES or not np.all(np.isfinite(seen)):
+    found = np.asarray(self.function(noise.reshape(_PROBES, *self.shape)))
+    if (
+      found.ndim != 2 or len(found) != _PROBES or not np.all(np.isfinite(found))
+    ):
       raise InputError(
-        f'config.evals: features={self.name!r} returned {seen.shape} for '
+        f'config.evals: features={self.name!r} returned {found.shape} for '
         f'{_PROBES} images; expected finite numbers, ({_PROBES}, F).'
       )
-    text = ' '.join(f'{x:.2e}' for x in seen.astype(np.float64).ravel())
+    text = ' '.join(f'{x:.2e}' for x in found.astype(np.float64).ravel())
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     object.__setattr__(self, 'identity', f'{self.name} {digest}')
 
@@ -232,7 +234,7 @@ class Function:
 
 
 def _in_parts(function, images):
-  """Features [N, F] of images [N, H, W, C], a part of one size at a time."""
+  """Returns features [N, F] of images [N, H, W, C], in parts of one size."""
   parts = filled(np.asarray(images, np.float32), _BATCH)
   return np.concatenate([np.asarray(function(x))[:n] for x, n in parts])
 

@@ -45,7 +45,7 @@ class Diversity:
 
   @functools.cached_property
   def _real(self):
-    """How many images there are to compare with, and their distances."""
+    """The number of images to compare with, and their distances."""
     images = self.task.batch(self.split, self.num, jax.random.key(0))['image']
     return len(images), *distances(images)
 

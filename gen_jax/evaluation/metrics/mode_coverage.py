@@ -15,14 +15,15 @@ from gen_jax.storage import plot
 
 @dataclasses.dataclass(frozen=True)
 class Modes:
-  """Modes of a mixture covered, samples of high quality, and their balance.
+  """How many modes of a mixture samples cover, and how evenly.
 
   The protocol of PacGAN (Lin et al. 2018) and its program: a sample is of high
   quality within 3 standard deviations of the nearest mode, and a mode is
-  covered by one such sample. The reverse KL, in nats, is of the samples of high
-  quality over the modes, from even ones; that of no such sample is that of all
-  in one mode. `spread` is the mean over the covered modes of the variance of
-  those samples, over the variance of data that are cut in the same way.
+  covered by one such sample. `reverse_kl`, in nats, compares the distribution
+  of the samples of high quality over the modes with the uniform one; without
+  any such sample it is that of a single mode. `spread` is the mean variance of
+  these samples within a covered mode, divided by the variance of data that are
+  restricted in the same way.
 
   Exact samples score 1 - exp(-9/2) = 98.9% and, on 25 modes, .005 nats.
 
@@ -42,14 +43,17 @@ class Modes:
 
   def __post_init__(self):
     if self.task.data.get('name') != 'toy':
-      raise InputError("config.evals: modes.Modes needs data.name='toy'.")
+      raise InputError(
+        "config.evals: mode_coverage.Modes needs data.name='toy'."
+      )
 
   def run(self, players, key):
     data = self.task.batch('test', self.shown, key)['image']
     samples = self.task.predict('sample')(players, key=key, num=self.num)
     if not (plot.is_points(samples) and plot.is_points(data)):
       raise InputError(
-        f'config.evals: modes.Modes needs points, not {samples.shape[1:]}.'
+        'config.evals: mode_coverage.Modes needs points, not '
+        f'{samples.shape[1:]}.'
       )
     points = np.asarray(samples, np.float64).reshape(-1, 2)
     mixture = toy.find(self.task.data['mixture'])
@@ -95,7 +99,8 @@ class StackedModes:
   def __post_init__(self):
     if self.task.data.get('name') != 'stacked_mnist':
       raise InputError(
-        "config.evals: modes.StackedModes needs data.name='stacked_mnist'."
+        'config.evals: mode_coverage.StackedModes needs '
+        "data.name='stacked_mnist'."
       )
 
   @functools.cached_property
@@ -110,8 +115,8 @@ class StackedModes:
     samples = self.task.samples(players, self.num, key)
     if samples.shape[1:] != (28, 28, 3):
       raise InputError(
-        'config.evals: modes.StackedModes needs images of (28, 28, 3), not '
-        f'{samples.shape[1:]}.'
+        'config.evals: mode_coverage.StackedModes needs images of '
+        f'(28, 28, 3), not {samples.shape[1:]}.'
       )
     yield from self._balance(samples).items()
     for name, value in self._real.items():

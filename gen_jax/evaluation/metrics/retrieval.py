@@ -13,15 +13,16 @@ from gen_jax.registry.fields import Count, Size
 
 
 def top(similarity: np.ndarray, choices: int = 10) -> np.ndarray:
-  """How likely each picture is nearest to its own caption, [N, N] -> [N].
+  """Returns how likely each image is nearest to its own caption, [N].
 
-  Among its own and `choices` - 1 others, drawn evenly without replacement: of
-  N - 1 others b are at least as near, and none of them is drawn with
-  probability prod_j (N - 1 - b - j) / (N - 1 - j), j < choices - 1. That is the
-  mean over all draws.
+  The choice is among its own caption and `choices` - 1 others, which are
+  sampled uniformly without replacement. If b of the N - 1 others are at least
+  as near, then none of these is sampled with probability
+  prod_j (N - 1 - b - j) / (N - 1 - j), j < choices - 1. This is the mean over
+  all samples.
 
   Args:
-    similarity: of the i-th picture and the j-th caption.
+    similarity: of the i-th image and the j-th caption, [N, N].
     choices: captions; all if there are fewer.
   """
   count = len(similarity)
@@ -35,7 +36,7 @@ def top(similarity: np.ndarray, choices: int = 10) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """Cosines of vectors [N, E] and [M, E], [N, M] in float64."""
+  """Returns cosines [N, M], float64, of vectors [N, E] and [M, E]."""
   a, b = (np.asarray(x, np.float64) for x in (a, b))
   a, b = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
   return a @ b.T
@@ -180,7 +181,12 @@ class Diversity:
 
 
 def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
-  """Mean 1 - cosine over pairs within groups and between, [N, E] and [N]."""
+  """Returns the mean of 1 - cosine over pairs within groups and between.
+
+  Args:
+    vectors: [N, E].
+    group: of each vector, [N].
+  """
   far = 1 - cosine(vectors, vectors)
   same = group[:, None] == group
   other = ~np.eye(len(vectors), dtype=bool)
