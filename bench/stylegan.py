@@ -189,7 +189,7 @@ class StyleGAN:
     del update
     count, layers = self._batch_size, self._objective.gen.layers
     until = torch.randint(1, layers, (count,))
-    until[torch.rand(count) >= self._objective.mixing] = layers
+    until[torch.rand(count) >= self._objective.style_mixing_prob] = layers
     first = torch.arange(layers) < until[:, None]
     sizes = np.repeat(self._sizes, 2).tolist()
     maps = [torch.randn(count, 1, size, size) for size in sizes]
@@ -207,7 +207,7 @@ class StyleGAN:
     if update == 'gen':
       images, w = self.generate(noise)
       mean = w.detach().mean(0)
-      self._mean = mean.lerp(self._mean, self._objective.decay)
+      self._mean = mean.lerp(self._mean, self._objective.w_avg_beta)
       return softplus(-self.score(images)).mean()
     real = batch['image'].to(torch.float32) / 127.5 - 1
     with torch.no_grad():

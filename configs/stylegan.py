@@ -40,11 +40,11 @@ def get_config(arg=None):
     ),
     disc=dict(name='progressive.Discriminator', group=4, **networks),
     latent=128,
-    fade=0,
-    mixing=0.5,
-    decay=0.995,
-    psi=1.0,
-    cutoff=0,
+    fade_in_steps=0,
+    style_mixing_prob=0.5,
+    w_avg_beta=0.995,
+    truncation_psi=1.0,
+    truncation_cutoff=0,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
     loss='non_saturating',
     penalty='r1',
@@ -102,7 +102,7 @@ def get_config(arg=None):
             'steps': steps,
             'batch_size': batch,
             'objective.gen.shape': (size, size, None),
-            'objective.fade': steps if fades else 0,
+            'objective.fade_in_steps': steps if fades else 0,
             'ema.gen': half_life(average, batch),
             **{f'optim.{name}.learning_rate': rate for name in players},
           }
@@ -155,7 +155,9 @@ def get_config(arg=None):
     The batch sizes are those of the authors' program for one GPU.
     """
     pictures(size, 'folder')
-    config.objective.update(latent=512, mixing=0.9, penalty_weight=10.0)
+    config.objective.update(
+      latent=512, style_mixing_prob=0.9, penalty_weight=10.0
+    )
     config.objective.gen.update(width=512, depth=8, lr_mul=0.01)
     for player in ('gen', 'disc'):
       config.objective[player].update(fmap_base=8192, fmap_max=512)
@@ -209,7 +211,7 @@ def get_config(arg=None):
     grow((8, 8, 1e-3, 0, 1), (16, 8, 1e-3, 1, 0))
     for stage in config.stages:
       stage['steps'] = 4
-    stage.update({'objective.fade': 4, 'objective.penalty': ''})
+    stage.update({'objective.fade_in_steps': 4, 'objective.penalty': ''})
     del stage['evals']
 
   variants = (

@@ -232,6 +232,37 @@ class Capabilities(TypedDict, total=False):
   sampling_probabilities: SamplingProbabilities
 
 
+# The arguments of each capability after the players; those with a default are
+# left out.
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+  'sample': ('key', 'num'),
+  'sample_classes': ('labels', 'key'),
+  'sample_latents': ('key', 'num'),
+  'sample_codes': ('categories', 'values', 'key'),
+  'map_latents': ('latents',),
+  'w_avg': (),
+  'synthesize': ('w_plus', 'key'),
+  'reconstruct': ('batch', 'key'),
+  'encode': ('batch',),
+  'decode': ('latents',),
+  'corrupt': ('batch', 'key'),
+  'classify': ('batch',),
+  'anomaly_scores': ('batch', 'key'),
+  'elbo': ('batch', 'key'),
+  'log_weights': ('batch', 'key', 'num'),
+  'features': ('batch',),
+  'relabel': ('batch', 'labels'),
+  'discriminate': ('batch',),
+  'translate_ab': ('batch',),
+  'translate_ba': ('batch',),
+  'encode_text': ('batch',),
+  'encode_image': ('batch',),
+  'generate': ('texts', 'key'),
+  'generate_stage1': ('texts', 'key'),
+  'sampling_probabilities': ('batch',),
+}
+
+
 class Aux(NamedTuple):
   """What a loss returns beside its value.
 

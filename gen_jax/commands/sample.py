@@ -15,7 +15,6 @@ autoencoder, draws from a mixture of Gaussians over its training codes.
 
 import argparse
 import dataclasses
-import inspect
 import itertools
 import sys
 import zlib
@@ -80,12 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--psi',
     type=cli.number(float),
-    help='truncation, of a model with styles: 0 to 1',
+    help='truncation of w, 0 to 1: objective.truncation_psi of a StyleGAN',
   )
   parser.add_argument(
     '--cutoff',
     type=cli.number(int, 0),
-    help='layers that are truncated; 0 for all',
+    help='number of layers that are truncated; 0 for all',
   )
   parser.add_argument(
     '--out',
@@ -119,8 +118,8 @@ def sample(
   if args.text or 'generate' in objective.predict_fns():
     drawing = _illustrate(experiment, players, args, key)
   else:
-    draw = _sampler(objective, experiment, players, args.components)
     labels = _labels(experiment, args)
+    draw = _sampler(objective, experiment, players, labels, args.components)
     drawing = _draw(draw, players, args.num, labels, key, objective.pixels)
   about = {'step': int(state.step), 'seed': args.seed}
   with outputs.writing(out):
@@ -233,17 +232,17 @@ def _check(out: outputs.Out, drawing: _Drawing, first: np.ndarray) -> None:
 
 
 def _draw(draw, players, num, labels, key, pixels) -> _Drawing:
-  """Images of a model that is told nothing, or a class."""
+  """Images of a model, of given classes if it has classes."""
 
   def parts():
     for index, start in enumerate(range(0, num, _BATCH)):
-      asked = {}
-      if labels is not None:
-        known = labels(start, min(start + _BATCH, num))
-        asked = {'labels': np.resize(known, _BATCH)}
       key_part = jax.random.fold_in(key, index)
-      made = np.asarray(draw(players, key=key_part, num=_BATCH, **asked))
-      made = made[: num - start]
+      if labels is None:
+        made = draw(players, key=key_part, num=_BATCH)
+      else:
+        known = labels(start, min(start + _BATCH, num))
+        made = draw(players, np.resize(known, _BATCH), key=key_part)
+      made = np.asarray(made)[: num - start]
       if not plot.is_points(made):
         made = to_uint8(made, pixels)
       yield np.arange(start, start + len(made)), made
@@ -318,8 +317,7 @@ def _read_texts(experiment, task, players, args):
 
 def _labels(experiment, args):
   """Returns `(start, stop) -> classes`, or None for a model without classes."""
-  sample = experiment.objective.predict_fns().get('sample')
-  if sample is None or 'labels' not in inspect.signature(sample).parameters:
+  if 'sample_classes' not in experiment.objective.predict_fns():
     if args.label is not None:
       raise InputError(f'--label={args.label}: this model knows no classes.')
     return None
@@ -332,20 +330,25 @@ def _labels(experiment, args):
 
 
 def _truncated(objective, args):
-  """The objective with what was asked for of its truncation."""
-  asked = {'psi': args.psi, 'cutoff': args.cutoff}
-  asked = {k: v for k, v in asked.items() if v is not None}
-  for name, value in asked.items():
-    if not hasattr(objective, name):
+  """Returns the objective with the truncation of --psi and --cutoff."""
+  declared = {field.name for field in dataclasses.fields(objective)}
+  given = {}
+  for flag, value in (('psi', args.psi), ('cutoff', args.cutoff)):
+    if value is None:
+      continue
+    if f'truncation_{flag}' not in declared:
       raise InputError(
-        f'--{name}={value}: {type(objective).__name__} has no styles.'
+        f'--{flag}={value}: {type(objective).__name__} has no truncation.'
       )
-  return dataclasses.replace(objective, **asked)
+    given[f'truncation_{flag}'] = value
+  return dataclasses.replace(objective, **given)
 
 
-def _sampler(objective, experiment, players, components):
-  """Returns `(players, *, key, num) -> images`."""
+def _sampler(objective, experiment, players, labels, components):
+  """Returns `(players, *, key, num) -> images`, with `labels` for `num`."""
   fns = objective.predict_fns()
+  if labels is not None and components is None:
+    return jax.jit(fns['sample_classes'])
   if 'sample' in fns and components is None:
     return jax.jit(fns['sample'], static_argnames='num')
   if not {'encode', 'decode'} <= set(fns):

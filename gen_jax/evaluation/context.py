@@ -12,7 +12,6 @@ has fewer, the suite skips it and says so; `run` need not check it again.
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +19,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from gen_jax.core import Objective, Players
+from gen_jax.core import ARGUMENTS, Objective, Players
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.record import Described
 from gen_jax.data.sources import Fields, Indices, Source
@@ -155,7 +154,7 @@ class Task:
         + nearest(name, fns)
       )
     if name not in self._compiled:
-      static = {'num'} & set(inspect.signature(fns[name]).parameters)
+      static = {'num'} & set(ARGUMENTS[name])
       self._compiled[name] = prediction.shard_batch(fns[name], static)
     return self._compiled[name]
 
@@ -186,28 +185,20 @@ class Task:
     labels: np.ndarray | None = None,
   ) -> np.ndarray:
     """Returns samples in [0, 1], [num, H, W, C], of classes [num] if given."""
-    sample, parts = self.predict('sample'), []
+    sample = self.predict('sample' if labels is None else 'sample_classes')
+    size, parts = min(num, _SAMPLES), []
     starts = range(0, num, _SAMPLES)
-    # NullWriter where nobody watches, and where it is done at once.
+    # No progress bar for a log file, or when there are few samples.
     quiet = True if len(starts) < 5 else None
     for start in tqdm(starts, 'samples', leave=False, disable=quiet):
-      asked = {}
-      if labels is not None:  # the last part is filled up
-        part = np.resize(labels[start : start + _SAMPLES], min(num, _SAMPLES))
-        asked = {'labels': part.astype(np.int32)}
       key_part = jax.random.fold_in(key, start)
-      images = sample(players, key=key_part, num=min(num, _SAMPLES), **asked)
+      if labels is None:
+        images = sample(players, key=key_part, num=size)
+      else:  # the last part is filled up
+        part = np.resize(labels[start : start + _SAMPLES], size)
+        images = sample(players, part.astype(np.int32), key=key_part)
       parts.append(to_unit(images, self.objective.pixels))
     return np.concatenate(parts)[:num]
-
-  def check_labeled(self) -> None:
-    """Raises InputError unless samples can be asked for by class."""
-    sample = self.objective.predict_fns().get('sample', lambda: None)
-    if 'labels' not in inspect.signature(sample).parameters:
-      raise InputError(
-        f'config.evals: {type(self.objective).__name__} draws no class that '
-        'it is asked for.'
-      )
 
   def guesses(
     self, players: Players, split: str, num: int, batch_size: int, key: Any

@@ -1,6 +1,5 @@
 """The evaluators of a config, and when they run."""
 
-import inspect
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import Players, stream
+from gen_jax.core import ARGUMENTS, Players, stream
 from gen_jax.distributed import process_group
 from gen_jax.errors import DataError, EvaluationError, InputError, building
 from gen_jax.evaluation.context import Task
@@ -94,7 +93,7 @@ class Suite:
     ran = {k: e for k, e in self._evaluators.items() if k not in self.skipped}
     for need in dict.fromkeys(n for e in ran.values() for n in e.needs):
       with building(f'{need!r} of the trained model'):
-        _trace(fns[need], players, batch, key)
+        _trace(fns[need], ARGUMENTS[need], players, batch, key)
 
   def cadences(self) -> list[int]:
     """Returns after how many steps each runs; 0 for only at the end."""
@@ -198,15 +197,13 @@ class Suite:
     }
 
 
-def _trace(fn, players, batch, key) -> None:
-  """Traces a predict function, if its arguments are among these."""
+def _trace(fn, wanted, players, batch, key) -> None:
+  """Traces a capability, unless it needs an argument that another one makes."""
   given = {'batch': batch, 'key': key, 'num': 2}
-  _, *others = inspect.signature(fn).parameters.values()
-  wanted = [p.name for p in others if p.default is p.empty]
   size = jax.tree.leaves(batch)[0].shape[0] if 'batch' in wanted else 2
   given['labels'] = jax.ShapeDtypeStruct((size,), jnp.int32)
   if set(wanted) - set(given):
-    return  # codes or styles, which another function makes
+    return
   static = {k: given[k] for k in wanted if k == 'num'}
   arrays = {k: given[k] for k in wanted if k != 'num'}
   jax.eval_shape(

@@ -63,6 +63,12 @@ class Conditional(Game):
     planes = jnp.broadcast_to(planes, (*images.shape[:3], self.classes))
     return self.packed(jnp.concatenate([images, planes], axis=-1))
 
+  def predict_fns(self):
+    return {**super().predict_fns(), 'sample_classes': self.sample_classes}
+
+  def sample_classes(self, players: Players, labels, *, key) -> jax.Array:
+    return self.sample(players, key=key, num=len(labels), labels=labels)
+
   def sample(self, players: Players, *, key, num: int, labels=None):
     """Images of codes from the prior, [num, H, W, C].
 

@@ -33,7 +33,11 @@ class ConditionalVAE(VAE):
     return (one_hot(batch['label'], self.classes),)
 
   def predict_fns(self):
-    fns = {**super().predict_fns(), 'relabel': self.relabel}
+    fns = {
+      **super().predict_fns(),
+      'sample_classes': self.sample_classes,
+      'relabel': self.relabel,
+    }
     del fns['decode']  # a code alone is no image
     return fns
 
@@ -46,6 +50,9 @@ class ConditionalVAE(VAE):
       labels = jnp.arange(num) % self.classes
     codes = jax.random.normal(key, (num, self.code_size))
     return self.decode(players, codes, {'label': labels})
+
+  def sample_classes(self, players: Players, labels, *, key) -> jax.Array:
+    return self.sample(players, key=key, num=len(labels), labels=labels)
 
   def relabel(self, players: Players, batch: Batch, labels) -> jax.Array:
     """The images [B, H, W, C] with the same code and other classes [B]."""

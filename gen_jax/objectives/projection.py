@@ -42,7 +42,7 @@ class Projection:
   def start(self, trained: Players, num: int) -> Players:
     """The players of `num` images, with the trained ones among them."""
     layers = self.model.gen.layers if self.every_layer else 1
-    w = self.model.center(trained)
+    w = self.model.w_avg(trained)
     w = jnp.broadcast_to(w, (num, layers, len(w)))
     return {**trained, 'code': {'params': {'w': w}}}
 

@@ -33,23 +33,23 @@ class Style(Game):
   of two times as large will do.
 
   Attributes:
-    gen: `stylegan.Generator`; a judge is `progressive.Discriminator`.
-    fade: steps in which the resolution fades in; 0 if it is there from the
-      start.
-    mixing: share of images with the styles of two codes, from one layer on
-      those of the second (section 3.1).
-    decay: of the running mean of w, per step.
-    psi: truncation of samples, w_mean + psi (w - w_mean) (appendix B); 1 for
-      none.
-    cutoff: layers that are truncated, from the coarsest on; 0 for all.
+    gen: `stylegan.Generator`; the discriminator is `progressive.Discriminator`.
+    fade_in_steps: steps in which the resolution fades in; 0 for none.
+    style_mixing_prob: probability with which an image has the w of two latents,
+      from a random layer on that of the second (section 3.1).
+    w_avg_beta: decay of the running mean of w, per step.
+    truncation_psi: of samples, w_avg + psi (w - w_avg) (appendix B); 1 for no
+      truncation.
+    truncation_cutoff: number of layers that are truncated, from the coarsest
+      on; 0 for all.
   """
 
   latent: Size = 512
-  fade: Count = 0
-  mixing: Fraction = 0.9
-  decay: Fraction = 0.995
-  psi: Number = 1.0
-  cutoff: Count = 0
+  fade_in_steps: Count = 0
+  style_mixing_prob: Fraction = 0.9
+  w_avg_beta: Fraction = 0.995
+  truncation_psi: Number = 1.0
+  truncation_cutoff: Count = 0
 
   def __post_init__(self):
     super().__post_init__()
@@ -141,9 +141,9 @@ class Style(Game):
     As each step shows one batch, it is the share of the fade's images that were
     shown.
     """
-    if not self.fade:
+    if not self.fade_in_steps:
       return 1.0
-    return jnp.minimum(jnp.asarray(step, jnp.float32) / self.fade, 1.0)
+    return jnp.minimum(jnp.asarray(step, jnp.float32) / self.fade_in_steps, 1.0)
 
   def _growth(self, alpha):
     # By resolution, so that a stage does not begin with the share of another.
@@ -152,7 +152,7 @@ class Style(Game):
 
   def alpha(self, players: Players) -> jax.Array | float:
     """The share of the players' newest resolution."""
-    if not self.fade:
+    if not self.fade_in_steps:
       return 1.0
     return players['growth']['fade'][f'alpha_{self.resolution}']
 
@@ -163,7 +163,7 @@ class Style(Game):
   def seen(self, images: jax.Array, alpha: jax.Array | float) -> jax.Array:
     """Images as the generator's are: of half the resolution with 1 - alpha."""
     images = self.pooled(images)
-    if not self.fade:
+    if not self.fade_in_steps:
       return images
     return lerp(upsample(downsample(images)), images, alpha)
 
@@ -178,7 +178,7 @@ class Style(Game):
     first, second = jnp.split(w, 2)
     styles = self.mixed(key_mix, first, second)
     images = self._synthesize(players, styles, key_noise, shared=False)
-    mean = lerp(jnp.mean(first, axis=0), self.center(players), self.decay)
+    mean = lerp(jnp.mean(first, axis=0), self.w_avg(players), self.w_avg_beta)
     return images, codes[:count], {'average': {'w': mean}}
 
   def mixed(
@@ -188,7 +188,7 @@ class Style(Game):
     key_share, key_layer = jax.random.split(key)
     count, layers = len(first), self.gen.layers
     until = jax.random.randint(key_layer, (count,), 1, layers)
-    mixes = jax.random.bernoulli(key_share, self.mixing, (count,))
+    mixes = jax.random.bernoulli(key_share, self.style_mixing_prob, (count,))
     until = jnp.where(mixes, until, layers)[:, None, None]
     before = jnp.arange(layers)[:, None] < until  # [B, L, 1]
     return jnp.where(before, first[:, None], second[:, None])
@@ -215,12 +215,14 @@ class Style(Game):
   # What the trained model can do.
 
   def predict_fns(self):
+    classes = {'sample_classes': self.sample_classes} if self.classes else {}
     return {
-      'sample': self.sample_classes if self.classes else self.sample,
+      **classes,
+      'sample': self.sample,
       'discriminate': self.discriminate,
-      'sample_latents': self.codes,
-      'map_latents': self.map,
-      'w_avg': self.center,
+      'sample_latents': self.sample_latents,
+      'map_latents': self.map_latents,
+      'w_avg': self.w_avg,
       'synthesize': self.synthesize,
     }
 
@@ -228,14 +230,16 @@ class Style(Game):
     """Truncated images of `num` codes from the prior, each of its own noise."""
     return self._sample(players, key, num, None)
 
-  def sample_classes(self, players: Players, *, key, num: int, labels=None):
-    """The same of classes [num], shares [num, K], or all in turn."""
-    return self._sample(players, key, num, labels)
+  def sample_classes(self, players: Players, labels, *, key) -> jax.Array:
+    """The same of classes [num] or shares of them [num, K]."""
+    return self._sample(players, key, len(labels), labels)
 
   def _sample(self, players, key, num, labels):
     key_code, key_noise = jax.random.split(key)
-    styles = self.map(players, self.draw(key_code, num), labels)
-    styles = self.truncated(players, styles, self.psi, self.cutoff)
+    styles = self.map_latents(players, self.draw(key_code, num), labels)
+    styles = self.truncated(
+      players, styles, self.truncation_psi, self.truncation_cutoff
+    )
 
     def draw(part):
       return self._synthesize(players, *part, shared=False)
@@ -253,18 +257,20 @@ class Style(Game):
   ) -> jax.Array:
     """Styles [B, L, W] drawn toward the mean in the first `cutoff` layers."""
     here = jnp.arange(self.gen.layers)[:, None] < (cutoff or self.gen.layers)
-    return lerp(self.center(players), styles, jnp.where(here, psi, 1.0))
+    return lerp(self.w_avg(players), styles, jnp.where(here, psi, 1.0))
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:
     images = self.seen(batch['image'], self.alpha(players))
     return self.rate(players, images, batch, None)[0]
 
-  def codes(self, players: Players, *, key, num: int) -> jax.Array:
+  def sample_latents(self, players: Players, *, key, num: int) -> jax.Array:
     """Codes from the prior, [num, Z]."""
     del players
     return self.draw(key, num)
 
-  def map(self, players: Players, codes: jax.Array, labels=None) -> jax.Array:
+  def map_latents(
+    self, players: Players, codes: jax.Array, labels=None
+  ) -> jax.Array:
     """Styles of codes, one for all layers, [B, Z] -> [B, layers, W].
 
     `labels` are classes [B], shares [B, K], or all in turn.
@@ -277,7 +283,7 @@ class Style(Game):
     w = self.gen.apply(players['gen'], codes, shares, method='map_latents')
     return self.gen.broadcast(w)
 
-  def center(self, players: Players) -> jax.Array:
+  def w_avg(self, players: Players) -> jax.Array:
     """The running mean of w, [W]."""
     return players['gen']['average']['w']
 

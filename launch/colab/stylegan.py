@@ -15,8 +15,8 @@ share = 0.05  # @param {type: "number"}
 config = load(f'configs/{name}.py:{variant}')
 for stage in config.stages:
   stage['steps'] = max(round(stage['steps'] * share), 1)
-  if stage.get('objective.fade'):
-    stage['objective.fade'] = stage['steps']
+  if stage.get('objective.fade_in_steps'):
+    stage['objective.fade_in_steps'] = stage['steps']
 leave_out_numbers(config)
 workdir = runs / f'{name}-{variant}-{share}'
 state, metrics = train(config, workdir)

@@ -136,7 +136,7 @@ def test_workdirs_without_a_checkpoint(refused, tmp_path, module):
     (['--step=5'], r'--step=5: no such checkpoint; there are 4, 6'),
     (['--num=0'], r'--num=0'),
     (['--out=samples.xyz'], r'\.png, .* ends in \.npz, or a folder'),
-    (['--psi=0.5'], 'no styles'),
+    (['--psi=0.5'], 'no truncation'),
   ],
 )
 def test_sample_arguments(refused, trained, args, expected):

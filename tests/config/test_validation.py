@@ -95,7 +95,7 @@ REFUSED = [
   ('wgan', 'objective.clip_weights', -1.0, 'expected 0 or more'),
   ('cyclegan', 'objective.cycle', -1.0, 'expected 0 or more'),
   ('cyclegan', 'objective.pool', -1, 'expected 0 or more'),
-  ('stylegan', 'objective.mixing', 1.5, 'expected at most 1'),
+  ('stylegan', 'objective.style_mixing_prob', 1.5, 'expected at most 1'),
 ]  # fmt: skip
 
 

@@ -160,7 +160,7 @@ _AUTOENCODER = dict(
 )
 _VAE = {**_AUTOENCODER, 'encoder': DenseEncoder(features=4, hidden=())}
 _STACK = dict(shape=SHAPE, widths=(4, 3), classes=CLASSES, amount=0.2)
-_STYLE = dict(gen=StyleGenerator(), latent=3, mixing=0.5)
+_STYLE = dict(gen=StyleGenerator(), latent=3, style_mixing_prob=0.5)
 _STAGE = dict(text=Reader((3,)), gen1=Painter(), latent=2)
 _DOMAINS = dict(gen_ab=Pixelwise(), gen_ba=Pixelwise())
 
@@ -199,7 +199,7 @@ OBJECTIVES = {
   'stack/classifier': StackClassifier(**_STACK),
   'stackgan/1': StageI(**_STAGE, disc1=Critic()),
   'stackgan/2': StageII(**_STAGE, gen2=Painter(), disc2=Critic()),
-  'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade=4),
+  'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade_in_steps=4),
   'stylegan/wgan': StyleWGAN(**_STYLE, critic=StyleDiscriminator(), n_critic=1),
   'translation': PairedRegression(**_DOMAINS),
   # Bounds that the divergence of some devices' examples would pass alone.

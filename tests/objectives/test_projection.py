@@ -31,7 +31,7 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
     if isinstance(layer, dict) and 'noise' in layer:
       layer['noise'] = 0 * layer['noise']
   away = jnp.asarray([[0.3, 0.2, -0.3, 0.1], [-0.2, 0.3, 0.2, -0.3]])
-  w = model.center(trained) + away
+  w = model.w_avg(trained) + away
   styles = w[:, None].repeat(4, axis=1)
   wanted = jax.jit(model.synthesize)(trained, styles, key=KEY)
   objective = Projection(

@@ -46,21 +46,21 @@ PLAYERS['gen']['average'] = {'w': jnp.asarray([0.1, -0.2, 0.3, 0.4])}
 @jax.jit
 def three(players, key, psi):
   """Three samples, of any truncation."""
-  return game(psi=psi).sample(players, key=key, num=3)
+  return game(truncation_psi=psi).sample(players, key=key, num=3)
 
 
 # Growth.
 
 
 def test_the_share_of_a_resolution_by_step():
-  fading = game(fade=4)
+  fading = game(fade_in_steps=4)
   shares = [float(fading.alpha_at(step)) for step in range(6)]
   assert shares == [0, 0.25, 0.5, 0.75, 1, 1]
   assert game().alpha_at(0) == 1.0
 
 
 def test_images_of_the_data_fade_in_too():
-  fading = game(fade=4)
+  fading = game(fade_in_steps=4)
   images = BATCH['image']
   whole = downsample(images)  # 16 pixels to 8
   coarse = upsample(downsample(whole))
@@ -76,7 +76,7 @@ def test_images_of_the_data_fade_in_too():
 
 
 def test_the_losses_see_the_share_of_their_step_and_keep_that_after_it():
-  fading = game(fade=4)
+  fading = game(fade_in_steps=4)
   update = fading.updates()[0]
   shapes = jax.eval_shape(fading.init, KEY, BATCH)
   assert set(shapes) == {'gen', 'disc', 'growth'}
@@ -103,7 +103,7 @@ def test_the_losses_see_the_share_of_their_step_and_keep_that_after_it():
 
 
 def test_a_larger_stage_takes_over_all_but_the_share():
-  small, large = game(8), game(16, fade=5)
+  small, large = game(8), game(16, fade_in_steps=5)
   old = {**PLAYERS, 'growth': small._growth(1.0)}
   fresh = jax.tree.map(
     lambda x: np.full(x.shape, 7, x.dtype),
@@ -133,7 +133,7 @@ def test_mixing_takes_the_second_style_from_a_layer_on():
   assert np.mean(until < 4) == pytest.approx(0.9, abs=0.05)
   for layers in (1, 2, 3):
     assert np.mean(until == layers) == pytest.approx(0.3, abs=0.07)
-  alone = game(mixing=0.0).mixed(KEY, first, second)
+  alone = game(style_mixing_prob=0.0).mixed(KEY, first, second)
   assert not np.any(alone)
 
 
@@ -141,7 +141,7 @@ def test_the_mean_of_w_runs():
   @jax.jit
   def generated(players):
     _, codes, state = GAME.generate(players, BATCH, KEY)
-    return GAME.map(players, codes)[:, 0], state
+    return GAME.map_latents(players, codes)[:, 0], state
 
   w, state = generated(PLAYERS)
   old = np.asarray(PLAYERS['gen']['average']['w'])
@@ -150,7 +150,7 @@ def test_the_mean_of_w_runs():
 
 
 def test_truncation_draws_styles_to_the_mean_in_the_first_layers():
-  styles = jax.jit(GAME.map)(PLAYERS, jnp.ones((2, 3)))
+  styles = jax.jit(GAME.map_latents)(PLAYERS, jnp.ones((2, 3)))
   mean = PLAYERS['gen']['average']['w']
   half = GAME.truncated(PLAYERS, styles, 0.5, 3)
   np.testing.assert_allclose(
@@ -189,10 +189,10 @@ def test_styles_are_of_the_classes_asked_for_or_of_all_in_turn():
   batch = {**BATCH, 'label': jnp.zeros(4, jnp.int32)}
   players = drawn(objective.init, KEY, batch)
   codes = jax.random.normal(KEY, (5, 3))
-  in_turn = objective.map(players, codes)
-  asked = objective.map(players, codes, jnp.array([0, 1, 2, 0, 1]))
+  in_turn = objective.map_latents(players, codes)
+  asked = objective.map_latents(players, codes, jnp.array([0, 1, 2, 0, 1]))
   np.testing.assert_array_equal(in_turn, asked)
-  other = objective.map(players, codes, jnp.array([1, 1, 2, 0, 1]))
+  other = objective.map_latents(players, codes, jnp.array([1, 1, 2, 0, 1]))
   changed = np.any(other != asked, axis=(1, 2))
   assert changed.tolist() == [True] + [False] * 4
 
@@ -212,7 +212,7 @@ def test_each_part_of_many_samples_has_noise_of_its_own(monkeypatch):
   for layer in players['gen']['params']['synthesis'].values():
     if isinstance(layer, dict) and 'noise' in layer:
       layer['noise'] = layer['noise'] + 1
-  draw = jax.jit(lambda x: game(psi=0.0).sample(x, key=KEY, num=2))
+  draw = jax.jit(lambda x: game(truncation_psi=0.0).sample(x, key=KEY, num=2))
   first, second = draw(players)  # of equal styles
   assert np.abs(first - second).max() > 0.01
 
@@ -289,7 +289,7 @@ def test_wgan_gp_has_a_penalty_between_and_a_drift():
 def fading_config():
   """One stage that fades 8 pixels in, within two of its six steps cut."""
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:test')
-  first = {**config.stages[0], 'objective.fade': 5, 'steps': 6}
+  first = {**config.stages[0], 'objective.fade_in_steps': 5, 'steps': 6}
   config.stages, config.evals = (first,), {}
   config.objective.update(penalty='')
   config.objective.gen.depth = 1
@@ -321,7 +321,7 @@ def test_the_config_grows_with_fresh_optimizers_and_its_half_life():
   assert sizes == [8, 16, 16, 32, 32]
   for stage in plan:
     batch = stage.config.batch_size
-    fades = stage.config.objective.fade
+    fades = stage.config.objective.fade_in_steps
     assert fades in (0, stage.config.steps)
     assert stage.config.ema.gen ** (10_000 / batch) == pytest.approx(0.5)
   experiment = Experiment(plan[1])

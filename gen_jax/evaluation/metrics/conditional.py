@@ -52,13 +52,10 @@ class BetweenClasses:
   task: Task
   columns: Size = 10
 
-  needs = ('sample',)
+  needs = ('sample_classes',)
 
   def minimum(self):
     return ()
-
-  def __post_init__(self):
-    self.task.check_labeled()
 
   def run(self, players, key):
     count = len(self.task.classes)
@@ -66,16 +63,13 @@ class BetweenClasses:
     second = jnp.roll(first, -1, axis=0)
     t = jnp.linspace(0, 1, self.columns)[None, :, None]
     shares = (1 - t) * first[:, None] + t * second[:, None]  # [K, T, K]
-    sample = self.task.predict('sample')
+    sample = self.task.predict('sample_classes')
     rows = []
     for row in range(count):
       # One key, and so the same codes, for every column.
       images = [
         sample(
-          players,
-          key=jax.random.fold_in(key, row),
-          num=1,
-          labels=shares[row, column][None],
+          players, shares[row, column][None], key=jax.random.fold_in(key, row)
         )
         for column in range(self.columns)
       ]

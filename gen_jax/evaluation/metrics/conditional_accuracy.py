@@ -26,13 +26,12 @@ class LabelAccuracy:
   num: Count = 10_000
   classifier: str = ''
 
-  needs = ('sample',)
+  needs = ('sample_classes',)
 
   def minimum(self):
     return (Minimum('test'),)
 
   def __post_init__(self):
-    self.task.check_labeled()
     reference_classifier.load(self.task, self.classifier)
 
   def run(self, players, key):

@@ -37,13 +37,16 @@ class Stripes:
     self.wrong = wrong
 
   def predict_fns(self):
-    def sample(players, *, key, num, labels=None):
-      labels = jnp.arange(num) % 3 if labels is None else labels
+    def sample(players, *, key, num):
+      return sample_classes(players, jnp.arange(num) % 3, key=key)
+
+    def sample_classes(players, labels, *, key):
+      labels = jnp.asarray(labels)
       if self.wrong is not None:
         labels = jnp.where(labels == self.wrong, (labels + 1) % 3, labels)
-      return stripes(labels, jax.random.uniform(key, (num, 16, 16, 1)))
+      return stripes(labels, jax.random.uniform(key, (len(labels), 16, 16, 1)))
 
-    return {'sample': sample}
+    return {'sample': sample, 'sample_classes': sample_classes}
 
 
 class Edges:
@@ -87,8 +90,8 @@ def test_a_model_without_classes_is_refused():
         'sample': lambda players, *, key, num: jnp.zeros((num, 16, 16, 1))
       }
 
-  with pytest.raises(InputError, match='Plain draws no class'):
-    LabelAccuracy(task(Plain()))
+  with pytest.raises(InputError, match="Plain cannot 'sample_classes'"):
+    task(Plain()).predict(*LabelAccuracy.needs)
 
 
 def test_an_image_that_was_remembered_is_its_own_neighbor():
