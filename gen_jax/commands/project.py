@@ -1,10 +1,10 @@
-"""Finds the style of a trained StyleGAN whose image is nearest to yours.
+"""Projects images into the W space of a trained StyleGAN.
 
 python -m gen_jax project --workdir=runs/stylegan --image=me.png --out=near.png
 
-The picture shows each image and, to its right, what was found. With --out=NAME/
-each pair is a picture in that folder. With --out in .npz: `styles`
-[N, layers, W], `images` and `wanted`, uint8 [N, H, W, C].
+The picture shows each image and, to its right, the nearest image of the model.
+With --out=NAME/ each pair is a picture in that folder. With --out in .npz:
+`w_plus` [N, layers, W], `images` and `targets`, uint8 [N, H, W, C].
 """
 
 import argparse
@@ -22,7 +22,6 @@ from gen_jax.data.pipeline import Preprocess
 from gen_jax.errors import InputError
 from gen_jax.evaluation.features import extractors
 from gen_jax.objectives.projection import Projection
-from gen_jax.objectives.style import Style
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs
 from gen_jax.storage.writer import grid, save_image, to_uint8
@@ -53,42 +52,44 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--every-layer',
     action='store_true',
-    help='a style for each layer: nearer, but less of the model',
+    help='a w of its own for each layer: nearer, but less typical of the model',
   )
   return cli.run(lambda: project(parser.parse_args(argv)))
 
 
 def project(args: argparse.Namespace) -> None:
-  """Descends, writes the result, and prints how near it is."""
+  """Optimizes w, writes the images, and prints the losses of the last step."""
   out = outputs.parse(args.out, _KINDS)
   settings.configure()
   state, experiment = trained.open_trained(args.workdir, args.step)
-  model = experiment.objective
-  if not isinstance(model, Style):
-    raise InputError(
-      f'{type(model).__name__} has no styles: --workdir of a StyleGAN.'
-    )
-  shape = model.gen.shape
-  raw = np.stack([_read(path, experiment) for path in args.image])
-  key = root_key(args.seed)
+  model, players, key = (
+    experiment.objective,
+    averaged(state),
+    root_key(args.seed),
+  )
+  layers, shape = _shapes(model, players, key)
+  described = experiment.described
+  raw = np.stack([_read(path, shape, described) for path in args.image])
   batch = Preprocess(model.pixels)({'image': raw}, key)
   objective = Projection(
     model=model,
     features=extractors.RandomFeatures(shape).apply,
+    shape=shape,
+    layers=layers,
     every_layer=args.every_layer,
     pixel_weight=args.pixel,
     feature_weight=args.feature,
   )
   players, metrics = descend(
-    objective, averaged(state), batch, key, args.steps, args.rate
+    objective, players, batch, key, args.steps, args.rate
   )
   found = objective.reconstruct(players, batch, key=noise_key(key))
   found = to_uint8(found, model.pixels)
   pairs = np.concatenate([raw, found], axis=2)
   with outputs.writing(out):
     if out.kind == outputs.NPZ:
-      styles = np.asarray(objective.styles(players))
-      arrays = dict(styles=styles, images=found, wanted=raw)
+      w_plus = np.asarray(objective.w_plus(players))
+      arrays = dict(w_plus=w_plus, images=found, targets=raw)
       outputs.write_npz(out.path, arrays)
     elif out.kind == outputs.FOLDER:
       for index, pair in enumerate(pairs):
@@ -100,13 +101,13 @@ def project(args: argparse.Namespace) -> None:
 
 
 def descend(objective, trained, batch, key, steps, rate):
-  """Returns the players with their codes, and the last step's metrics."""
+  """Returns the players with the w found, and the metrics of the last step."""
   num = len(batch['image'])
-  # A warm-up of a twentieth, and down to 0 in the end.
+  # The learning rate warms up over a twentieth of the steps and decays to 0.
   adam = dict(
     name='adam', learning_rate=rate, schedule='cosine', warmup=steps // 20
   )
-  by_player = {'code': optimizers.make(adam, steps)}
+  by_player = {'projected': optimizers.make(adam, steps)}
   state = step.init_state(objective.start(trained, num), by_player, {})
   train_step = step.make_train_step(objective, by_player, key=key)
   chunk = jax.jit(step.make_train_chunk(train_step, steps))
@@ -116,15 +117,33 @@ def descend(objective, trained, batch, key, steps, rate):
 
 
 def noise_key(key):
-  """Of the noise in which the result is shown."""
+  """Returns the key of the noise of the written images."""
   return jax.random.fold_in(key, 1)
 
 
-def _read(path, experiment):
-  """Decodes an image as those of the training data."""
-  shape, ranges = experiment.objective.gen.shape, {}
+def _shapes(model, players, key):
+  """Returns the number of layers that take a w, and the shape of an image."""
+  fns = model.predict_fns()
+  if not {'sample_latents', 'map_latents', 'w_avg', 'synthesize'} <= set(fns):
+    raise InputError(
+      f'{type(model).__name__} has no W space: give the --workdir of a '
+      'StyleGAN.'
+    )
+
+  def shapes(players):
+    latents = fns['sample_latents'](players, key=key, num=1)
+    w_plus = fns['map_latents'](players, latents)
+    return w_plus, fns['synthesize'](players, w_plus, key=key)
+
+  w_plus, image = jax.eval_shape(shapes, players)
+  return w_plus.shape[1], image.shape[1:]
+
+
+def _read(path, shape, described):
+  """Decodes an image like those of the training data."""
+  ranges = {}
   with inputs.reading(path, '--image'):
     with images.open_image(pathlib.Path(path).expanduser()) as image:
       if images.extent(image):
-        ranges = experiment.described.ranges.get('image', {})
+        ranges = described.ranges.get('image', {})
       return images.fit(image, shape, ranges=ranges)

@@ -1,7 +1,6 @@
 """What one does with a trained StyleGAN, by its workdir alone."""
 
 import pathlib
-import types
 
 import numpy as np
 import pytest
@@ -30,17 +29,13 @@ def test_projection_refuses(refused, args, expected):
 
 
 def test_projected_images_are_mapped_as_the_training_data(tmp_path):
-  shape = (2, 2, 1)
-  experiment = types.SimpleNamespace(
-    objective=types.SimpleNamespace(gen=types.SimpleNamespace(shape=shape)),
-    described=ArraySource('scans', 'train', {}),
-  )
+  shape, described = (2, 2, 1), ArraySource('scans', 'train', {})
   file = tmp_path / 'a.png'
   Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
   with pytest.raises(InputError, match='a.png cannot .* convert it to 8 bits'):
-    project._read(file, experiment)
-  experiment.described.ranges['image'] = pixels.fixed((0, 4095))
-  assert (project._read(file, experiment) == 255).all()
+    project._read(file, shape, described)
+  described.ranges['image'] = pixels.fixed((0, 4095))
+  assert (project._read(file, shape, described) == 255).all()
 
 
 @pytest.mark.long
@@ -63,7 +58,7 @@ def test_a_workdir_is_sampled_projected_and_looked_at(
   Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(picture)
   args = [f'--workdir={workdir}', f'--image={picture}', '--steps=3']
   assert project.main([*args, '--every-layer', f'--out={out}']) == 0
-  assert np.load(out)['styles'].shape == (1, 6, 4)
+  assert np.load(out)['w_plus'].shape == (1, 6, 4)
   assert project.main([*args, f'--out={tmp_path}/near.jpg']) == 0
   assert project.main([*args, f'--out={tmp_path}/near/']) == 0
   with Image.open(tmp_path / 'near' / '000000.png') as pair:

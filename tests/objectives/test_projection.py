@@ -1,4 +1,4 @@
-"""Projection into W: the style alone moves, and finds an image of the model."""
+"""Projection into W: only w changes, and finds an image of the model."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,10 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
   styles = w[:, None].repeat(4, axis=1)
   wanted = jax.jit(model.synthesize)(trained, styles, key=KEY)
   objective = Projection(
-    model=model, features=lambda x: x.reshape(len(x), -1) @ jnp.eye(192, 20)
+    model=model,
+    features=lambda x: x.reshape(len(x), -1) @ jnp.eye(192, 20),
+    shape=(8, 8, 3),
+    layers=4,
   )
   batch = {'image': wanted}
   start = objective.start(trained, 2)
@@ -47,12 +50,12 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
 
   before, terms, distant = judge(start, KEY)
   players, metrics = descend(objective, trained, batch, KEY, 200, 0.05)
-  assert float(metrics['code/loss']) < 0.05 * float(before)
+  assert float(metrics['projected/loss']) < 0.05 * float(before)
   *_, found = judge(players, noise_key(KEY))
   assert float(jnp.mean(jnp.square(found - wanted))) < 0.05 * float(
     jnp.var(wanted)
   )
-  assert objective.styles(players).shape == (2, 4, 4)
+  assert objective.w_plus(players).shape == (2, 4, 4)
   # Losses are sums over the two images, of weights 1, and metrics are means.
   both = 2 * (terms['pixel'] + terms['feature'])
   assert float(both) == pytest.approx(float(before), rel=1e-4)
