@@ -63,7 +63,7 @@ def score(
   settings.configure()
   state, experiment = trained.open_trained(args.workdir, args.step)
   task = tasks.make_task(experiment)
-  task.check_labeled()
+  task.predict('sample_classes')  # fails early without classes
   real = task.read(args.split, 0)
   if 'label' not in real:
     raise InputError(f'--split={args.split}: the images have no labels.')
