@@ -34,26 +34,27 @@ class CycleGAN:
   """The game of `gen_jax.objectives.cyclegan`, with least squares.
 
   A generator sees what it is to translate and what is to stay as it is in one
-  call, and a judge what is real and what is not, as ours do.
+  call, and a discriminator both kinds of images, as ours do.
 
   In PyTorch's common layout, not channels_last: of one image in channels_last,
   the gradient of x + instance_norm(x) is wrong (finite differences tell), and
   neither layout is faster here.
   """
 
-  # In two steps 3e-7 of the weights becomes 2e-3 of the judges' losses, ours
-  # against ours; of four images by the pure forms 1.2e-2 were seen, by oneDNN's
-  # 1.5e-2.
+  # In two steps 3e-7 of the weights becomes 2e-3 of the discriminators' losses,
+  # ours against ours; of four images by the pure forms 1.2e-2 were seen, by
+  # oneDNN's 1.5e-2.
   tolerance = 3e-2
 
   def __init__(self, objective, batch_size: int):
     del batch_size
     self._objective = objective
     self._pools = {'a': [], 'b': []}
-    self._shown = {}
+    self._output = {}
     self.players = {}
     for name in _PLAYERS:
-      make = _generator if name.startswith('gen') else _judge
+      is_gen = name.startswith('gen')
+      make = _generator if is_gen else _discriminator
       self.players[name] = make(getattr(objective, name))
 
   def prepare(self, data):
@@ -71,43 +72,45 @@ class CycleGAN:
 
   def loss(self, update, batch, noise):
     images = {k: x.to(torch.float32) / 127.5 - 1 for k, x in batch.items()}
-    return self._gens(images) if update == 'gens' else self._discs(images)
+    loss = {'gen': self._gen_loss, 'disc': self._disc_loss}[update]
+    return loss(images)
 
-  def _gens(self, images):
+  def _gen_loss(self, images):
     objective, total, fakes = self._objective, 0.0, {}
     for here, there in ('ab', 'ba'):
       seen = torch.cat([images[here], images[there]])
       made, same = self._translate(here + there, seen).chunk(2)
       fakes[there] = made
-      total += objective.identity * (same - images[there]).abs().mean()
+      total += objective.identity_weight * (same - images[there]).abs().mean()
     for here, there in ('ab', 'ba'):
       fake = fakes[there]
-      logits = self._judge(there, fake)
-      fooled = (logits - 1).square().mean() / 2
+      logits = self._discriminate(there, fake)
+      adversarial = (logits - 1).square().mean() / 2
+      total += objective.adversarial_weight * adversarial
       back = self._translate(there + here, fake)
       cycle = (back - images[here]).abs().mean()
-      total += objective.adversarial * fooled + objective.cycle * cycle
-      self._shown[there] = self._exchange(there, fake.detach())
+      total += objective.cycle_weight * cycle
+      self._output[there] = self._exchange(there, fake.detach())
     return total
 
-  def _discs(self, images):
+  def _disc_loss(self, images):
     total = 0.0
     for name in 'ab':
-      both = torch.cat([images[name], self._shown[name]])
-      real, fake = self._judge(name, both).chunk(2)
+      both = torch.cat([images[name], self._output[name]])
+      real, fake = self._discriminate(name, both).chunk(2)
       total += ((real - 1).square().mean() + fake.square().mean()) / 2
     return total
 
   def _exchange(self, name, images):
-    kept, shown = self._pools[name], []
+    stored, output = self._pools[name], []
     for image in images:
-      if len(kept) < self._objective.pool:
-        kept.append(image)
+      if len(stored) < self._objective.pool_size:
+        stored.append(image)
       elif random.random() < 0.5:
-        place = random.randrange(len(kept))
-        kept[place], image = image, kept[place]
-      shown.append(image)
-    return torch.stack(shown)
+        place = random.randrange(len(stored))
+        stored[place], image = image, stored[place]
+      output.append(image)
+    return torch.stack(output)
 
   def _translate(self, direction, x):
     functional = torch.nn.functional
@@ -129,7 +132,7 @@ class CycleGAN:
       x = hidden(layer, x)
     return torch.tanh(model['last'](reflect(x, 3)))
 
-  def _judge(self, name, x):
+  def _discriminate(self, name, x):
     functional, layers = torch.nn.functional, self.players[f'disc_{name}']
     for index, layer in enumerate(layers[:-1]):
       x = layer(x)
@@ -183,7 +186,7 @@ def _generator(network):
   )
 
 
-def _judge(network):
+def _discriminator(network):
   widths = [3]
   widths += [
     network.channels * min(2**level, 8) for level in range(network.levels + 1)

@@ -9,16 +9,19 @@ trainB, testA and testB, with `--config.data.common.path=DIR`; `horses`, those
 of TFDS; `colorize`, from gray to color; `super_resolution`, from a quarter of
 the resolution; `digits`, from outlines to strokes; `paper`, the networks of
 the paper for 256 pixels; `unet`; `resize`, without transposed convolutions;
-`regression` and `regression64`, the yardstick: the generators trained on pairs;
+`regression` and `regression64`, the same generators trained on pairs;
 `test`.
 """
 
-from gen_jax.config import choose, default, tiny
+from ml_collections import ConfigDict
+
+from configs import presets
+from gen_jax.config import default
 
 _GENS, _DISCS = ('gen_ab', 'gen_ba'), ('disc_a', 'disc_b')
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the CycleGAN of emoji, or the variant that `arg` names."""
   config = default()
   config.steps = 24_000
@@ -32,29 +35,16 @@ def get_config(arg=None):
   )
   config.objective = dict(
     name='cyclegan.CycleGAN',
-    **{player: _gen() for player in _GENS},
-    **{
-      player: dict(
-        name='translation.PatchDiscriminator',
-        channels=32,
-        levels=2,
-        normalize='instance',
-      )
-      for player in _DISCS
-    },
+    **{player: _generator() for player in _GENS},
+    **{player: _discriminator() for player in _DISCS},
     loss='least_squares',
-    adversarial=2.0,
-    cycle=10.0,
-    identity=5.0,
-    pool=50,
+    adversarial_weight=2.0,
+    cycle_weight=10.0,
+    identity_weight=5.0,
+    pool_size=50,
   )
-  for player in (*_GENS, *_DISCS):
-    config.optim[player] = dict(
-      name='adam',
-      learning_rate=2e-4,
-      b1=0.5,
-      schedule='constant_then_linear',
-    )
+  rates = dict.fromkeys((*_GENS, *_DISCS), 2e-4)
+  presets.adam(config, rates, b1=0.5, schedule='constant_then_linear')
   for player in _GENS:
     config.ema[player] = 0.999
   config.evals = dict(
@@ -64,113 +54,127 @@ def get_config(arg=None):
     frechet=dict(name='translation.Frechet', every=0),
   )
 
-  def domains(a, b):  # assigned, for an update would merge them
-    config.data.a, config.data.b = a, b
-
-  def sized(height, width, channels_a=3, channels_b=3):
-    config.data.common.shape = (height, width, channels_b)
-    if channels_a != channels_b:
-      config.data.a.shape = (height, width, channels_a)
-      config.objective.gen_ba.out = channels_a
-      config.objective.identity = 0.0
-
-  def networks(gens=_GENS, discs=_DISCS, **fields):
-    for player in (*gens, *discs):
-      config.objective[player].update(fields)
-
-  def emoji64():
-    config.steps = 12_000
-    sized(64, 64)
-    networks(gens=(), levels=3)
-
-  def folder():  # --config.data.common.path=DIR
-    config.steps = 40_000
-    config.data.common = dict(
-      name='folder',
-      path='',
-      shape=(64, 64, 3),
-      skip_unreadable=False,
-      range=('auto',),  # or (low, high) of images of more than 8 bits
-    )
-    domains(dict(suffix='A'), dict(suffix='B'))
-    config.data.pairs = ()
-    config.data.flip = True
-    del config.evals['pairs']
-    networks(gens=(), levels=3)
-
-  def horses():  # tfds build cycle_gan/horse2zebra --file_format=array_record
-    folder()
-    config.data.common = dict(
-      name='tfds',
-      dataset='cycle_gan/horse2zebra',
-      data_dir=None,
-      manual_dir=None,
-      shape=(128, 128, 3),
-    )
-    networks(channels=64)
-
-  def colorize():
-    domains(dict(style='noto'), dict(style='noto'))
-    sized(32, 32, channels_a=1)
-
-  def super_resolution():
-    domains(dict(style='noto', change='low'), dict(style='noto'))
-
-  def digits():
-    config.data.common = dict(name='mnist')
-    domains(dict(change='outline'), dict(change=''))
-    networks(discs=(), out=1)
-
-  def paper():
-    folder()
-    config.steps = 200_000
-    config.data.common.shape = (256, 256, 3)
-    networks(channels=64)
-    networks(discs=(), blocks=9)
-    config.ema = {}
-
-  def unet():
-    for player in _GENS:
-      config.objective[player] = dict(
-        name='translation.UNetTranslator',
-        out=3,
-        channels=(32, 64, 128, 256),
-        upsample='transpose',
-        normalize='instance',
-      )
-
-  def resize():
-    networks(discs=(), upsample='resize')
-
-  def regression():
-    config.data.pairs = ('train', 'test')
-    config.objective = dict(
-      name='translation.PairedRegression',
-      **{player: dict(config.objective[player]) for player in _GENS},
-    )
-    for player in _DISCS:
-      del config.optim[player]
-
-  def regression64():
-    emoji64()
-    regression()
-
-  def test():
-    tiny(config)
-    networks(channels=4, levels=1)
-    networks(discs=(), blocks=1)
-    config.objective.pool = 12
-    config.evals.grid.num = 4
-
   variants = (
     emoji64, folder, horses, colorize, super_resolution, digits, paper, unet,
     resize, regression, regression64, test,
   )  # fmt: skip
-  choose(arg, {f.__name__: f for f in variants})
-  return config
+  return presets.choose(config, arg, *variants)
 
 
-def _gen():
+def emoji64(config: ConfigDict) -> None:
+  """Translates emoji of 64 pixels."""
+  config.steps = 12_000
+  config.data.common.shape = (64, 64, 3)
+  _networks(config, _DISCS, levels=3)
+
+
+def folder(config: ConfigDict) -> None:
+  """Trains on the images of folders, --config.data.common.path=DIR."""
+  config.steps = 40_000
+  presets.domain_folders(config)
+  config.data.pairs = ()
+  config.data.flip = True
+  del config.evals['pairs']
+  _networks(config, _DISCS, levels=3)
+
+
+def horses(config: ConfigDict) -> None:
+  """Trains on horses and zebras.
+
+  TFDS prepares them with
+  `tfds build cycle_gan/horse2zebra --file_format=array_record`.
+  """
+  folder(config)
+  config.data.common = dict(
+    name='tfds',
+    dataset='cycle_gan/horse2zebra',
+    data_dir=None,
+    manual_dir=None,
+    shape=(128, 128, 3),
+  )
+  _networks(config, channels=64)
+
+
+def colorize(config: ConfigDict) -> None:
+  """Translates between gray and color."""
+  config.data.a = dict(style='noto', shape=(32, 32, 1))
+  config.data.b = dict(style='noto')
+  config.objective.gen_ba.out = 1
+  config.objective.identity_weight = 0.0
+
+
+def super_resolution(config: ConfigDict) -> None:
+  """Translates between a quarter of the resolution and all of it."""
+  config.data.a = dict(style='noto', change='low')
+  config.data.b = dict(style='noto')
+
+
+def digits(config: ConfigDict) -> None:
+  """Translates between outlines and strokes of MNIST."""
+  config.data.common = dict(name='mnist')
+  config.data.a, config.data.b = dict(change='outline'), dict(change='')
+  _networks(config, _GENS, out=1)
+
+
+def paper(config: ConfigDict) -> None:
+  """Takes the networks of the paper, for 256 pixels."""
+  folder(config)
+  config.steps = 200_000
+  config.data.common.shape = (256, 256, 3)
+  _networks(config, channels=64)
+  _networks(config, _GENS, blocks=9)
+  config.ema = {}
+
+
+def unet(config: ConfigDict) -> None:
+  """Takes U-Nets for generators."""
+  for player in _GENS:
+    config.objective[player] = dict(
+      name='translation.UNetTranslator',
+      out=3,
+      channels=(32, 64, 128, 256),
+      upsample='transpose',
+      normalize='instance',
+    )
+
+
+def resize(config: ConfigDict) -> None:
+  """Enlarges maps without transposed convolutions."""
+  _networks(config, _GENS, upsample='resize')
+
+
+def regression(config: ConfigDict) -> None:
+  """Trains the generators on pairs, without discriminators."""
+  config.data.pairs = ('train', 'test')
+  config.objective = dict(
+    name='regression.PairedRegression',
+    **{player: dict(config.objective[player]) for player in _GENS},
+  )
+  for player in _DISCS:
+    del config.optim[player]
+
+
+def regression64(config: ConfigDict) -> None:
+  """Is `regression` at 64 pixels."""
+  emoji64(config)
+  regression(config)
+
+
+def test(config: ConfigDict) -> None:
+  """Makes it a run of seconds."""
+  presets.test(config)
+  _networks(config, channels=4, levels=1)
+  _networks(config, _GENS, blocks=1)
+  config.objective.pool_size = 12
+  config.evals.grid.num = 4
+
+
+def _networks(config, players=(*_GENS, *_DISCS), **fields):
+  for player in players:
+    config.objective[player].update(fields)
+
+
+def _generator():
   return dict(
     name='translation.ResidualTranslator',
     out=3,
@@ -178,5 +182,14 @@ def _gen():
     blocks=6,
     levels=2,
     upsample='transpose',
+    normalize='instance',
+  )
+
+
+def _discriminator():
+  return dict(
+    name='translation.PatchDiscriminator',
+    channels=32,
+    levels=2,
     normalize='instance',
   )

@@ -15,7 +15,7 @@ from gen_jax.errors import InputError
 from gen_jax.models.layers.conv import Conv, ConvTranspose
 from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.models.layers.resampling import upsample
-from gen_jax.registry.fields import Depth, Dtype, Size, SomeSizes
+from gen_jax.registry.fields import Decay, Depth, Dtype, Size, SomeSizes
 
 INIT = nn.initializers.normal(0.02)
 _PAD = ((1, 1), (1, 1))
@@ -133,12 +133,15 @@ class UNetTranslator(nn.Module):
     upsample: as `ResidualTranslator`.
     normalize: of all layers but the first, the innermost convolution and the
       last.
+    dropout: fraction of each map that the first three layers of the decoder
+      leave out in training, .5 there.
   """
 
   out: Size = 3
   channels: SomeSizes = (64, 128, 256, 512, 512)
   upsample: _Upsample = 'transpose'
   normalize: Normalization = 'instance'
+  dropout: Decay = 0.0
   dtype: Dtype = None
 
   @property
@@ -172,6 +175,8 @@ class UNetTranslator(nn.Module):
         pad = ((2, 2), (2, 2))
         layer = ConvTranspose(width, (4, 4), 2, pad, **common)
       x = normalized(x, layer, '' if outer else self.normalize)
+      if depth - 3 <= level and not outer:
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
       if not outer:
         x = jnp.concatenate([links[level - 1], x], axis=-1)
     return jnp.tanh(x.astype(jnp.float32))

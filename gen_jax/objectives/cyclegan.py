@@ -1,124 +1,193 @@
 """Translation without pairs (Zhu et al. 2017)."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.cycle import absolute, mean_rest
-from gen_jax.objectives import pool
 from gen_jax.objectives.game import Loss
-from gen_jax.objectives.translation import Translation, make
+from gen_jax.objectives.parts import image_pool, translation
 from gen_jax.registry.fields import Count, Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CycleGAN(Translation):
-  """Players `gen_ab`, `gen_ba`, and judges of what they make.
+class CycleGAN:
+  """Players `gen_ab`, `gen_ba`, `disc_a` and `disc_b`.
 
-  The generators descend E[(D_b(G(a)) - 1)^2] + E[(D_a(F(b)) - 1)^2] + cycle
-  (E|F(G(a)) - a| + E|G(F(b)) - b|) + identity (E|G(b) - b| + E|F(a) - a|),
-  means over pixels and over patches (eq. 3 with the squares of section 4, and
-  section 5.2). Then the judges descend half of E[(D(x) - 1)^2] + E[D(shown)^2],
-  where `shown` are images that the generators made before they moved, or those
-  of steps before: see objectives/pool.py.
+  The generators descend E[(D_b(G(a)) - 1)^2] + E[(D_a(F(b)) - 1)^2] +
+  cycle_weight (E|F(G(a)) - a| + E|G(F(b)) - b|) + identity_weight (E|G(b) - b|
+  + E|F(a) - a|), means over pixels and over patches (eq. 3 with the squares of
+  section 4, and section 5.2). Then the discriminators descend half of
+  E[(D(x) - 1)^2] + E[D(y)^2], where y are images that the generators made
+  before they moved, or those of steps before: see parts/image_pool.py.
 
   Attributes:
+    gen_ab: images of a, train -> images of b; see models/translation.py.
+    gen_ba: images of b, train -> images of a.
     disc_a: images of a, train -> logits of patches [B, h, w].
-    disc_b: of b.
+    disc_b: images of b, train -> logits of patches.
     loss: as of `GAN`.
-    adversarial: weight of the generators' adversarial terms; 2 takes back the
+    adversarial_weight: of the generators' adversarial terms; 2 takes back the
       half in `least_squares`.
-    cycle: lambda, weight of the cycles.
-    identity: weight of images that are of the target domain already and are to
+    cycle_weight: lambda.
+    identity_weight: of images that are of the target domain already and are to
       stay as they are, which keeps colors; 0 where the domains differ in
       channels.
-    pool: images that a judge's pool holds; 0 for none.
+    pool_size: images that the pool of a discriminator holds; 0 for none.
   """
 
+  gen_ab: nn.Module
+  gen_ba: nn.Module
   disc_a: nn.Module
   disc_b: nn.Module
   loss: Loss = 'least_squares'
-  adversarial: Weight = 2.0
-  cycle: Weight = 10.0
-  identity: Weight = 5.0
-  pool: Count = 50
+  adversarial_weight: Weight = 2.0
+  cycle_weight: Weight = 10.0
+  identity_weight: Weight = 5.0
+  pool_size: Count = 50
+
+  pixels: ClassVar[str] = 'symmetric'
+  classes: ClassVar[int] = 0
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    key_gens, *keys = jax.random.split(key, 3)
-    players = super().init(key_gens, batch)
+    """Returns the variables of the four players, with empty pools."""
+    key_gens, key_a, key_b = jax.random.split(key, 3)
+    players = translation.init_both(self.gen_ab, self.gen_ba, key_gens, batch)
     channels = [batch[k].shape[-1] for k in 'ab']
-    if self.identity and channels[0] != channels[1]:
+    if self.identity_weight and channels[0] != channels[1]:
       raise InputError(
-        f'objective.identity={self.identity}: images of {channels[0]} channels '
-        f'cannot stay as they are among those of {channels[1]}: take 0.'
+        f'objective.identity_weight={self.identity_weight}: images of '
+        f'{channels[0]} channels cannot stay as they are among those of '
+        f'{channels[1]}: take 0.'
       )
-    for name, key_disc in zip('ab', keys, strict=True):
-      player, images = f'disc_{name}', batch[name]
-      variables = make(getattr(self, player), player, key_disc, images)
-      players[player] = {**variables, 'pool': pool.empty(self.pool, images)}
+    for domain, key_disc in (('a', key_a), ('b', key_b)):
+      name, images = f'disc_{domain}', batch[domain]
+      variables = translation.init_network(
+        self._networks[name], name, key_disc, images
+      )
+      pool = image_pool.init(self.pool_size, images)
+      players[name] = {**variables, 'image_pool': pool}
     return players
 
   def updates(self) -> tuple[Update, ...]:
+    """Returns the update of the generators, then of the discriminators."""
     return (
       Update(
         ('gen_ab', 'gen_ba'),
-        self.gens_loss,
-        name='gens',
+        self.gen_loss,
+        name='gen',
         whole_batch='the pools store the images of whole batches',
       ),
-      Update(('disc_a', 'disc_b'), self.discs_loss, name='discs'),
+      Update(
+        ('disc_a', 'disc_b'),
+        self.disc_loss,
+        name='disc',
+        warnings=self._warnings,
+      ),
     )
 
-  def gens_loss(self, players: Players, batch: Batch, *, key, step):
+  def gen_loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the loss of both generators, and the pools with new images."""
     del step
-    total, metrics, memory = 0.0, {}, {}
+    loss, total, metrics, memory = LOSSES[self.loss], 0.0, {}, {}
+    key_ab, key_ba, key_dropout = jax.random.split(key, 3)
+    keys = iter(jax.random.split(key_dropout, 4))
     fakes = {}
-    for here, there in ('ab', 'ba'):
+    for source, target in ('ab', 'ba'):
       # In one call, for the networks see each image by itself.
-      seen = batch[here]
-      if self.identity:
-        seen = jnp.concatenate([seen, batch[there]])
-      made = self.translate(players, f'gen_{here}{there}', seen)
-      fakes[there] = made[: len(batch[here])]
-      if self.identity:
-        same = absolute(batch[there], made[len(batch[here]) :])
-        metrics[f'identity_{there}'] = jnp.mean(same)
-        total += self.identity * jnp.mean(same)
-    for (here, there), key_pool in zip(
-      ('ab', 'ba'), jax.random.split(key), strict=True
-    ):
-      fake, disc = fakes[there], f'disc_{there}'
-      logits = self.judge(players, disc, fake)
-      fooled = jnp.mean(mean_rest(LOSSES[self.loss].gen(logits)))
-      back = self.translate(players, f'gen_{there}{here}', fake)
-      cycle = jnp.mean(absolute(batch[here], back))
-      total += self.adversarial * fooled + self.cycle * cycle
-      metrics |= {f'fooled_{there}': fooled, f'cycle_{here}': cycle}
-      after = pool.exchange(players[disc]['pool'], fake, key_pool)
-      memory[disc] = {'pool': after}
+      inputs = batch[source]
+      if self.identity_weight:
+        inputs = jnp.concatenate([inputs, batch[target]])
+      made = self._generate(players, source + target, inputs, next(keys))
+      fakes[target] = made[: len(batch[source])]
+      if self.identity_weight:
+        kept = made[len(batch[source]) :]
+        error = jnp.mean(absolute(batch[target], kept))
+        metrics[f'identity_{target}'] = error
+        total += self.identity_weight * error
+    for (source, target), key_pool in (('ab', key_ab), ('ba', key_ba)):
+      fake, disc = fakes[target], f'disc_{target}'
+      logits = self._discriminate(players, target, fake)
+      adversarial = jnp.mean(mean_rest(loss.gen(logits)))
+      back = self._generate(players, target + source, fake, next(keys))
+      cycle = jnp.mean(absolute(batch[source], back))
+      total += self.adversarial_weight * adversarial + self.cycle_weight * cycle
+      metrics[f'adversarial_{target}'] = adversarial
+      metrics[f'cycle_{source}'] = cycle
+      pool = players[disc]['image_pool']
+      pool = image_pool.exchange(pool, fake, key_pool)
+      memory[disc] = {'image_pool': pool}
     return total, Aux(metrics, memory=memory)
 
-  def discs_loss(self, players: Players, batch: Batch, *, key, step):
+  def disc_loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the sum of the losses of both discriminators."""
     del key, step
-    total, metrics, loss = 0.0, {}, LOSSES[self.loss]
-    for name in 'ab':
-      disc, real = f'disc_{name}', batch[name]
-      shown = parallel.own_part(players[disc]['pool']['shown'])
-      logits = self.judge(players, disc, jnp.concatenate([real, shown]))
+    loss, total, metrics = LOSSES[self.loss], 0.0, {}
+    for domain in 'ab':
+      real = batch[domain]
+      fake = players[f'disc_{domain}']['image_pool']['output']
+      images = jnp.concatenate([real, parallel.own_part(fake)])
+      logits = self._discriminate(players, domain, images)
       real, fake = logits[: len(real)], logits[len(real) :]
       total += jnp.mean(mean_rest(loss.real(real)))
       total += jnp.mean(mean_rest(loss.fake(fake)))
-      metrics[f'real_accuracy_{name}'] = jnp.mean(real > loss.boundary)
-      metrics[f'fake_accuracy_{name}'] = jnp.mean(fake <= loss.boundary)
+      metrics[f'real_accuracy_{domain}'] = jnp.mean(real > loss.boundary)
+      metrics[f'fake_accuracy_{domain}'] = jnp.mean(fake <= loss.boundary)
     return total, Aux(metrics)
 
-  def judge(self, players: Players, name: str, images: jax.Array) -> jax.Array:
-    """Logits of patches, [B, h, w], in training."""
+  def predict_fns(self) -> Capabilities:
+    """Returns the translations in both directions."""
+    return {
+      'translate_ab': self.translate_ab,
+      'translate_ba': self.translate_ba,
+    }
+
+  def translate_ab(self, players: Players, batch: Batch) -> jax.Array:
+    """Returns batch['a'], images of any size, as images of b."""
+    return translation.translate(self.gen_ab, players['gen_ab'], batch['a'])
+
+  def translate_ba(self, players: Players, batch: Batch) -> jax.Array:
+    """Returns batch['b'], images of any size, as images of a."""
+    return translation.translate(self.gen_ba, players['gen_ba'], batch['b'])
+
+  @property
+  def _networks(self) -> Mapping[str, nn.Module]:
+    """Returns the networks by player."""
+    return {
+      'gen_ab': self.gen_ab,
+      'gen_ba': self.gen_ba,
+      'disc_a': self.disc_a,
+      'disc_b': self.disc_b,
+    }
+
+  def _generate(
+    self, players: Players, direction: str, images: jax.Array, key: jax.Array
+  ) -> jax.Array:
+    name = f'gen_{direction}'
+    network = self._networks[name]
+    return translation.train_apply(network, players[name], images, key)
+
+  def _discriminate(
+    self, players: Players, domain: str, images: jax.Array
+  ) -> jax.Array:
+    name = f'disc_{domain}'
     variables = {'params': players[name]['params']}
-    return getattr(self, name).apply(variables, images, train=True)
+    return self._networks[name].apply(variables, images, train=True)
+
+  def _warnings(self, metrics: Mapping[str, float]) -> dict[str, str]:
+    found = {}
+    for domain in 'ab':
+      found |= translation.warnings(metrics, f'disc_{domain}', f'_{domain}')
+    return found

@@ -60,7 +60,7 @@ def wgan_gp():
 def cyclegan_pair():
   config = small('cyclegan.py:test')
   config.ema = {}
-  config.objective.pool = 50  # which is not full in the steps that are compared
+  config.objective.pool_size = 50  # not full in the steps that are compared
   return config
 
 

@@ -24,7 +24,7 @@ def trained(tmp_path_factory):
     '--config.evals={}',
     '--config.data.a={"style": "noto", "shape": (32, 32, 1)}',
     '--config.objective.gen_ba.out=1',
-    '--config.objective.identity=0',
+    '--config.objective.identity_weight=0',
   ]
   assert main.main([*args, f'--workdir={path}']) == 0
   return path

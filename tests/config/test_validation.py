@@ -93,9 +93,9 @@ REFUSED = [
   ('dcgan', 'objective.disc.normalize', 'spektral', '"spectral"'),
   ('wgan', 'objective.n_critic', 0, 'expected 1 or more'),
   ('wgan', 'objective.clip_weights', -1.0, 'expected 0 or more'),
-  ('cyclegan', 'objective.cycle', -1.0, 'expected 0 or more'),
-  ('cyclegan', 'objective.pool', -1, 'expected 0 or more'),
   ('stylegan', 'objective.style_mixing_prob', 1.5, 'expected at most 1'),
+  ('cyclegan', 'objective.cycle_weight', -1.0, 'expected 0 or more'),
+  ('cyclegan', 'objective.pool_size', -1, 'expected 0 or more'),
 ]  # fmt: skip
 
 

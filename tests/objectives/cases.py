@@ -27,14 +27,15 @@ from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.infogan import InfoGAN
 from gen_jax.objectives.iwae import IWAE, DReG
+from gen_jax.objectives.pix2pix import Pix2Pix
 from gen_jax.objectives.projection import Projection
+from gen_jax.objectives.regression import PairedRegression
 from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
 from gen_jax.objectives.stacked_autoencoder import Classifier as StackClassifier
 from gen_jax.objectives.stacked_autoencoder import GreedyLayer, Unrolled
 from gen_jax.objectives.stackgan import StageI, StageII
 from gen_jax.objectives.style import Style
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
-from gen_jax.objectives.translation import PairedRegression, Translation
 from gen_jax.objectives.vae import VAE
 from gen_jax.objectives.wgan import WGAN
 from gen_jax.objectives.wgan_gp import WGANGP
@@ -47,7 +48,8 @@ CLASSES = 3
 def make_batch(name, count=8):
   """Examples with the fields that an objective uses."""
   rng, objective = np.random.default_rng(0), OBJECTIVES[name]
-  images = 'ab' if isinstance(objective, Translation) else ['image']
+  translates = any('translate' in k for k in objective.predict_fns())
+  images = 'ab' if translates else ['image']
   low = -1 if objective.pixels == 'symmetric' else 0
   batch = {k: rng.uniform(low, 1, (count, *SHAPE)) for k in images}
   batch['embedding'] = rng.normal(size=(count, 2, 5))
@@ -80,11 +82,13 @@ class Pixelwise(nn.Module):
   """Images to images, or to logits of patches."""
 
   patches: bool = False
+  dropout: float = 0.0
   stride = 1
 
   @nn.compact
   def __call__(self, x, train=False):
-    x = nn.Dense(1)(jnp.tanh(nn.Dense(2)(x)))
+    x = nn.Dropout(self.dropout, deterministic=not train)(nn.Dense(2)(x))
+    x = nn.Dense(1)(jnp.tanh(x))
     return x[..., 0] if self.patches else jnp.tanh(x)
 
 
@@ -179,7 +183,7 @@ OBJECTIVES = {
     **_DOMAINS,
     disc_a=Pixelwise(patches=True),
     disc_b=Pixelwise(patches=True),
-    pool=3,
+    pool_size=3,
   ),
   'debiasing_vae': DebiasingVAE(**_VAE, candidates=1),
   'denoising_autoencoder': DenoisingAutoencoder(
@@ -192,6 +196,8 @@ OBJECTIVES = {
   'infogan': InfoGAN(**_GAME, disc=Heads((0, CLASSES + 2)), categories=CLASSES),
   'iwae': IWAE(**_VAE, samples=3),
   'iwae/dreg': DReG(**_VAE, samples=3),
+  'pix2pix': Pix2Pix(gen=Pixelwise(dropout=0.5), disc=Pixelwise(patches=True)),
+  'regression': PairedRegression(**_DOMAINS),
   'sparse_l1': SparseL1(**_AUTOENCODER),
   'sparse_kl': SparseKL(**_AUTOENCODER),
   'stack/greedy': GreedyLayer(**_STACK, index=1),
@@ -201,7 +207,6 @@ OBJECTIVES = {
   'stackgan/2': StageII(**_STAGE, gen2=Painter(), disc2=Critic()),
   'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade_in_steps=4),
   'stylegan/wgan': StyleWGAN(**_STYLE, critic=StyleDiscriminator(), n_critic=1),
-  'translation': PairedRegression(**_DOMAINS),
   # Bounds that the divergence of some devices' examples would pass alone.
   'vae/free_bits': VAE(**_VAE, free_bits=0.7, kl_warmup=2),
   'vae/capacity': VAE(

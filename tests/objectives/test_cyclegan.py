@@ -14,9 +14,9 @@ from gen_jax import config as config_lib
 from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
 from gen_jax.models.translation import PatchDiscriminator, ResidualTranslator
-from gen_jax.objectives import pool
 from gen_jax.objectives.cyclegan import CycleGAN
-from gen_jax.objectives.translation import PairedRegression
+from gen_jax.objectives.parts import image_pool
+from gen_jax.objectives.regression import PairedRegression
 from gen_jax.training import trained
 from gen_jax.training.loop import train
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
@@ -36,7 +36,7 @@ class Scale(nn.Module):
     return x * self.param('w', nn.initializers.constant(self.start), ())
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
   """Each pixel times w."""
 
   start: float
@@ -52,8 +52,8 @@ def linear(**fields):
     **{
       'gen_ab': Scale(0.5),
       'gen_ba': Scale(3.0),
-      'disc_a': Judge(0.7),
-      'disc_b': Judge(-0.2),
+      'disc_a': Discriminator(0.7),
+      'disc_b': Discriminator(-0.2),
       **fields,
     }
   )
@@ -67,50 +67,55 @@ def batch(count=4, size=8, channels=(1, 1), seed=0):
   }
 
 
-def gens_by_hand(a, b, adversarial=1.0, cycle=10.0, identity=5.0):
+def gen_loss_by_hand(a, b, cycle_weight=10.0, identity_weight=5.0):
   """Equation 3 for the linear players, in float64."""
   a, b = a.astype(np.float64), b.astype(np.float64)
   fake_b, fake_a = 0.5 * a, 3.0 * b
-  fooled = np.mean((-0.2 * fake_b - 1) ** 2) + np.mean((0.7 * fake_a - 1) ** 2)
+  adversarial = np.mean((-0.2 * fake_b - 1) ** 2)
+  adversarial += np.mean((0.7 * fake_a - 1) ** 2)
   back = np.mean(abs(3 * fake_b - a)) + np.mean(abs(0.5 * fake_a - b))
   same = np.mean(abs(0.5 * b - b)) + np.mean(abs(3 * a - a))
-  return adversarial * fooled + cycle * back + identity * same
+  return adversarial + cycle_weight * back + identity_weight * same
 
 
-@pytest.mark.parametrize('fields', [{}, dict(cycle=2.0, identity=0.0)])
+@pytest.mark.parametrize(
+  'fields', [{}, dict(cycle_weight=2.0, identity_weight=0.0)]
+)
 def test_the_generators_loss_is_that_of_the_paper(fields):
   objective, data = linear(**fields), batch()
   players = objective.init(KEY, data)
-  loss, aux = jax.jit(objective.gens_loss)(players, data, key=KEY, step=0)
-  assert float(loss) == pytest.approx(gens_by_hand(**data, **fields), rel=1e-5)
-  shown = aux.memory['disc_b']['pool']['shown']  # the pool is empty yet
-  np.testing.assert_array_equal(shown, 0.5 * data['a'])
+  loss, aux = jax.jit(objective.gen_loss)(players, data, key=KEY, step=0)
+  assert float(loss) == pytest.approx(
+    gen_loss_by_hand(**data, **fields), rel=1e-5
+  )
+  output = aux.memory['disc_b']['image_pool']['output']  # the pool is empty yet
+  np.testing.assert_array_equal(output, 0.5 * data['a'])
 
 
-def test_the_judges_loss_is_half_the_squares_of_what_is_shown():
+def test_the_discriminators_loss_is_half_of_the_squares():
   objective, data = linear(), batch()
   players = objective.init(KEY, data)
-  shown = {k: np.random.default_rng(3).normal(size=x.shape) for k, x in
+  output = {k: np.random.default_rng(3).normal(size=x.shape) for k, x in
            data.items()}  # fmt: skip
   for name in 'ab':
-    players[f'disc_{name}']['pool']['shown'] = jnp.asarray(shown[name])
-  loss, aux = jax.jit(objective.discs_loss)(players, data, key=KEY, step=0)
+    players[f'disc_{name}']['image_pool']['output'] = jnp.asarray(output[name])
+  loss, aux = jax.jit(objective.disc_loss)(players, data, key=KEY, step=0)
   want = 0.0
   for name, w in (('a', 0.7), ('b', -0.2)):
     want += np.mean((w * data[name] - 1) ** 2) / 2
-    want += np.mean((w * shown[name]) ** 2) / 2
+    want += np.mean((w * output[name]) ** 2) / 2
   assert float(loss) == pytest.approx(want, rel=1e-5)
   assert aux.metrics['real_accuracy_b'] == 0
 
 
-def test_the_judges_see_what_was_made_before_the_generators_moved():
-  objective, data = linear(pool=0), batch()
+def test_the_discriminators_get_images_from_before_the_generators_moved():
+  objective, data = linear(pool_size=0), batch()
   optimizers = dict.fromkeys(PLAYERS, optax.sgd(0.1))
   state = init_state(objective.init(KEY, data), optimizers, {})
   step = jax.jit(make_train_step(objective, optimizers, key=KEY))
   after, _ = step(state, data)
-  shown = after.players['disc_b']['pool']['shown']
-  np.testing.assert_allclose(shown, 0.5 * data['a'], rtol=1e-6)
+  output = after.players['disc_b']['image_pool']['output']
+  np.testing.assert_allclose(output, 0.5 * data['a'], rtol=1e-6)
   assert float(after.players['gen_ab']['params']['w']) != 0.5
 
 
@@ -118,31 +123,33 @@ def test_the_judges_see_what_was_made_before_the_generators_moved():
 
 
 def test_a_pool_fills_then_swaps_half_of_what_comes():
-  empty = pool.empty(6, jnp.zeros((4, 1, 1, 1)))
+  empty = image_pool.init(6, jnp.zeros((4, 1, 1, 1)))
   state, swaps = empty, []
-  exchange = jax.jit(pool.exchange)
+  exchange = jax.jit(image_pool.exchange)
   for step in range(100):
     new = 4 * step + jnp.arange(4.0).reshape(4, 1, 1, 1)
     before = set(np.ravel(state['images'])[: int(state['count'])].tolist())
     state = exchange(state, new, jax.random.fold_in(KEY, step))
-    shown = np.ravel(state['shown'])
-    kept = set(np.ravel(state['images'])[: int(state['count'])].tolist())
+    output = np.ravel(state['output'])
+    stored = set(np.ravel(state['images'])[: int(state['count'])].tolist())
     if step == 0:
-      assert kept == {0, 1, 2, 3} and int(state['count']) == 4
-      assert shown.tolist() == [0, 1, 2, 3]
+      assert stored == {0, 1, 2, 3} and int(state['count']) == 4
+      assert output.tolist() == [0, 1, 2, 3]
     else:
-      assert int(state['count']) == len(kept) == 6
-    # Nothing is lost or made up: what was shown or kept is what there was.
-    assert before | set(np.ravel(new).tolist()) == kept | set(shown.tolist())
-    swaps.append(np.mean(shown < 4 * step))
+      assert int(state['count']) == len(stored) == 6
+    # Nothing is lost or made up: what is stored or put out is what there was.
+    assert before | set(np.ravel(new).tolist()) == stored | set(output.tolist())
+    swaps.append(np.mean(output < 4 * step))
   assert np.mean(swaps[2:]) == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_pool_of_none_shows_what_is_new():
-  state = pool.empty(0, jnp.zeros((2, 1, 1, 1)))
+def test_a_pool_of_size_0_puts_out_what_is_new():
+  state = image_pool.init(0, jnp.zeros((2, 1, 1, 1)))
   new = jnp.ones((2, 1, 1, 1))
-  assert set(state) == {'shown'}
-  np.testing.assert_array_equal(pool.exchange(state, new, KEY)['shown'], new)
+  assert set(state) == {'output'}
+  np.testing.assert_array_equal(
+    image_pool.exchange(state, new, KEY)['output'], new
+  )
 
 
 # Many devices.
@@ -151,7 +158,7 @@ def test_a_pool_of_none_shows_what_is_new():
 def run(form, steps=6):
   """Trains; returns the state and the metrics."""
   data = [batch(8, 4, seed=seed) for seed in range(steps)]
-  objective = linear(pool=12)
+  objective = linear(pool_size=12)
   optimizers = dict.fromkeys(PLAYERS, optax.sgd(0.005))
   players = jax.jit(objective.init)(KEY, data[0])
   state = form.replicate(init_state(players, optimizers, {}))
@@ -205,12 +212,12 @@ def test_a_resume_is_exact_the_pools_included(tmp_path, one_device):
     config.objective[player].update(channels=2, levels=0)
   for player in PLAYERS[:2]:
     config.objective[player].blocks = 0
-  config.objective.identity = 0.0
+  config.objective.identity_weight = 0.0
   config.evals = {}
   config.checkpoint.every = 3
   train(config, tmp_path)
   whole, _ = trained.open_trained(tmp_path)
-  assert int(whole.players['disc_a']['pool']['count']) == 12
+  assert int(whole.players['disc_a']['image_pool']['count']) == 12
   os.rename(tmp_path / 'checkpoints' / '6', tmp_path / 'gone')
   again, _ = train(config, tmp_path)
   jax.tree.map(np.testing.assert_array_equal, jax.device_get(again), whole)
@@ -227,7 +234,7 @@ def small(**fields):
     gen_ba=ResidualTranslator(out=1, **gen),
     disc_a=PatchDiscriminator(channels=2, levels=1),
     disc_b=PatchDiscriminator(channels=2, levels=1),
-    **{'identity': 0.0, 'pool': 12, **fields},
+    **{'identity_weight': 0.0, 'pool_size': 12, **fields},
   )
 
 
@@ -264,8 +271,17 @@ def test_regression_is_the_mean_absolute_error_of_both():
   ab = np.mean(np.abs(0.5 * data['a'] - data['b']))
   ba = np.mean(np.abs(3.0 * data['b'] - data['a']))
   assert float(loss) == pytest.approx(ab + ba, rel=1e-5)
-  assert float(aux.metrics['ba']) == pytest.approx(ba, rel=1e-5)
+  assert float(aux.metrics['l1_ba']) == pytest.approx(ba, rel=1e-5)
   assert set(players) == {'gen_ab', 'gen_ba'}
+
+
+def test_a_warning_when_a_discriminator_is_always_right():
+  warnings = linear().updates()[1].warnings
+  names = [f'disc/{k}_accuracy_{d}' for k in ('real', 'fake') for d in 'ab']
+  found = warnings({**dict.fromkeys(names, 1.0), 'disc/fake_accuracy_a': 0.8})
+  assert set(found) == {'no_convergence_b'}
+  assert 'optim.disc_b.learning_rate' in found['no_convergence_b']
+  assert not warnings({})
 
 
 def shapes(objective, data):
@@ -281,8 +297,8 @@ def shapes(objective, data):
       r'gen_ab.out: the network makes images of .*, and the images of the',
     ),
     (
-      lambda: shapes(small(identity=5.0), batch(1, 8, (1, 2))),
-      'identity=5.0: images of 1 channels .* take 0',
+      lambda: shapes(small(identity_weight=5.0), batch(1, 8, (1, 2))),
+      'identity_weight=5.0: images of 1 channels .* take 0',
     ),
     (
       lambda: shapes(

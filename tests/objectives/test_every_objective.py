@@ -108,7 +108,7 @@ def test_no_two_draws_of_a_step_share_a_key(name):
   assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize('name', ['cyclegan', 'translation'])
+@pytest.mark.parametrize('name', ['cyclegan', 'regression'])
 def test_networks_of_one_form_start_apart(name):
   objective = OBJECTIVES[name]
   made = jax.jit(objective.init)(KEY, make_batch(name))

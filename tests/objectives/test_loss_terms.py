@@ -71,26 +71,28 @@ def similarity_of_pairs(objective, players, batch):
   return jnp.mean(jnp.diagonal(products)) - jnp.mean(products)
 
 
+def logits_of_patches(objective, players, domain, images):
+  network = {'a': objective.disc_a, 'b': objective.disc_b}[domain]
+  params = players[f'disc_{domain}']['params']
+  return network.apply({'params': params}, images)
+
+
 def translated_score(objective, players, batch):
+  b = objective.translate_ab(players, batch)
+  a = objective.translate_ba(players, batch)
   return sum(
-    jnp.mean(
-      objective.judge(
-        players,
-        f'disc_{there}',
-        objective.translate(players, f'gen_{here}{there}', batch[here]),
-      )
-    )
-    for here, there in ('ab', 'ba')
+    jnp.mean(logits_of_patches(objective, players, domain, images))
+    for domain, images in (('a', a), ('b', b))
   )
 
 
 def score_of_a(objective, players, batch):
-  return jnp.mean(objective.judge(players, 'disc_a', batch['a']))
+  return jnp.mean(logits_of_patches(objective, players, 'a', batch['a']))
 
 
-def score_of_stored_a(objective, players, batch):
-  shown = players['disc_a']['pool']['shown']
-  return jnp.mean(objective.judge(players, 'disc_a', shown))
+def score_of_pool_a(objective, players, batch):
+  images = players['disc_a']['image_pool']['output']
+  return jnp.mean(logits_of_patches(objective, players, 'a', images))
 
 
 def score_with_caption(objective, players, batch):
@@ -121,7 +123,7 @@ NO_PENALTY = (('penalty', ''),)
 
 
 _ONLY_RIGHT, _ONLY_WRONG = (('mismatch', 0.0),), (('mismatch', 1.0),)
-_WEIGHTS = ('adversarial', 'cycle', 'identity')
+_WEIGHTS = ('adversarial_weight', 'cycle_weight', 'identity_weight')
 _LAMBDAS = ('weight', 'continuous_weight')
 TERMS = (
   Term('acgan', 'disc', falls='class_loss', without=_off('weight')),
@@ -133,17 +135,17 @@ TERMS = (
   Term('classifier', 'model', rises=class_log_probability),
   Term('conditional_vae', 'model', falls='reconstruction', fields=_off('beta')),
   Term('contrastive', 'match', rises=similarity_of_pairs),
-  Term('cyclegan', 'gens', rises=translated_score, fields=_off(*_WEIGHTS[1:])),
-  Term('cyclegan', 'gens', falls='cycle_a cycle_b', without=_off('cycle')),
-  Term(
-    'cyclegan', 'gens', falls='identity_a identity_b', without=_off('identity')
+  Term('cyclegan', 'gen', rises=translated_score, fields=_off(*_WEIGHTS[1:])),
+  *(
+    Term('cyclegan', 'gen', falls=f'{k}_a {k}_b', without=_off(f'{k}_weight'))
+    for k in ('cycle', 'identity')
   ),
-  Term('cyclegan', 'discs', rises=score_of_a, wrt=('batch', 'a')),
+  Term('cyclegan', 'disc', rises=score_of_a, wrt=('batch', 'a')),
   Term(
     'cyclegan',
-    'discs',
-    falls=score_of_stored_a,
-    wrt=('disc_a', 'pool', 'shown'),
+    'disc',
+    falls=score_of_pool_a,
+    wrt=('disc_a', 'image_pool', 'output'),
   ),
   Term('debiasing_vae', 'model', falls='kl', without=_off('beta')),
   Term('denoising_autoencoder', 'model', falls='reconstruction'),
@@ -207,7 +209,11 @@ TERMS = (
   Term('stylegan', 'gen', rises='logits'),
   Term('stylegan/wgan', 'critic', falls='drift', without=_off('drift')),
   Term('stylegan/wgan', 'gen', rises=fake_score),
-  Term('translation', 'gens', falls='ab ba'),
+  Term('pix2pix', 'disc', rises='real_logits', wrt=('batch', 'b')),
+  Term('pix2pix', 'disc', falls='fake_logits', wrt=GEN),
+  Term('pix2pix', 'gen', falls='l1', without=_off('l1_weight')),
+  Term('pix2pix', 'gen', rises='logits', fields=_off('l1_weight')),
+  Term('regression', 'gen', falls='l1_ab l1_ba'),
   Term('vae/free_bits', 'model', falls='kl', without=_off('beta')),
   Term('vae/capacity', 'model', falls='reconstruction', fields=_off('beta')),
   # Toward the capacity, from either side.

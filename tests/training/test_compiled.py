@@ -52,7 +52,7 @@ def looped(experiment):
     ('vae.py', 0, 20, 0),
     ('dcgan.py:test', 0, 24, 0),
     ('wgan_gp.py:test', 0, 8, 0),
-    # A judge's last layer, of one channel.
+    # A discriminator's last layer, of one channel.
     ('cyclegan.py:test', 0, 90, 2),
     ('stylegan.py:test', 0, 52, 0),  # the stage with a penalty
   ],

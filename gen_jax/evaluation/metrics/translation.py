@@ -19,7 +19,24 @@ from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.writer import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
-_NEEDS = ('translate_ab', 'translate_ba')
+
+
+def directions(task: Task) -> tuple[str, ...]:
+  """Returns the directions that a model translates in, 'ab', 'ba' or both.
+
+  Raises:
+    InputError: it translates in none.
+  """
+  known = task.objective.predict_fns()
+  found = tuple(d for d in DIRECTIONS if f'translate_{d}' in known)
+  if not found:
+    task.predict('translate_ab')  # raises
+  return found
+
+
+def _needs(evaluator: Any) -> tuple[str, ...]:
+  """Returns the predict functions of the directions that there are."""
+  return tuple(f'translate_{d}' for d in directions(evaluator.task))
 
 
 def domain(task: Task, split: str, name: str, num: int, key: Any) -> np.ndarray:
@@ -56,11 +73,11 @@ class Errors:
 
   `cycle_a` is the error of an image of a that was translated and back,
   `identity_b` that of an image of b which was translated to b. A generator that
-  copies has a `moved_ab` of 0: that is how far it moves images of a, as a share
-  of `distance`, how far the two images of a pair are apart (or, where there are
-  no pairs, `strangers`: any image of a and any of b). `inverted_ab` is the
-  share of images of a whose brightness turns round: its correlation with that
-  of the translation is negative.
+  copies has a `moved_ab` of 0: that is how far it moves images of a, as a
+  fraction of `distance`, how far the two images of a pair are apart (or, where
+  there are no pairs, `unpaired`: any image of a and any of b). `inverted_ab`
+  is the fraction of images of a whose correlation with their translation is
+  negative. A model of one direction has no `cycle_a` and no `cycle_b`.
 
   Attributes:
     num: images of each domain; 0 for all.
@@ -71,7 +88,7 @@ class Errors:
   num: Count = 500
   batch_size: Size = 50
 
-  needs = _NEEDS
+  needs = property(_needs)
 
   def minimum(self):
     return (Minimum(self.split),)
@@ -82,11 +99,12 @@ class Errors:
     }
     paired = not isinstance(self.task.source(self.split), UnpairedSource)
     distance = _distance(images, paired)
-    for here, there in DIRECTIONS:
+    for here, there in directions(self.task):
       x = images[here]
       y = translate(self.task, players, here + there, x, self.batch_size)
-      back = translate(self.task, players, there + here, y, self.batch_size)
-      yield f'cycle_{here}', absolute(x, back)
+      if len(directions(self.task)) == 2:
+        back = translate(self.task, players, there + here, y, self.batch_size)
+        yield f'cycle_{here}', absolute(x, back)
       turned = correlation(gray(x), gray(y)) < 0
       yield f'inverted_{here}{there}', float(turned.mean())
       if x.shape[-1] != y.shape[-1]:
@@ -97,7 +115,7 @@ class Errors:
       yield f'identity_{there}', absolute(images[there], stay)
       yield f'moved_{here}{there}', absolute(x, y) / distance
     yield 'distance', distance
-    yield 'distance_between', 'pairs' if paired else 'strangers'
+    yield 'distance_between', 'pairs' if paired else 'unpaired'
 
 
 def _distance(images, paired):
@@ -118,7 +136,7 @@ class Pairs:
 
   Beside them those of the identity map, `identity_psnr_ab` and so on. Those of
   a regression on pairs are the same numbers of a run of
-  `translation.PairedRegression`.
+  `regression.PairedRegression`.
 
   Attributes:
     num: pairs; 0 for all.
@@ -129,7 +147,7 @@ class Pairs:
   num: Count = 500
   batch_size: Size = 50
 
-  needs = _NEEDS
+  needs = property(_needs)
 
   def minimum(self):
     return (Minimum(self.split),)
@@ -145,7 +163,7 @@ class Pairs:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
-    for here, there in DIRECTIONS:
+    for here, there in directions(self.task):
       x, truth = images[here], images[there]
       y = translate(self.task, players, here + there, x, self.batch_size)
       same = as_channels(x, truth.shape[-1])
@@ -176,7 +194,7 @@ class Frechet:
   batch_size: Size = 50
   features: str = 'random'
 
-  needs = _NEEDS
+  needs = property(_needs)
 
   def minimum(self):
     return Minimum('train', 2), Minimum(self.split, 2)
@@ -189,7 +207,7 @@ class Frechet:
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
     sets = []
-    for here, there in DIRECTIONS:
+    for here, there in directions(self.task):
       x, real = images[here], images[there]
       y = translate(self.task, players, here + there, x, self.batch_size)
       train = domain(self.task, 'train', there, len(real), key)
@@ -220,7 +238,8 @@ class Frechet:
 class Grid:
   """Images, each with its translation and with that translated back.
 
-  A fourth, where there are pairs, is what the translation should have been.
+  A fourth, where there are pairs, is the true image. A model of one direction
+  has no way back.
 
   Attributes:
     num: images of a domain.
@@ -232,7 +251,7 @@ class Grid:
   num: Count = 32
   columns: Size = 4
 
-  needs = _NEEDS
+  needs = property(_needs)
 
   def minimum(self):
     return (Minimum(self.split),)
@@ -242,11 +261,13 @@ class Grid:
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
     paired = not isinstance(self.task.source(self.split), UnpairedSource)
-    for here, there in DIRECTIONS:
+    for here, there in directions(self.task):
       x = images[here]
-      y = translate(self.task, players, here + there, x, len(x))
-      back = translate(self.task, players, there + here, y, len(x))
-      row = [x, y, back, *([images[there]] if paired else [])]
+      row = [x, translate(self.task, players, here + there, x, len(x))]
+      if len(directions(self.task)) == 2:
+        row.append(translate(self.task, players, there + here, row[1], len(x)))
+      if paired:
+        row.append(images[there])
       channels = max(image.shape[-1] for image in row)
       row = [as_channels(image, channels) for image in row]
       sheet = to_uint8(np.concatenate(row, axis=2), 'symmetric')

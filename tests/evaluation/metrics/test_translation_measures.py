@@ -26,13 +26,15 @@ class Shift:
   ab: float = 0.0
   ba: float = 0.0
   sign: float = 1.0
+  directions: tuple[str, ...] = ('ab', 'ba')
   pixels = 'symmetric'
 
   def predict_fns(self):
-    return {
+    fns = {
       'translate_ab': lambda players, batch: self.sign * batch['a'] + self.ab,
       'translate_ba': lambda players, batch: self.sign * batch['b'] + self.ba,
     }
+    return {k: fns[k] for k in (f'translate_{d}' for d in self.directions)}
 
 
 def task(objective, paired=True, b=B):
@@ -92,7 +94,7 @@ def test_a_cycle_and_an_identity_have_their_errors():
 def test_a_copy_and_an_inversion_are_found_out():
   out = run('Errors', Shift(), paired=False)
   assert out['moved_ab'] == out['moved_ba'] == 0
-  assert out['distance_between'] == 'strangers'
+  assert out['distance_between'] == 'unpaired'
   out = run('Errors', Shift(sign=-1.0))
   assert out['inverted_ab'] == out['inverted_ba'] == 1
   assert out['cycle_a'] == pytest.approx(0, abs=1e-6)  # which does not see it
@@ -115,6 +117,26 @@ def test_the_grid_shows_there_and_back_and_the_truth(paired, images):
   assert set(out) == {'ab', 'ba'}
   assert out['ab'].shape == (3 * (16 + 2) + 2, 2 * (images * 12 + 2) + 2, 3)
   np.testing.assert_array_equal(out['ab'][2:18, 2:14], A[0])
+
+
+@pytest.mark.parametrize('direction', ['ab', 'ba'])
+def test_a_model_of_one_direction_is_measured_in_that(direction):
+  model, other = Shift(STEP, -STEP, directions=(direction,)), direction[::-1]
+  for evaluator in ('Errors', 'Pairs', 'Frechet'):
+    both, out = run(evaluator, Shift(STEP, -STEP)), run(evaluator, model)
+    assert out and out.items() <= both.items()
+    assert not any(name.endswith(f'_{other}') for name in out)
+    assert not any(name.startswith('cycle') for name in out)
+  made = translation.Grid(task(model), num=6, columns=2)
+  assert made.needs == (f'translate_{direction}',)
+  out = dict(made.run({}, KEY))
+  assert set(out) == {direction}
+  assert out[direction].shape[1] == 2 * (3 * 12 + 2) + 2
+
+
+def test_a_model_that_does_not_translate_is_refused():
+  with pytest.raises(InputError, match="cannot 'translate_ab'"):
+    _ = translation.Grid(task(Shift(directions=()))).needs
 
 
 def test_pairs_are_asked_for():

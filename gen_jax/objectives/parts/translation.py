@@ -1,0 +1,136 @@
+"""What objectives share that turn the images of one domain into another's.
+
+A batch has images 'a' [B, H, W, C] and 'b' [B, H, W, K] in [-1, 1].
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Batch
+from gen_jax.errors import InputError
+from gen_jax.objectives.shapes import check_images
+
+# When a discriminator counts as always right.
+_ALWAYS_RIGHT = 0.99
+
+
+def init_both(
+  gen_ab: nn.Module, gen_ba: nn.Module, key: jax.Array, batch: Batch
+) -> dict[str, Any]:
+  """Returns the players `gen_ab` and `gen_ba`.
+
+  Raises:
+    InputError: as `init_generator`.
+  """
+  key_ab, key_ba = jax.random.split(key)
+  return {
+    'gen_ab': init_generator(gen_ab, 'gen_ab', key_ab, batch, 'ab'),
+    'gen_ba': init_generator(gen_ba, 'gen_ba', key_ba, batch, 'ba'),
+  }
+
+
+def init_generator(
+  network: nn.Module, name: str, key: jax.Array, batch: Batch, direction: str
+) -> Any:
+  """Returns the variables of a generator.
+
+  Args:
+    network: images of one domain, train -> images of the other.
+    name: of the field that has the network.
+    key: of the initial values.
+    batch: with images of both domains.
+    direction: 'ab' or 'ba'.
+
+  Raises:
+    InputError: the batch has no two domains, the network has statistics, or its
+      images are not of the shape of the other domain.
+  """
+  if not {'a', 'b'} <= set(batch):
+    raise InputError(
+      "data.name: a translation needs images of two domains: take 'domains'."
+    )
+  source, target = (batch[k] for k in direction)
+  variables = init_network(network, name, key, source)
+  made = jax.eval_shape(network.apply, variables, source)
+  check_images(made, target, f'objective.{name}.out')
+  return variables
+
+
+def init_network(
+  network: nn.Module, name: str, key: jax.Array, images: jax.Array
+) -> Any:
+  """Returns the variables of a network for images.
+
+  Raises:
+    InputError: the network has statistics beside its parameters.
+  """
+  variables = network.init(key, images)
+  others = sorted(set(variables) - {'params'})
+  if others:
+    raise InputError(
+      f'objective.{name}.normalize: translations have no place for '
+      f"{', '.join(others)}: take 'instance' or ''."
+    )
+  return variables
+
+
+def train_apply(
+  network: nn.Module, variables: Any, images: jax.Array, key: jax.Array
+) -> jax.Array:
+  """Returns what a network makes of images in training; `key` of dropout."""
+  return network.apply(variables, images, train=True, rngs={'dropout': key})
+
+
+def translate(
+  network: nn.Module,
+  variables: Any,
+  images: jax.Array,
+  dropout_key: jax.Array | None = None,
+) -> jax.Array:
+  """Returns the translations of images of any size.
+
+  The pixels at the far edges are mirrored up to a multiple of the network's
+  stride, and cut again.
+
+  Args:
+    network: with a `stride`.
+    variables: of the network.
+    images: [B, H, W, C].
+    dropout_key: of the network's dropout; None for none.
+  """
+  height, width = images.shape[1:3]
+  pads = [(0, 0), (0, -height % network.stride), (0, -width % network.stride)]
+  images = jnp.pad(images, (*pads, (0, 0)), mode='symmetric')
+  if dropout_key is None:
+    made = network.apply(variables, images)
+  else:
+    made = train_apply(network, variables, images, dropout_key)
+  return made[:, :height, :width]
+
+
+def warnings(
+  metrics: Mapping[str, float], disc: str, suffix: str = ''
+) -> dict[str, str]:
+  """Returns a warning when a discriminator is always right.
+
+  Args:
+    metrics: means over the steps of a log, by full name.
+    disc: the player.
+    suffix: of its metrics `disc/real_accuracy` and `disc/fake_accuracy`.
+  """
+  names = f'disc/real_accuracy{suffix}', f'disc/fake_accuracy{suffix}'
+  if not all(name in metrics for name in names):  # no update in this log
+    return {}
+  real, fake = (metrics[name] for name in names)
+  if min(real, fake) < _ALWAYS_RIGHT:
+    return {}
+  return {
+    f'no_convergence{suffix}': f'{disc} classifies {real:.1%} of the patches '
+    f'of real and {fake:.1%} of those of generated images correctly; 50% is '
+    f'the equilibrium. Try a smaller optim.{disc}.learning_rate, or fewer '
+    f'objective.{disc}.levels.'
+  }

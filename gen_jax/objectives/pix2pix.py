@@ -1,0 +1,133 @@
+"""Translation learned from pairs, with a discriminator (Isola et al. 2017)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gen_jax.core import Aux, Batch, Capabilities, Players, Update
+from gen_jax.losses.adversarial import LOSSES
+from gen_jax.losses.cycle import absolute, mean_rest
+from gen_jax.objectives.game import Loss
+from gen_jax.objectives.parts import translation
+from gen_jax.registry.fields import Weight
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pix2Pix:
+  """Players `gen` and `disc`, which sees an image beside its translation.
+
+  With x of the source domain and y of the target, the discriminator ascends
+  half of E[log D(x, y)] + E[log(1 - D(x, G(x)))], means over patches (eq. 1 and
+  section 3.3). Then the generator descends -E[log D(x, G(x))] + l1_weight
+  E|y - G(x)|, a mean over pixels (eq. 4). Its noise is dropout, drawn anew in
+  each update.
+
+  Attributes:
+    gen: images of the source, train -> images of the target; see
+      models/translation.py.
+    disc: source and target beside each other [B, H, W, C + K], train -> logits
+      of patches [B, h, w].
+    direction: 'ab', from a to b, or 'ba'.
+    loss: as of `GAN`; 'non_saturating' in the paper.
+    adversarial_weight: of the generator's adversarial term; with 0 the
+      discriminator is not trained.
+    l1_weight: lambda.
+    dropout_at_test: whether a trained model's dropout stays on, as in the
+      paper; its draw is fixed.
+  """
+
+  gen: nn.Module
+  disc: nn.Module
+  direction: Literal['ab', 'ba'] = 'ab'
+  loss: Loss = 'non_saturating'
+  adversarial_weight: Weight = 1.0
+  l1_weight: Weight = 100.0
+  dropout_at_test: bool = False
+
+  pixels: ClassVar[str] = 'symmetric'
+  classes: ClassVar[int] = 0
+
+  def init(self, key: jax.Array, batch: Batch) -> Players:
+    """Returns the variables of both players."""
+    key_gen, key_disc = jax.random.split(key)
+    gen = translation.init_generator(
+      self.gen, 'gen', key_gen, batch, self.direction
+    )
+    source, target = self._domains(batch)
+    pairs = jnp.concatenate([source, target], axis=-1)
+    disc = translation.init_network(self.disc, 'disc', key_disc, pairs)
+    return {'gen': gen, 'disc': disc}
+
+  def updates(self) -> tuple[Update, ...]:
+    """Returns the update of the discriminator, then that of the generator."""
+    gen = Update(('gen',), self.gen_loss)
+    if not self.adversarial_weight:
+      return (gen,)
+    disc = Update(('disc',), self.disc_loss, warnings=self._warnings)
+    return disc, gen
+
+  def disc_loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns half of the loss of real and generated pairs."""
+    del step
+    loss, (source, target) = LOSSES[self.loss], self._domains(batch)
+    made = translation.train_apply(self.gen, players['gen'], source, key)
+    logits = self._discriminate(
+      players,
+      jnp.concatenate([source, source]),
+      jnp.concatenate([target, made]),
+    )
+    real, fake = jnp.split(logits, 2)
+    total = jnp.mean(mean_rest(loss.real(real)))
+    total += jnp.mean(mean_rest(loss.fake(fake)))
+    metrics = {
+      'real_logits': jnp.mean(real),
+      'fake_logits': jnp.mean(fake),
+      'real_accuracy': jnp.mean(real > loss.boundary),
+      'fake_accuracy': jnp.mean(fake <= loss.boundary),
+    }
+    return total / 2, Aux(metrics)
+
+  def gen_loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the weighted sum of the adversarial term and the error."""
+    del step
+    source, target = self._domains(batch)
+    made = translation.train_apply(self.gen, players['gen'], source, key)
+    error = jnp.mean(absolute(target, made))
+    total, metrics = self.l1_weight * error, {'l1': error}
+    if self.adversarial_weight:
+      logits = self._discriminate(players, source, made)
+      term = jnp.mean(mean_rest(LOSSES[self.loss].gen(logits)))
+      total += self.adversarial_weight * term
+      metrics |= {'adversarial': term, 'logits': jnp.mean(logits)}
+    return total, Aux(metrics)
+
+  def predict_fns(self) -> Capabilities:
+    """Returns the translation in the direction that is trained."""
+    return {f'translate_{self.direction}': self.translate}
+
+  def translate(self, players: Players, batch: Batch) -> jax.Array:
+    """Returns translations of the source images, which may have any size."""
+    images = batch[self.direction[0]]
+    key = jax.random.key(0) if self.dropout_at_test else None
+    return translation.translate(self.gen, players['gen'], images, key)
+
+  def _domains(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    source, target = (batch[k] for k in self.direction)
+    return source, target
+
+  def _discriminate(
+    self, players: Players, source: jax.Array, target: jax.Array
+  ) -> jax.Array:
+    pairs = jnp.concatenate([source, target], axis=-1)
+    return self.disc.apply(players['disc'], pairs, train=True)
+
+  def _warnings(self, metrics: Mapping[str, float]) -> dict[str, str]:
+    return translation.warnings(metrics, 'disc')
