@@ -11,11 +11,10 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
-from gen_jax.losses.adversarial import LOSSES
-from gen_jax.losses.cycle import absolute, mean_rest
-from gen_jax.objectives.game import Loss
-from gen_jax.objectives.parts import image_pool, translation
-from gen_jax.registry.fields import Count, Weight
+from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from gen_jax.losses.cycle import absolute
+from gen_jax.objectives.parts import adversarial, image_pool, translation
+from gen_jax.registry.fields import Count, Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class CycleGAN:
     gen_ba: images of b, train -> images of a.
     disc_a: images of a, train -> logits of patches [B, h, w].
     disc_b: images of b, train -> logits of patches.
-    loss: as of `GAN`.
+    loss: a name in losses/adversarial.py.
     adversarial_weight: of the generators' adversarial terms; 2 takes back the
       half in `least_squares`.
     cycle_weight: lambda.
@@ -48,7 +47,7 @@ class CycleGAN:
   gen_ba: nn.Module
   disc_a: nn.Module
   disc_b: nn.Module
-  loss: Loss = 'least_squares'
+  loss: one_of(ADVERSARIAL_LOSSES) = 'least_squares'
   adversarial_weight: Weight = 2.0
   cycle_weight: Weight = 10.0
   identity_weight: Weight = 5.0
@@ -99,7 +98,7 @@ class CycleGAN:
   ) -> tuple[jax.Array, Aux]:
     """Returns the loss of both generators, and the pools with new images."""
     del step
-    loss, total, metrics, memory = LOSSES[self.loss], 0.0, {}, {}
+    loss, total, metrics, memory = self._loss, 0.0, {}, {}
     key_ab, key_ba, key_dropout = jax.random.split(key, 3)
     keys = iter(jax.random.split(key_dropout, 4))
     fakes = {}
@@ -118,11 +117,15 @@ class CycleGAN:
     for (source, target), key_pool in (('ab', key_ab), ('ba', key_ba)):
       fake, disc = fakes[target], f'disc_{target}'
       logits = self._discriminate(players, target, fake)
-      adversarial = jnp.mean(mean_rest(loss.gen(logits)))
+      real = logits  # unused
+      if loss.paired:
+        real = self._discriminate(players, target, batch[target])
+      adversarial_loss = loss.gen_loss(logits, real)
       back = self._generate(players, target + source, fake, next(keys))
       cycle = jnp.mean(absolute(batch[source], back))
-      total += self.adversarial_weight * adversarial + self.cycle_weight * cycle
-      metrics[f'adversarial_{target}'] = adversarial
+      total += self.adversarial_weight * adversarial_loss
+      total += self.cycle_weight * cycle
+      metrics[f'adversarial_{target}'] = adversarial_loss
       metrics[f'cycle_{source}'] = cycle
       pool = players[disc]['image_pool']
       pool = image_pool.exchange(pool, fake, key_pool)
@@ -134,17 +137,16 @@ class CycleGAN:
   ) -> tuple[jax.Array, Aux]:
     """Returns the sum of the losses of both discriminators."""
     del key, step
-    loss, total, metrics = LOSSES[self.loss], 0.0, {}
+    loss, total, metrics = self._loss, 0.0, {}
     for domain in 'ab':
       real = batch[domain]
       fake = players[f'disc_{domain}']['image_pool']['output']
       images = jnp.concatenate([real, parallel.own_part(fake)])
       logits = self._discriminate(players, domain, images)
-      real, fake = logits[: len(real)], logits[len(real) :]
-      total += jnp.mean(mean_rest(loss.real(real)))
-      total += jnp.mean(mean_rest(loss.fake(fake)))
-      metrics[f'real_accuracy_{domain}'] = jnp.mean(real > loss.boundary)
-      metrics[f'fake_accuracy_{domain}'] = jnp.mean(fake <= loss.boundary)
+      real, fake = jnp.split(logits, 2)
+      total += loss.disc_loss(real, fake)
+      found = adversarial.logit_metrics(loss, real, fake)
+      metrics |= {f'{name}_{domain}': value for name, value in found.items()}
     return total, Aux(metrics)
 
   def predict_fns(self) -> Capabilities:
@@ -161,6 +163,10 @@ class CycleGAN:
   def translate_ba(self, players: Players, batch: Batch) -> jax.Array:
     """Returns batch['b'], images of any size, as images of a."""
     return translation.translate(self.gen_ba, players['gen_ba'], batch['b'])
+
+  @property
+  def _loss(self) -> AdversarialLoss:
+    return ADVERSARIAL_LOSSES[self.loss]
 
   @property
   def _networks(self) -> Mapping[str, nn.Module]:

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
-from gen_jax.losses.adversarial import LOSSES
-from gen_jax.losses.cycle import absolute, mean_rest
-from gen_jax.objectives.game import Loss
-from gen_jax.objectives.parts import translation
-from gen_jax.registry.fields import Weight
+from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
+from gen_jax.losses.cycle import absolute
+from gen_jax.objectives.parts import adversarial, translation
+from gen_jax.registry.fields import Weight, one_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ class Pix2Pix:
     disc: source and target beside each other [B, H, W, C + K], train -> logits
       of patches [B, h, w].
     direction: 'ab', from a to b, or 'ba'.
-    loss: as of `GAN`; 'non_saturating' in the paper.
+    loss: a name in losses/adversarial.py; 'non_saturating' in the paper.
     adversarial_weight: of the generator's adversarial term; with 0 the
       discriminator is not trained.
     l1_weight: lambda.
@@ -43,7 +42,7 @@ class Pix2Pix:
   gen: nn.Module
   disc: nn.Module
   direction: Literal['ab', 'ba'] = 'ab'
-  loss: Loss = 'non_saturating'
+  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
   adversarial_weight: Weight = 1.0
   l1_weight: Weight = 100.0
   dropout_at_test: bool = False
@@ -75,7 +74,8 @@ class Pix2Pix:
   ) -> tuple[jax.Array, Aux]:
     """Returns half of the loss of real and generated pairs."""
     del step
-    loss, (source, target) = LOSSES[self.loss], self._domains(batch)
+    loss = ADVERSARIAL_LOSSES[self.loss]
+    source, target = self._domains(batch)
     made = translation.train_apply(self.gen, players['gen'], source, key)
     logits = self._discriminate(
       players,
@@ -83,15 +83,8 @@ class Pix2Pix:
       jnp.concatenate([target, made]),
     )
     real, fake = jnp.split(logits, 2)
-    total = jnp.mean(mean_rest(loss.real(real)))
-    total += jnp.mean(mean_rest(loss.fake(fake)))
-    metrics = {
-      'real_logits': jnp.mean(real),
-      'fake_logits': jnp.mean(fake),
-      'real_accuracy': jnp.mean(real > loss.boundary),
-      'fake_accuracy': jnp.mean(fake <= loss.boundary),
-    }
-    return total / 2, Aux(metrics)
+    total = loss.disc_loss(real, fake) / 2
+    return total, Aux(adversarial.logit_metrics(loss, real, fake))
 
   def gen_loss(
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
@@ -103,8 +96,12 @@ class Pix2Pix:
     error = jnp.mean(absolute(target, made))
     total, metrics = self.l1_weight * error, {'l1': error}
     if self.adversarial_weight:
+      loss = ADVERSARIAL_LOSSES[self.loss]
       logits = self._discriminate(players, source, made)
-      term = jnp.mean(mean_rest(LOSSES[self.loss].gen(logits)))
+      real = logits  # unused
+      if loss.paired:
+        real = self._discriminate(players, source, target)
+      term = loss.gen_loss(logits, real)
       total += self.adversarial_weight * term
       metrics |= {'adversarial': term, 'logits': jnp.mean(logits)}
     return total, Aux(metrics)
