@@ -23,6 +23,7 @@ from gen_jax.evaluation.features import (
   reference_classifier,
   reference_network,
 )
+from gen_jax.evaluation.metrics.retrieval import cosine, top
 from gen_jax.models.classifier import ConvClassifier
 from gen_jax.objectives.classifier import Classifier
 from gen_jax.training.experiment import resolve
@@ -30,6 +31,7 @@ from gen_jax.training.experiment import resolve
 CONFIGS = {
   'mnist': 'configs/classifier.py',
   'fashion_mnist': 'configs/classifier.py:fashion_mnist',
+  'emoji_captions': 'configs/image_text_scorer.py',
 }
 
 
@@ -70,6 +72,18 @@ def test_the_accuracy_of_the_mnist_classifier_is_reproduced():
   accuracy = np.mean(np.argmax(logits, axis=-1) == raw['label'])
   assert classifier.accuracy == 0.9947
   assert accuracy == pytest.approx(classifier.accuracy, abs=0.004)
+
+
+@pytest.mark.slow('embeds 221 images')
+def test_the_accuracy_of_the_emoji_scorer_is_reproduced():
+  network = reference_network.packaged('emoji_captions')
+  scorer = image_text_scorer.ImageTextScorer(network)
+  test = open_split('emoji', 'test', words=24)
+  raw = test.__getitems__(np.arange(len(test)))
+  images = scorer.encode_images(raw['image'].astype(np.float32) / 255)
+  captions = scorer.encode_captions(raw['text'])
+  accuracy = top(cosine(images, captions)).mean()
+  assert accuracy == pytest.approx(scorer.accuracy, abs=0.005)
 
 
 def test_a_classifier_is_loaded_by_the_name_of_the_data():
