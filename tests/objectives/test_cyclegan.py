@@ -119,6 +119,24 @@ def test_the_discriminators_get_images_from_before_the_generators_moved():
   assert float(after.players['gen_ab']['params']['w']) != 0.5
 
 
+def test_a_relativistic_loss_compares_real_and_generated_patches():
+  fields = dict(loss='relativistic', cycle_weight=0.0, identity_weight=0.0)
+  objective = linear(**fields, adversarial_weight=1.0, pool_size=0)
+  data = batch()
+  players = objective.init(KEY, data)
+  fake = {'a': 3.0 * data['b'], 'b': 0.5 * data['a']}
+  differences = {
+    k: w * (data[k].astype(np.float64) - fake[k])
+    for k, w in (('a', 0.7), ('b', -0.2))
+  }
+  for name in 'ab':
+    players[f'disc_{name}']['image_pool']['output'] = jnp.asarray(fake[name])
+  for loss, sign in ((objective.gen_loss, 1), (objective.disc_loss, -1)):
+    total, _ = loss(players, data, key=KEY, step=0)
+    terms = [np.log1p(np.exp(sign * d)).mean() for d in differences.values()]
+    assert float(total) == pytest.approx(sum(terms), rel=1e-5)
+
+
 # The pool.
 
 
