@@ -2,14 +2,19 @@
 
   python -m gen_jax.main --config=configs/gan.py
 
-Variants: `minimax`, the loss that saturates; `ring` and `grid`, mixtures of 8
-and 25 Gaussians in the plane, whose modes are counted; `folder`, your own
-images; `test`. PacGAN is
+Variants:
+  minimax: the loss of the paper, which saturates.
+  ring, grid: mixtures of 8 and 25 Gaussians in the plane, whose modes are
+    counted.
+  folder: your own images; set config.data.path.
+  test: a tiny version for the tests.
+
+PacGAN is
 
   python -m gen_jax.main --config=configs/gan.py:grid --config.objective.pack=2
 
 With --config.steps=15000, a minute or two on 2 shared CPU cores, one run each,
-2,500 samples: modes covered, share of high quality, reverse KL in nats.
+2,500 samples: modes covered, fraction of high quality, reverse KL in nats.
 
                   ring                grid
   plain           8   98.1%  .004     23  85.9%  .16
@@ -20,10 +25,13 @@ Settings of the mixtures are chosen on seed 0, and results are to be those of
 the seeds 1 to 5. Their numbers above are old: they are of seed 0.
 """
 
-from gen_jax.config import choose, default, own_images, tiny
+from ml_collections import ConfigDict
+
+from configs import presets
+from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the dense GAN, or the variant that `arg` names."""
   config = default()
   config.steps = 40_000
@@ -43,67 +51,66 @@ def get_config(arg=None):
       pieces=1,
       dropout=0.3,
     ),
-    latent=100,
-    prior='normal',
+    latents=dict(name='latents.Normal', size=100),
     loss='non_saturating',
-    label=1.0,
+    real_label=1.0,
     disc_steps=1,
     pack=1,
     augment=(),  # 'color', 'translation', 'cutout', 'deformation'
-    # 'r1', 'r2', 'dragan' or 'dragan_uniform', for a judge with normalize=''
-    penalty='',
-    penalty_weight=10.0,
-    penalty_every=1,
+    regularizers={},
   )
-  for player in ('gen', 'disc'):
-    config.optim[player] = dict(
-      name='adam',
-      learning_rate=2e-4,
-      b1=0.5,
-      schedule='constant',
-      lazy_rescale=False,
-    )
+  presets.adam(
+    config,
+    dict(gen=2e-4, disc=2e-4),
+    b1=0.5,
+    schedule='constant',
+    lazy_rescale=False,
+  )
   config.evals = dict(
     samples=dict(name='figures.Samples', every=5000, at_start=True),
     diversity=dict(name='diversity.Diversity', every=5000, num=500),
   )
+  return presets.choose(config, arg, minimax, ring, grid, folder, test)
 
-  def minimax():
-    config.objective.loss = 'minimax'
 
-  def plane(mixture):
-    config.steps = 20_000
-    config.batch_size = 256
-    config.log_every = 1000
-    config.checkpoint.every = 5000
-    config.data.name = 'toy'
-    config.data.mixture = mixture
-    config.objective.gen.update(
-      shape=None, hidden=(128, 128, 128), output='linear', normalize=''
-    )
-    config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
-    config.objective.latent = 2
-    for player in config.optim:
-      config.optim[player].update(learning_rate=1e-3, schedule='linear')
-    config.ema.gen = 0.999
-    config.evals.modes = dict(name='mode_coverage.Modes', every=5000, num=2500)
+def minimax(config: ConfigDict) -> None:
+  """Uses the loss that saturates."""
+  config.objective.loss = 'minimax'
 
-  def ring():
-    plane('ring')
 
-  def grid():
-    plane('grid')
+def ring(config: ConfigDict) -> None:
+  """Trains on 8 Gaussians on a circle."""
+  _plane(config, 'ring')
 
-  def folder():  # your own images: --config.data.path=DIR
-    own_images(config)
 
-  def test():
-    tiny(config)
-    config.objective.gen.hidden = (16,)
-    config.objective.disc.hidden = (16,)
-    config.objective.update(pack=1, label=0.9, disc_steps=2)
-    config.ema.gen = 0.9
+def grid(config: ConfigDict) -> None:
+  """Trains on 25 Gaussians on a grid."""
+  _plane(config, 'grid')
 
-  variants = (minimax, ring, grid, folder, test)
-  choose(arg, {f.__name__: f for f in variants})
-  return config
+
+def _plane(config: ConfigDict, mixture: str) -> None:
+  presets.plane(config, mixture)
+  config.steps = 20_000
+  config.objective.gen.update(
+    hidden=(128, 128, 128), output='linear', normalize=''
+  )
+  config.objective.disc.update(hidden=(128, 128, 128), dropout=0.0)
+  config.objective.latents.size = 2
+  for player in config.optim:
+    config.optim[player].update(learning_rate=1e-3, schedule='linear')
+  config.ema.gen = 0.999
+  config.evals.modes = dict(name='mode_coverage.Modes', every=5000, num=2500)
+
+
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
+  presets.folder(config)
+
+
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
+  presets.test(config)
+  config.objective.gen.hidden = (16,)
+  config.objective.disc.hidden = (16,)
+  config.objective.update(pack=1, real_label=0.9, disc_steps=2)
+  config.ema.gen = 0.9

@@ -4,7 +4,8 @@ A config file reads as: docstring, defaults, variants. A variant is a function
 at the level of the module that takes the config and changes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -73,7 +74,7 @@ def folder(
     config.evals.fidelity.features = 'random'
 
 
-def adam(config: ConfigDict, rates: dict[str, float], **fields) -> None:
+def adam(config: ConfigDict, rates: Mapping[str, float], **fields: Any) -> None:
   """Gives each player Adam with a learning rate of its own.
 
   Args:
@@ -85,7 +86,7 @@ def adam(config: ConfigDict, rates: dict[str, float], **fields) -> None:
     config.optim[player] = dict(name='adam', learning_rate=rate, **fields)
 
 
-def dcgan_generator(*channels: int) -> dict:
+def dcgan_generator(*channels: int) -> dict[str, Any]:
   """Returns the generator of DCGAN; channels from 7x7 or 4x4 pixels on."""
   return dict(
     name='dcgan.Generator',
@@ -96,13 +97,59 @@ def dcgan_generator(*channels: int) -> dict:
   )
 
 
-def dcgan_discriminator(*channels: int, normalize: str = '') -> dict:
+def dcgan_discriminator(*channels: int, normalize: str = '') -> dict[str, Any]:
   """Returns the discriminator of DCGAN, by default without normalization."""
   return dict(
     name='dcgan.Discriminator',
     channels=channels,
     kernel=4,
     normalize=normalize,
+  )
+
+
+def mixture_of_gaussians() -> dict[str, Any]:
+  """Returns a prior of 32 Gaussians, for data of separate modes like digits."""
+  return dict(
+    name='latents.GaussianMixture', size=100, components=32, radius=8.0
+  )
+
+
+def r1(weight: float, every: int) -> dict[str, Any]:
+  """Returns regularizers with R1, for `objective.regularizers`."""
+  return dict(r1=dict(name='regularizers.R1', weight=weight, every=every))
+
+
+def plane(config: ConfigDict, mixture: str) -> None:
+  """Trains on a mixture of Gaussians in the plane, 'ring' or 'grid'."""
+  config.batch_size = 256
+  config.log_every = 1000
+  config.checkpoint.every = 5000
+  config.data.name = 'toy'
+  config.data.mixture = mixture
+
+
+def plane_networks(config: ConfigDict) -> None:
+  """Uses dense networks for points, and counts the modes."""
+  hidden = (128, 128, 128)
+  config.objective.gen = dict(
+    name='dense.Generator', shape=None, hidden=hidden, output='linear'
+  )
+  config.objective.disc = dict(name='dense.Discriminator', hidden=hidden)
+  config.objective.latents = dict(name='latents.Normal', size=2)
+  del config.evals['fidelity']
+  config.evals.modes = dict(name='mode_coverage.Modes', every=10_000, num=2500)
+
+
+def conditional_evals() -> dict[str, Any]:
+  """Returns the evaluators of class-conditional models."""
+  return dict(
+    samples=dict(name='figures.Samples', every=1000, at_start=True, num=100),
+    diversity=dict(name='diversity.Diversity', every=1000, num=500),
+    classes=dict(name='conditional.BetweenClasses', every=0),
+    accuracy=dict(
+      name='conditional_accuracy.LabelAccuracy', every=0, num=10_000
+    ),
+    fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
 
 

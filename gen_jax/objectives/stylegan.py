@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players
-from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.penalized import GAN
 from gen_jax.objectives.style import Style
 from gen_jax.objectives.wgan_gp import WGANGP
 from gen_jax.registry.fields import Weight

@@ -176,10 +176,16 @@ def _lazy_penalty(regularizer, scorer, players, batch, *, key, step):
 
 
 def split_key(
-  key: jax.Array, regularizers: Sequence[Regularizer]
+  key: jax.Array, regularizers: Sequence[Regularizer], always: bool = False
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns a key for a discriminator's loss and one for its `penalties`."""
-  if all(r.every > 1 for r in regularizers):
+  """Returns a key for a discriminator's loss and one for its `penalties`.
+
+  Args:
+    key: of the update.
+    regularizers: of the discriminator.
+    always: split the key even if no regularizer needs it.
+  """
+  if not always and all(r.every > 1 for r in regularizers):
     return key, key
   key, key_penalties = jax.random.split(key)
   return key, key_penalties
