@@ -16,12 +16,12 @@ def rows() -> list[Row]:
   # Networks of two levels, as those of the other row, and the paper's game.
   sizes = {
     'batch_size': 128,
-    'objective.prior': 'normal',
-    'objective.n_critic': 5,
+    'objective.latents': dict(name='latents.Normal', size=100),
+    'objective.disc_steps': 5,
     'objective.gen.channels': (256, 128),
     'objective.gen.kernel': 5,
-    'objective.critic.channels': (64, 128),
-    'objective.critic.kernel': 5,
+    'objective.disc.channels': (64, 128),
+    'objective.disc.kernel': 5,
   }
   return [
     Row('dcgan', 'configs/dcgan.py:small', DCGAN, target=0.9),
@@ -47,18 +47,20 @@ class _Noise(NamedTuple):
 class _Game:
   """Both players, as the mirror images of ours; see `peer.turned`."""
 
-  judge = 'disc'
-  slopes = (0.0, 0.2)  # of the rectifiers below 0, of generator and judge
+  slopes = (
+    0.0,
+    0.2,
+  )  # of the rectifiers below 0, of generator and discriminator
   dropout = 0.0
 
   def __init__(self, objective, batch_size: int):
     self._objective, self._batch_size = objective, batch_size
-    codes = jnp.zeros((2, objective.latent))
+    codes = jnp.zeros((2, objective.latents.size))
     key = jax.random.key(0)
     made, _ = jax.eval_shape(objective.gen.init_with_output, key, codes)
     self._shape = made.shape[1:]
     self._heard = {}
-    self.players = {'gen': self.make_gen(), self.judge: self.make_judge()}
+    self.players = {'gen': self.make_gen(), 'disc': self.make_disc()}
     for module in self.players.values():  # as the twin of the VAE
       module.to(memory_format=torch.channels_last)
 
@@ -92,7 +94,7 @@ class _Game:
     return nn.ModuleDict(
       {
         'map': nn.Linear(
-          self._objective.latent, int(np.prod(first)), bias=False
+          self._objective.latents.size, int(np.prod(first)), bias=False
         ),
         'norms': nn.ModuleList(norms),
         'transposed': nn.ModuleList(transposed),
@@ -100,7 +102,7 @@ class _Game:
     )
 
   def convolutions(self, channels):
-    """A judge of convolutions of stride 2."""
+    """A discriminator of convolutions of stride 2."""
     nn, (height, width, depth) = torch.nn, self._shape
     convs = []
     for features in channels:
@@ -128,7 +130,7 @@ class _Game:
     return x
 
   def score(self, x, masks=None):
-    model, functional = self.players[self.judge], torch.nn.functional
+    model, functional = self.players['disc'], torch.nn.functional
     for layer in model['convs']:
       x = functional.leaky_relu(layer(x), self.slopes[1])
       if masks:
@@ -139,7 +141,7 @@ class _Game:
 
   def layout(self, player, params):
     arrays, size = {}, self._map[:2]
-    if player == self.judge:
+    if player == 'disc':
       logit = dict(params['Dense_0'])
       logit['kernel'] = peer.mirror_flat(logit['kernel'], self._last, 0)
       arrays |= peer.dense('logit', logit)
@@ -166,7 +168,7 @@ class _Game:
     return {'image': peer.tensor(images)}
 
   def draw(self, update):
-    codes = torch.randn(self._batch_size, self._objective.latent)
+    codes = torch.randn(self._batch_size, self._objective.latents.size)
     mix = torch.rand(self._batch_size, 1, 1, 1)
     return _Noise(codes, None, mix)
 
@@ -194,7 +196,7 @@ class _Game:
     real = batch['image'].to(torch.float32) / 127.5 - 1
     with torch.no_grad():
       fake = self.generate(noise.codes)
-    return self.judge_loss(real, fake, noise)
+    return self.disc_loss(real, fake, noise)
 
 
 class DCGAN(_Game):
@@ -209,13 +211,13 @@ class DCGAN(_Game):
       (7, 7, 256), layers, by_unit=True, bias=False, eps=1e-3, momentum=0.01
     )
 
-  def make_judge(self):
+  def make_disc(self):
     return self.convolutions((64, 128))
 
   def gen_loss(self, logits):
     return torch.nn.functional.softplus(-logits).mean()
 
-  def judge_loss(self, real, fake, noise):
+  def disc_loss(self, real, fake, noise):
     softplus = torch.nn.functional.softplus
     real = self.score(real, noise.masks)
     fake = self.score(fake, noise.masks)
@@ -224,8 +226,6 @@ class DCGAN(_Game):
 
 class WGANGP(_Game):
   """DCGAN's networks, the critic without normalization."""
-
-  judge = 'critic'
 
   def make_gen(self):
     gen = self._objective.gen
@@ -242,11 +242,11 @@ class WGANGP(_Game):
       momentum=0.1,
     )
 
-  def make_judge(self):
-    return self.convolutions(self._objective.critic.channels)
+  def make_disc(self):
+    return self.convolutions(self._objective.disc.channels)
 
   def mix(self, key):
-    # As `objectives/wgan.py` and `wgan_gp.py` split it.
+    # As `objectives/gan.py` and `regularizers.GradientPenalty` split it.
     _, key_penalty = jax.random.split(key)
     key_mix, _ = jax.random.split(key_penalty)
     return peer.tensor(jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1)))
@@ -254,14 +254,16 @@ class WGANGP(_Game):
   def gen_loss(self, scores):
     return -scores.mean()
 
-  def judge_loss(self, real, fake, noise):
+  def disc_loss(self, real, fake, noise):
     distance = self.score(real).mean() - self.score(fake).mean()
     points = noise.mix * real + (1 - noise.mix) * fake
     points.requires_grad_()
     scores = self.score(points).sum()
     slopes = torch.autograd.grad(scores, points, create_graph=True)[0]
     excess = slopes.flatten(1).norm(dim=1) - 1
-    return self._objective.weight * excess.square().mean() - distance
+    return (
+      self._objective.regularizers[0].weight * excess.square().mean() - distance
+    )
 
 
 def _listener(objective, name: str):

@@ -293,7 +293,7 @@ class Update:
       the start of the stage, so that a schedule inside a loss is exact over a
       resume.
     every: run at the last step of each `every` steps, so that WGAN's generator
-      moves after `n_critic` updates of its critic.
+      moves after `disc_steps` updates of its critic.
     name: prefix of the update's metrics.
     project: `params -> params`, applied to each player in `wrt` before the loss
       is evaluated: the gradient is taken at the result, and the step starts

@@ -202,7 +202,8 @@ class GAN:
     fake, _ = self.score(players, images, batch, key_fake)
     real = fake
     if self.losses.paired:
-      real, _ = self.score(players, batch['image'], batch, key_fake)
+      key_real = jax.random.fold_in(key_fake, 1)
+      real, _ = self.score(players, batch['image'], batch, key_real)
     total = self.losses.gen_loss(fake, real)
     return total, Aux({'logits': jnp.mean(fake)}, {'gen': state})
 

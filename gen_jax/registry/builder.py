@@ -99,9 +99,15 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
       if kind.several:
         groups = {f'{at}.{k}': v for k, v in value.items()}
       for place, group in groups.items():
-        check(kind.package, group, place)
         kind.check(group, place)
+        check(kind.package, group, place)
       continue
+    if kind and kind.package == PARTS:
+      if kind.several and value == ():
+        continue
+      raise InputError(
+        f'{at}={value!r}: expected a group of fields with a name.'
+      )
     if key in _FOLLOW:
       if value is None:
         continue
@@ -125,12 +131,11 @@ class Kind(NamedTuple):
 
   def check(self, group: Mapping[str, Any], at: str) -> None:
     """Raises InputError when a group is of another kind."""
-    found = _find(self.package, group['name'], f'{at}.name')
-    if not issubclass(found, self.types):
+    fields.check_group(group, at)
+    name = group.get('name', '')
+    if not issubclass(_find(self.package, name, f'{at}.name'), self.types):
       wanted = ' or '.join(t.__name__ for t in self.types)
-      raise InputError(
-        f'{at}.name={group["name"]!r}: expected a {wanted}, and this is none.'
-      )
+      raise InputError(f'{at}.name={name!r}: expected a {wanted}.')
 
 
 def kind_of(field: Field) -> Kind | None:

@@ -52,8 +52,8 @@ def dcgan():
 def wgan_gp():
   config = small('wgan_gp.py:test')
   config.objective.gen.update(channels=(8, 12), kernel=5)
-  config.objective.critic.update(channels=(4, 8), kernel=5)
-  config.objective.update(n_critic=4, augment=())
+  config.objective.disc.update(channels=(4, 8), kernel=5)
+  config.objective.update(disc_steps=4, augment=())
   return config
 
 
@@ -147,7 +147,7 @@ class OneLine(gan.WGANGP):
   ('config', 'twin', 'message'),
   [
     (dcgan(), Sober, 'of disc'),
-    (wgan_gp(), OneLine, 'of critic'),
+    (wgan_gp(), OneLine, 'of disc'),
     (style(), Unmixed, 'of disc'),
     (conv(), Unturned, 'loss of model'),
     (dense(), Doubled, 'gradient of model by model.encoder.0.weight'),

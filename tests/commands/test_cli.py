@@ -175,8 +175,8 @@ def test_samples_that_are_asked_for_by_class_come_with_it(tmp_path):
     f'--config.evals={evals}',
     f'--config.objective.gen={gen}',
     f'--config.objective.disc={disc}',
-    '--config.objective.mismatch=0',
-    '--config.objective.penalty=',
+    '--config.objective.matching_aware_weight=0',
+    '--config.objective.regularizers={}',
   ]
   assert main.main([*args, f'--workdir={workdir}']) == 0
   with Image.open(workdir / 'images/samples/over_time.gif') as gif:

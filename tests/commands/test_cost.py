@@ -32,10 +32,10 @@ def test_a_dense_network_costs_what_its_products_do(monkeypatch):
 def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
   monkeypatch.chdir(ROOT)
 
-  def flops(n_critic):
+  def flops(disc_steps):
     config = config_lib.load('configs/wgan_gp.py:ring')
-    config.objective.gen.hidden = config.objective.critic.hidden = (8,)
-    config.objective.n_critic = n_critic
+    config.objective.gen.hidden = config.objective.disc.hidden = (8,)
+    config.objective.disc_steps = disc_steps
     return cost.mean_flops(Experiment(stages.plan(config)[0]))
 
   one, two, four = map(flops, (1, 2, 4))

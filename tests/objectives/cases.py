@@ -15,9 +15,9 @@ import numpy as np
 from gen_jax import objectives
 from gen_jax.models import dense, progressive
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
+from gen_jax.objectives import penalized
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.autoencoder import Autoencoder
-from gen_jax.objectives.cgan import CGAN
 from gen_jax.objectives.classifier import Classifier
 from gen_jax.objectives.conditional_vae import ConditionalVAE
 from gen_jax.objectives.contrastive import Contrastive
@@ -27,6 +27,21 @@ from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.infogan import InfoGAN
 from gen_jax.objectives.iwae import IWAE, DReG
+from gen_jax.objectives.parts.conditioning import (
+  Embedding,
+  OneHot,
+)
+from gen_jax.objectives.parts.conditioning import (
+  Projection as ProjectionConditioning,
+)
+from gen_jax.objectives.parts.latents import GaussianMixture, Normal, Uniform
+from gen_jax.objectives.parts.regularizers import (
+  R1,
+  R2,
+  Dragan,
+  Drift,
+  GradientPenalty,
+)
 from gen_jax.objectives.pix2pix import Pix2Pix
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.regression import PairedRegression
@@ -156,7 +171,7 @@ class StyleDiscriminator(nn.Module):
     return nn.Dense(1)(x)[:, 0]
 
 
-_GAME = dict(gen=dense.Generator(SHAPE, hidden=(3,)), latent=3)
+_GEN = dict(gen=dense.Generator(SHAPE, hidden=(3,)), latents=Normal(size=3))
 _DISC = dense.Discriminator(hidden=(4,), dropout=0.5)
 _AUTOENCODER = dict(
   encoder=DenseEncoder(features=3, hidden=()),
@@ -170,10 +185,31 @@ _DOMAINS = dict(gen_ab=Pixelwise(), gen_ba=Pixelwise())
 
 OBJECTIVES = {
   'acgan': ACGAN(
-    **_GAME, disc=Heads((0, CLASSES)), classes=CLASSES, prior='uniform'
+    gen=_GEN['gen'],
+    disc=Heads((0, CLASSES)),
+    classes=CLASSES,
+    latents=Uniform(size=3),
   ),
   'autoencoder': Autoencoder(**_AUTOENCODER),
-  'cgan': CGAN(**_GAME, disc=_DISC, classes=CLASSES, mismatch=0.5, pack=2),
+  'cgan': GAN(
+    **_GEN,
+    disc=_DISC,
+    conditioning=OneHot(classes=CLASSES),
+    matching_aware_weight=0.5,
+    pack=2,
+  ),
+  'cgan/embedding': GAN(
+    **_GEN,
+    disc=_DISC,
+    conditioning=Embedding(classes=CLASSES, features=2),
+    loss='hinge',
+  ),
+  'cgan/projection': GAN(
+    **_GEN,
+    disc=Heads((0, CLASSES)),
+    conditioning=ProjectionConditioning(classes=CLASSES),
+    loss='relativistic',
+  ),
   'classifier': Classifier(network=Heads((CLASSES, 2)), amount=0.3),
   'conditional_vae': ConditionalVAE(**_VAE, classes=CLASSES, samples=2),
   'contrastive': Contrastive(
@@ -190,10 +226,17 @@ OBJECTIVES = {
     **_AUTOENCODER, noise='salt_and_pepper'
   ),
   'gan': GAN(
-    **_GAME, disc=_DISC, prior='mixture', components=2, pack=2, penalty='r1'
+    gen=_GEN['gen'],
+    disc=_DISC,
+    latents=GaussianMixture(size=3, components=2),
+    pack=2,
+    regularizers=(R1(),),
   ),
-  'gan/dragan': GAN(**_GAME, disc=Heads((0,)), penalty='dragan'),
-  'infogan': InfoGAN(**_GAME, disc=Heads((0, CLASSES + 2)), categories=CLASSES),
+  'gan/dragan': GAN(**_GEN, disc=Heads((0,)), regularizers=(Dragan(),)),
+  'gan/lazy': GAN(
+    **_GEN, disc=_DISC, regularizers=(R1(every=1), R2(every=2)), disc_steps=1
+  ),
+  'infogan': InfoGAN(**_GEN, disc=Heads((0, CLASSES + 2)), categories=CLASSES),
   'iwae': IWAE(**_VAE, samples=3),
   'iwae/dreg': DReG(**_VAE, samples=3),
   'pix2pix': Pix2Pix(gen=Pixelwise(dropout=0.5), disc=Pixelwise(patches=True)),
@@ -212,12 +255,20 @@ OBJECTIVES = {
   'vae/capacity': VAE(
     **_VAE, capacity=1.4, likelihood='gaussian', learn_variance=True
   ),
-  'wgan': WGAN(**_GAME, critic=_DISC, n_critic=1),
-  'wgan_gp': WGANGP(**_GAME, critic=_DISC, n_critic=1, augment=('color',)),
+  'wgan': GAN(**_GEN, disc=_DISC, loss='wasserstein'),
+  'wgan_gp': GAN(
+    **_GEN,
+    disc=_DISC,
+    loss='wasserstein',
+    regularizers=(Drift(), GradientPenalty()),
+    augment=('color',),
+  ),
 }
 # A part of others, and one that descends in the styles of given images, in a
 # loop of its own.
 APART = {Style, Projection}
+# Only the StyleGANs still use these.
+APART |= {penalized.GAN, WGAN, WGANGP}
 
 
 def implemented():

@@ -18,8 +18,15 @@ from gen_jax.evaluation.metrics.infogan import Matching
 from gen_jax.losses.information import gaussian_log_likelihood
 from gen_jax.models import dense
 from gen_jax.objectives.acgan import ACGAN
-from gen_jax.objectives.cgan import CGAN
+from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.infogan import InfoGAN
+from gen_jax.objectives.parts.conditioning import (
+  Embedding,
+  OneHot,
+  Projection,
+  Unconditional,
+)
+from gen_jax.objectives.parts.latents import Normal
 
 KEY = jax.random.key(0)
 SHAPE = (2, 2, 1)
@@ -43,17 +50,28 @@ class Heads(nn.Module):
 
 
 def cgan(**fields):
-  disc = dense.Discriminator(hidden=(8,))
-  return CGAN(gen=GEN, disc=disc, latent=4, classes=3, **fields)
+  fields = {
+    'disc': dense.Discriminator(hidden=(8,)),
+    'conditioning': OneHot(classes=3),
+    **fields,
+  }
+  return GAN(gen=GEN, latents=Normal(size=4), **fields)
 
 
 def acgan(**fields):
-  return ACGAN(gen=GEN, disc=Heads(3), latent=4, classes=3, **fields)
+  return ACGAN(
+    gen=GEN, disc=Heads(3), latents=Normal(size=4), classes=3, **fields
+  )
 
 
 def infogan(**fields):
   return InfoGAN(
-    gen=GEN, disc=Heads(5), latent=4, categories=3, continuous=2, **fields
+    gen=GEN,
+    disc=Heads(5),
+    latents=Normal(size=4),
+    categories=3,
+    continuous=2,
+    **fields,
   )
 
 
@@ -99,7 +117,7 @@ def test_generator_and_judge_of_a_cgan_see_the_class():
   def compute(players):
     logits = [objective.discriminate(players, b) for b in (BATCH, OTHER)]
     images = [
-      objective.sample(players, key=KEY, num=4, labels=jnp.full(4, label))
+      objective.sample_classes(players, jnp.full(4, label), key=KEY)
       for label in (0, 1)
     ]
     return logits, images
@@ -109,6 +127,47 @@ def test_generator_and_judge_of_a_cgan_see_the_class():
   assert np.all(np.abs(images[0] - images[1]).max((1, 2, 3)) > 1e-4)
 
 
+def test_samples_have_all_classes_in_turn():
+  objective = cgan()
+
+  @jax.jit
+  def compute(players):
+    labels = jnp.arange(5) % 3
+    return (
+      objective.sample(players, key=KEY, num=5),
+      objective.sample_classes(players, labels, key=KEY),
+    )
+
+  np.testing.assert_array_equal(*compute(drawn(objective.init, KEY, BATCH)))
+  assert 'sample_classes' in objective.predict_fns()
+  unconditional = dataclasses.replace(objective, conditioning=Unconditional())
+  assert 'sample_classes' not in unconditional.predict_fns()
+
+
+def test_each_network_learns_an_embedding():
+  objective = cgan(conditioning=Embedding(classes=3, features=2))
+  players = drawn(objective.init, KEY, BATCH)
+  for player in players.values():
+    assert player['params']['table'].shape == (3, 2)
+  logits = jax.jit(objective.discriminate)
+  assert np.any(logits(players, BATCH) != logits(players, OTHER))
+
+
+def test_a_projection_adds_the_product_with_a_vector_of_the_class():
+  objective = cgan(conditioning=Projection(classes=3), disc=Heads(3))
+  players = drawn(objective.init, KEY, BATCH)
+  logits, products = jax.jit(objective.disc.apply)(
+    players['disc'], BATCH['image']
+  )
+  expected = logits + products[np.arange(12), BATCH['label']]
+  np.testing.assert_allclose(
+    jax.jit(objective.discriminate)(players, BATCH), expected, rtol=1e-5
+  )
+  wrong = cgan(conditioning=Projection(classes=3), disc=Heads(2))
+  with pytest.raises(InputError, match='extra=2: expected .* 3 outputs'):
+    jax.eval_shape(wrong.init, KEY, BATCH)
+
+
 def test_shares_of_classes_lie_between_them():
   objective = cgan()
 
@@ -116,7 +175,7 @@ def test_shares_of_classes_lie_between_them():
   def compute(players):
     labels = jnp.array([0, 2])
     return [
-      objective.sample(players, key=KEY, num=2, labels=x)
+      objective.sample_classes(players, x, key=KEY)
       for x in (jnp.eye(3)[labels], labels)
     ]
 
@@ -124,17 +183,14 @@ def test_shares_of_classes_lie_between_them():
   np.testing.assert_allclose(of_shares, of_classes, atol=1e-6)
 
 
-def test_heads_tell_of_one_image_and_classes_need_labels():
-  for make in (acgan, infogan):
-    with pytest.raises(InputError, match='pack=2'):
-      make(pack=2)
+def test_classes_need_labels():
   for make in (cgan, acgan):
     with pytest.raises(InputError, match='needs labels'):
       jax.eval_shape(make().init, KEY, {'image': BATCH['image']})
 
 
 def test_wrong_labels_are_a_further_negative():
-  plain, strict = cgan(), cgan(mismatch=2.0)
+  plain, strict = cgan(), cgan(matching_aware_weight=0.5)
   # Where all have one class there is no wrong label.
   same = {**BATCH, 'label': np.zeros(12, np.int32)}
   wrong = {**BATCH, 'label': np.roll(BATCH['label'], 1)}
@@ -148,14 +204,14 @@ def test_wrong_labels_are_a_further_negative():
     return (
       total - without,
       jnp.mean(jax.nn.softplus(logits)),
-      aux.metrics['mismatch'],
-      aux_same.metrics['mismatch'],
+      aux.metrics['mismatch_loss'],
+      aux_same.metrics['mismatch_loss'],
     )
 
   made = compute(drawn(plain.init, KEY, BATCH))
   difference, expected, mismatch, none = map(float, made)
   assert mismatch == pytest.approx(expected, rel=1e-5)
-  assert difference == pytest.approx(2 * expected, rel=1e-5)
+  assert difference == pytest.approx(expected / 2, rel=1e-5)
   assert none == 0
 
 
@@ -173,7 +229,7 @@ def test_the_judge_of_an_acgan_is_not_told_the_class():
 
 
 def test_both_players_of_an_acgan_descend_the_error_of_the_class():
-  objective, plain = acgan(weight=1.0), acgan(weight=0.0)
+  objective, plain = acgan(class_weight=1.0), acgan(class_weight=0.0)
 
   @jax.jit
   def compute(players):
@@ -215,7 +271,9 @@ def test_information_is_log_k_where_the_code_is_read_without_error():
   def compute():
     codes = objective.draw(KEY, 64)
     sure = jnp.concatenate([50 * codes[:, 4:7], codes[:, 7:]], axis=-1)
-    return [objective._unread(codes, x) for x in (sure, jnp.zeros_like(sure))]
+    return [
+      objective.information_loss(codes, x) for x in (sure, jnp.zeros_like(sure))
+    ]
 
   (cost, metrics), (blind, of_blind) = compute()
   assert float(metrics['category_information']) == pytest.approx(np.log(3))
@@ -233,7 +291,7 @@ def test_varied_images_differ_by_their_codes_alone():
   @jax.jit
   def compute(players):
     return [
-      objective.vary(players, category[:n], numbers[:n], key=KEY)
+      objective.sample_codes(players, category[:n], numbers[:n], key=KEY)
       for n in (3, 1)
     ]
 

@@ -13,10 +13,13 @@ from jax.sharding import Mesh
 
 from gen_jax.distributed import parallel
 from gen_jax.errors import InputError
+from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
 from gen_jax.models import dcgan, dense
 from gen_jax.objectives.gan import GAN
-from gen_jax.objectives.wgan import WGAN
-from gen_jax.objectives.wgan_gp import WGANGP
+from gen_jax.objectives.parts import adversarial
+from gen_jax.objectives.parts.conditioning import Embedding
+from gen_jax.objectives.parts.latents import Normal
+from gen_jax.objectives.parts.regularizers import R1, GradientPenalty
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
@@ -33,7 +36,7 @@ def gan(**fields):
   fields = {
     'gen': dense.Generator(POINT, (16,), output='linear'),
     'disc': dense.Discriminator((16,)),
-    'latent': 2,
+    'latents': Normal(size=2),
     **fields,
   }
   return GAN(**fields)
@@ -85,7 +88,7 @@ def test_the_equilibrium_costs_what_the_paper_says():
 def test_packed_images_are_neighbors_side_by_side():
   objective = gan(pack=3)
   images = np.arange(6 * 4 * 2.0, dtype=np.float32).reshape(6, 2, 2, 2)
-  out = np.asarray(jax.jit(objective.packed)(images))
+  out = np.asarray(adversarial.packed(images, 3))
   assert out.shape == (2, 2, 2, 6)
   np.testing.assert_array_equal(
     out[1], np.concatenate([images[3], images[4], images[5]], axis=-1)
@@ -93,47 +96,20 @@ def test_packed_images_are_neighbors_side_by_side():
   batch = {'image': points(6)}
   players = jax.eval_shape(objective.init, KEY, batch)
   assert players['disc']['params']['Dense_0']['kernel'].shape == (6, 16)
-  judge = objective.predict_fns()['discriminate']
-  assert jax.eval_shape(judge, players, batch).shape == (2,)
+  discriminate = objective.predict_fns()['discriminate']
+  assert jax.eval_shape(discriminate, players, batch).shape == (2,)
   with pytest.raises(InputError, match='pack=3 does not divide a batch of 4'):
-    objective.packed(images[:4])
-
-
-def draw(objective, num):
-  return np.asarray(jax.jit(objective.draw, static_argnums=1)(KEY, num))
-
-
-@pytest.mark.parametrize(
-  'prior,mean,variance',
-  [
-    ('normal', (0, 0), (1, 1)),
-    ('uniform', (0, 0), (1 / 3, 1 / 3)),
-    # 8 e_k and unit normals: of one axis the share of means at 8 is 1/32.
-    ('mixture', (8 / 32, 0), (1 + 64 * 31 / 32**2, 1)),
-  ],
-)
-def test_priors_have_their_moments(prior, mean, variance):
-  codes = draw(gan(prior=prior, latent=36), 100_000)
-  for axes, expected, spread in zip(
-    (codes[:, :32], codes[:, 32:]), mean, variance, strict=True
-  ):
-    np.testing.assert_allclose(axes.mean(0), expected, atol=0.02)
-    np.testing.assert_allclose(axes.var(0), spread, rtol=0.04)
-
-
-def test_a_mixture_has_the_components_and_the_radius_asked_for():
-  objective = gan(prior='mixture', latent=3, components=2, radius=5.0)
-  codes = draw(objective, 100_000)
-  np.testing.assert_allclose(codes.mean(0), [2.5, 2.5, 0], atol=0.03)
-  far = codes > 2.5  # half of the way: of 1,000 codes 12 are beyond
-  np.testing.assert_allclose(np.mean(far[:, 0] != far[:, 1]), 1, atol=0.02)
+    objective.updates()[0].check_batch(8, 4)
 
 
 @pytest.mark.parametrize(
   'make,match',
   [
-    (lambda: gan(loss='hinge', label=0.9), 'has no labels'),
-    (lambda: gan(prior='mixture', latent=3), 'components=32: .*latent=3'),
+    (lambda: gan(loss='hinge', real_label=0.9), 'has no labels'),
+    (
+      lambda: gan(conditioning=Embedding(classes=3), pack=2),
+      'pack=2: with conditioning.Embedding',
+    ),
   ],
 )
 def test_senseless_fields_are_named(make, match):
@@ -154,7 +130,7 @@ def convolutional(**fields):
   return GAN(
     gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
     disc=dcgan.Discriminator((3, 4), kernel=3),
-    latent=5,
+    latents=Normal(size=5),
     **fields,
   )
 
@@ -249,29 +225,35 @@ class Shift(nn.Module):
 
 def test_the_critic_with_a_penalty_measures_how_far_two_gaussians_are_apart():
   """Of a shift the earth mover's distance is its length."""
-  objective = WGANGP(
-    gen=Shift(), critic=dense.Discriminator((32, 32)), latent=2, n_critic=10_000
+  objective = gan(
+    gen=Shift(),
+    disc=dense.Discriminator((32, 32)),
+    loss='wasserstein',
+    disc_steps=10_000,
+    regularizers=(GradientPenalty(),),
   )
-  optimizers = {k: optax.adam(3e-3, b1=0.5, b2=0.9) for k in ('gen', 'critic')}
+  optimizers = {k: optax.adam(3e-3, b1=0.5, b2=0.9) for k in ('gen', 'disc')}
   x = points(20_000, (0.6, 0.8))
   _, metrics = train(objective, optimizers, x, 500, 256)
   # A price of 10 lets the slope be 1.05 here.
-  assert metrics['critic/distance'][-200:].mean() == pytest.approx(1, rel=0.1)
-  assert metrics['critic/penalty'][-200:].mean() < 0.02
+  assert metrics['disc/wasserstein_distance'][-200:].mean() == pytest.approx(
+    1, rel=0.1
+  )
+  assert metrics['disc/gradient_penalty'][-200:].mean() < 0.02
 
 
 def test_the_clipped_critic_leads_the_generator_to_the_data():
   from gen_jax.training import optimizers
 
-  objective = WGAN(
+  objective = gan(
     gen=Shift(),
-    critic=dense.Discriminator((32,)),
-    latent=2,
-    n_critic=2,
+    disc=dense.Discriminator((32,)),
+    loss='wasserstein',
+    disc_steps=2,
     clip_weights=0.1,
   )
   spec = dict(name='rmsprop', learning_rate=0.01)
-  optimizers = {k: optimizers.make(spec, 400) for k in ('gen', 'critic')}
+  optimizers = {k: optimizers.make(spec, 400) for k in ('gen', 'disc')}
   state, _ = train(objective, optimizers, points(2000, (0.6, 0.8)), 400)
   offset = state.players['gen']['params']['offset']
   np.testing.assert_allclose(offset, (0.6, 0.8), atol=0.25)
@@ -290,39 +272,97 @@ def test_the_critics_first_gradient_is_that_of_clipped_weights():
       w = self.param('w', nn.initializers.constant(3.0), (2,))
       return jnp.square(x.reshape(-1, 2) @ w)
 
-  objective = WGAN(gen=Origin(), critic=Square(), latent=2, clip_weights=0.01)
+  objective = gan(
+    gen=Origin(), disc=Square(), loss='wasserstein', clip_weights=0.01
+  )
   players = jax.jit(objective.init)(KEY, {'image': jnp.zeros((2, *POINT))})
-  optimizers = {k: optax.sgd(0.001) for k in ('gen', 'critic')}
+  optimizers = {k: optax.sgd(0.001) for k in ('gen', 'disc')}
   step = jax.jit(make_train_step(objective, optimizers, key=KEY))
   state, metrics = step(
     init_state(players, optimizers, {}),
     {'image': points(4, (5, 0), scale=0)},
   )
   # Of -(5 w_0)^2: -50 w_0, and 150 at the initial weights.
-  assert float(metrics['critic/grad_norm']) == pytest.approx(0.5)
+  assert float(metrics['disc/grad_norm']) == pytest.approx(0.5)
   np.testing.assert_allclose(
-    state.players['critic']['params']['w'], [0.0105, 0.01], rtol=1e-5
+    state.players['disc']['params']['w'], [0.0105, 0.01], rtol=1e-5
   )
 
 
 def test_a_penalty_refuses_batch_normalization():
-  objective = WGANGP(
-    gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
-    critic=dcgan.Discriminator((3, 4), kernel=3),
-    latent=5,
+  objective = convolutional(
+    loss='wasserstein', regularizers=(GradientPenalty(),)
   )
-  with pytest.raises(InputError, match="normalize=''"):
+  with pytest.raises(InputError, match='disc.normalize'):
     jax.eval_shape(objective.init, KEY, {'image': images()})
 
 
 def test_packs_are_penalized_as_one_input():
-  objective = WGANGP(
-    gen=Shift(), critic=dense.Discriminator((8,)), latent=2, pack=2
+  objective = gan(
+    gen=Shift(),
+    disc=dense.Discriminator((8,)),
+    loss='wasserstein',
+    regularizers=(GradientPenalty(),),
+    pack=2,
   )
   batch = {'image': points(8)}
   players = drawn(objective.init, KEY, batch)
-  loss, aux = jax.jit(objective.critic_loss)(players, batch, key=KEY, step=0)
+  loss, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
   assert np.isfinite(loss)
   assert float(loss) == pytest.approx(
-    float(-aux.metrics['distance'] + 10 * aux.metrics['penalty']), rel=1e-5
+    float(
+      -aux.metrics['wasserstein_distance']
+      + 10 * aux.metrics['gradient_penalty']
+    ),
+    rel=1e-5,
   )
+
+
+def test_any_adversarial_loss_may_have_any_regularizers():
+  """WGAN with R1 and a gradient penalty, one of them as an own update."""
+  objective = gan(
+    loss='wasserstein',
+    regularizers=(GradientPenalty(weight=2.0), R1(weight=3.0, every=4)),
+  )
+  disc, lazy, gen_update = objective.updates()
+  assert (disc.name, lazy.name, gen_update.name) == ('disc', 'disc_r1', 'gen')
+  assert (lazy.wrt, lazy.every) == (('disc',), 4)
+  batch = {'image': points(8)}
+  players = drawn(objective.init, KEY, batch)
+
+  @jax.jit
+  def compute(players):
+    return [u.loss(players, batch, key=KEY, step=0) for u in (disc, lazy)]
+
+  (loss, aux), (penalty, lazy_aux) = compute(players)
+  metrics = aux.metrics
+  expected = -metrics['wasserstein_distance'] + 2 * metrics['gradient_penalty']
+  assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+  assert float(penalty) == pytest.approx(
+    12 * float(lazy_aux.metrics['penalty']), rel=1e-5
+  )
+
+
+def test_a_relativistic_generator_compares_with_the_data():
+  objective = gan(loss='relativistic')
+  batch = {'image': points(8)}
+  players = drawn(objective.init, KEY, batch)
+  shifted = {**players, 'disc': jax.tree.map(jnp.copy, players['disc'])}
+  shifted['disc']['params']['Dense_1']['bias'] += 5.0
+
+  @jax.jit
+  def compute(players):
+    return [
+      loss(players, batch, key=KEY, step=0)[0]
+      for loss in (objective.disc_loss, objective.gen_loss)
+    ]
+
+  np.testing.assert_allclose(compute(players), compute(shifted), rtol=1e-4)
+
+
+def test_accuracies_without_a_fixed_threshold_use_the_midpoint():
+  loss = ADVERSARIAL_LOSSES['wasserstein']
+  real, fake = jnp.array([110.0, 112.0]), jnp.array([100.0, 111.5])
+  found = adversarial.accuracies(loss, real, fake)
+  assert found['real_accuracy'] == 1.0  # the midpoint is 108.4
+  assert found['fake_accuracy'] == 0.5

@@ -9,9 +9,10 @@ from drawn import drawn
 
 from gen_jax.errors import InputError
 from gen_jax.models import dense
-from gen_jax.objectives.cgan import CGAN
 from gen_jax.objectives.gan import GAN
-from gen_jax.objectives.wgan_gp import WGANGP
+from gen_jax.objectives.parts.conditioning import OneHot, Unconditional
+from gen_jax.objectives.parts.latents import Normal
+from gen_jax.objectives.parts.regularizers import GradientPenalty
 
 KEY = jax.random.key(0)
 SHAPE = (4, 4, 1)
@@ -36,19 +37,30 @@ class Sum(nn.Module):
     return scale * jnp.sum(x[..., 0], axis=(1, 2))
 
 
-@pytest.mark.parametrize('cls', [GAN, CGAN])
-def test_data_and_images_go_through_the_same_distribution(cls):
+@pytest.mark.parametrize(
+  'conditioning', [Unconditional(), OneHot(classes=10)], ids=['none', 'class']
+)
+def test_data_and_images_go_through_the_same_distribution(conditioning):
   batch = {
     'image': np.ones((4000, *SHAPE), np.float32),
     'label': np.zeros(4000, np.int32),
   }
-  objective = cls(gen=Constant(), disc=Sum(), latent=1, augment=ALL)
+  objective = GAN(
+    gen=Constant(),
+    disc=Sum(),
+    latents=Normal(size=1),
+    conditioning=conditioning,
+    augment=ALL,
+  )
 
   @jax.jit
   def compute(batch):
     players = objective.init(KEY, batch)
-    play = objective.score_both(players, batch, KEY)
-    return play.real, play.fake, objective.discriminate(players, batch)
+    key_gen, key_real, key_fake = jax.random.split(KEY, 3)
+    images, _ = objective.generate(players, batch, key_gen)
+    real, _ = objective.score(players, batch['image'], batch, key_real)
+    fake, _ = objective.score(players, images, batch, key_fake)
+    return real, fake, objective.discriminate(players, batch)
 
   real, fake, plain = map(np.asarray, compute(batch))
   assert real.std() > 1
@@ -61,7 +73,9 @@ def test_data_and_images_go_through_the_same_distribution(cls):
 
 def test_the_generators_gradient_passes_through():
   batch = {'image': np.ones((64, *SHAPE), np.float32)}
-  objective = GAN(gen=Constant(), disc=Sum(), latent=1, augment=('cutout',))
+  objective = GAN(
+    gen=Constant(), disc=Sum(), latents=Normal(size=1), augment=('cutout',)
+  )
 
   @jax.jit
   def compute(batch):
@@ -79,19 +93,27 @@ def test_the_generators_gradient_passes_through():
 
 def test_a_penalized_critic_is_augmented_too():
   batch = {'image': np.ones((8, *SHAPE), np.float32)}
-  fields = dict(gen=Constant(), critic=dense.Discriminator((4,)), latent=1)
-  objectives = [WGANGP(**fields, augment=augment) for augment in ((), ALL[:1])]
+  fields = dict(
+    gen=Constant(),
+    disc=dense.Discriminator((4,)),
+    latents=Normal(size=1),
+    loss='wasserstein',
+    regularizers=(GradientPenalty(),),
+  )
+  objectives = [GAN(**fields, augment=augment) for augment in ((), ALL[:1])]
   players = drawn(objectives[0].init, KEY, batch)
   players['gen'] = {'params': {'value': batch['image'][0]}}
 
   @jax.jit
   def compute(players):
-    return [o.critic_loss(players, batch, key=KEY, step=0) for o in objectives]
+    return [o.disc_loss(players, batch, key=KEY, step=0) for o in objectives]
 
   (loss, aux), (other_loss, other_aux) = compute(players)
   assert np.isfinite(loss) and np.isfinite(other_loss)
-  assert float(aux.metrics['distance']) == pytest.approx(0, abs=1e-6)
-  assert other_aux.metrics['distance'] != 0
+  assert float(aux.metrics['wasserstein_distance']) == pytest.approx(
+    0, abs=1e-6
+  )
+  assert other_aux.metrics['wasserstein_distance'] != 0
 
 
 def test_points_are_refused():

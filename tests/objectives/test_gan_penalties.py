@@ -1,7 +1,5 @@
 """Penalties of the judge's slope, as a part of its update and apart from it."""
 
-import dataclasses
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,14 +9,23 @@ import pytest
 from drawn import drawn
 
 from gen_jax.errors import InputError
-from gen_jax.losses.penalties import PENALTIES
 from gen_jax.models import dcgan, dense
 from gen_jax.objectives.acgan import ACGAN
-from gen_jax.objectives.cgan import CGAN
 from gen_jax.objectives.gan import GAN
+from gen_jax.objectives.parts.conditioning import OneHot
+from gen_jax.objectives.parts.latents import Normal
+from gen_jax.objectives.parts.regularizers import (
+  R1,
+  R2,
+  Dragan,
+  Drift,
+  GradientPenalty,
+)
 from gen_jax.training.step import init_state, make_train_step
 
 KEY = jax.random.key(0)
+CLASSES = OneHot(classes=3)
+GRADIENTS = (R1, R2, Dragan, GradientPenalty)
 SHAPE = (2, 2, 1)
 BATCH = {
   'image': np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, *SHAPE),
@@ -41,7 +48,7 @@ class Linear(nn.Module):
 
 def make(cls=GAN, extra=0, **fields):
   gen = dense.Generator(SHAPE, (8,))
-  fields = {'disc': Linear(extra), 'latent': 4, **fields}
+  fields = {'disc': Linear(extra), 'latents': Normal(size=4), **fields}
   return cls(gen=gen, **fields)
 
 
@@ -56,77 +63,98 @@ def slope(players, shape):
   [
     (GAN, {}, (1, 1)),
     (GAN, dict(pack=3), (3, 1)),
-    (CGAN, dict(classes=3), (1, 4)),
-    (CGAN, dict(classes=3, pack=2), (2, 4)),
+    (GAN, dict(conditioning=CLASSES), (1, 4)),
+    (GAN, dict(conditioning=CLASSES, pack=2), (2, 4)),
     (ACGAN, dict(classes=3, extra=3), (1, 1)),
   ],
 )
 def test_a_linear_judge_pays_for_its_slope_in_the_image(cls, fields, shape):
   objectives = {
-    kind: make(cls, penalty=kind, penalty_weight=7.0, **fields)
-    for kind in PENALTIES
+    kind: make(cls, regularizers=(kind(weight=7.0, every=2),), **fields)
+    for kind in GRADIENTS
   }
 
   @jax.jit  # one program for all kinds
   def compute(players):
     return {
-      kind: objective.penalty_loss(players, BATCH, key=KEY, step=0)
+      kind.__name__: objective.updates()[1].loss(
+        players, BATCH, key=KEY, step=0
+      )
       for kind, objective in objectives.items()
     }
 
-  players = drawn(objectives['r1'].init, KEY, BATCH)
+  players = drawn(objectives[R1].init, KEY, BATCH)
   # As large as the judge draws it.
   players['disc']['params']['w'] *= 10
   squares = slope(players, shape)
   for kind, (loss, aux) in compute(players).items():
-    centered = kind in ('r1', 'r2')
+    centered = kind in ('R1', 'R2')
     expected = squares / 2 if centered else (np.sqrt(squares) - 1) ** 2
     assert float(aux.metrics['penalty']) == pytest.approx(expected, rel=1e-4)
-    assert float(loss) == pytest.approx(7 * expected, rel=1e-4)
+    assert float(loss) == pytest.approx(14 * expected, rel=1e-4)
     assert aux.state == {}
 
 
-def test_it_is_added_to_the_judges_loss_or_stands_apart():
-  objective = make(penalty='r1')
-  lazy = dataclasses.replace(objective, penalty_every=16)
+def test_a_regularizer_is_part_of_the_loss_or_an_update_of_its_own():
+  objective = make(regularizers=(R1(),))
+  lazy = make(regularizers=(R1(every=16),))
   disc, gen = objective.updates()
   lazy_disc, penalty, lazy_gen = lazy.updates()
 
   @jax.jit
   def compute(players):
-    key_game, _ = jax.random.split(KEY)
+    key_game, key_penalty = jax.random.split(KEY)
     total, aux = disc.loss(players, BATCH, key=KEY, step=0)
-    plain, _ = objective.disc_loss(players, BATCH, key=key_game, step=0)
-    each, _ = objective.penalty_loss(players, BATCH, key=KEY, step=0)
-    rare, _ = penalty.loss(players, BATCH, key=KEY, step=0)
+    plain, _ = make().disc_loss(players, BATCH, key=key_game, step=0)
+    rare, _ = penalty.loss(players, BATCH, key=key_penalty, step=0)
     alone, _ = lazy_disc.loss(players, BATCH, key=key_game, step=0)
-    return total, plain, each, rare, alone, aux.metrics
+    return total, plain, rare, alone, aux.metrics
 
   players = drawn(objective.init, KEY, BATCH)
   *values, metrics = compute(players)
-  total, plain, each, rare, alone = map(float, values)
-  assert total - plain == pytest.approx(
-    10 * float(metrics['penalty']), rel=1e-4
-  )
+  total, plain, rare, alone = map(float, values)
+  assert total - plain == pytest.approx(10 * float(metrics['r1']), rel=1e-4)
   assert 'real_accuracy' in metrics
-  assert (penalty.wrt, penalty.every, penalty.name) == (
-    ('disc',),
-    16,
-    'penalty',
-  )
+  assert (penalty.wrt, penalty.every) == (('disc',), 16)
+  assert penalty.name == 'disc_r1'
   assert gen.wrt == lazy_gen.wrt == ('gen',)
-  assert rare == pytest.approx(16 * each, rel=1e-5)
+  assert rare == pytest.approx(16 * (total - plain), rel=1e-4)
   assert alone == pytest.approx(plain, rel=1e-6)
   assert [u.wrt for u in make().updates()] == [('disc',), ('gen',)]
+
+
+def test_several_regularizers_are_summed_with_keys_of_their_own():
+  kinds = (Drift(weight=2.0), GradientPenalty(weight=3.0), R2(weight=4.0))
+  objective = make(regularizers=kinds)
+
+  @jax.jit
+  def compute(players):
+    total, aux = objective.disc_loss(players, BATCH, key=KEY, step=0)
+    key, _ = jax.random.split(KEY)
+    plain, _ = make().disc_loss(players, BATCH, key=key, step=0)
+    return total - plain, aux.metrics
+
+  sum_, metrics = compute(drawn(objective.init, KEY, BATCH))
+  expected = (
+    2 * metrics['drift'] + 3 * metrics['gradient_penalty'] + 4 * metrics['r2']
+  )
+  assert float(sum_) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_lone_regularizer_may_use_the_whole_batch():
+  for every in (1, 4):
+    updates = make(regularizers=(Dragan(every=every),)).updates()
+    assert any('standard deviation' in u.whole_batch for u in updates)
+  assert not any(u.whole_batch for u in make(regularizers=(R1(),)).updates())
 
 
 def test_a_penalty_of_a_judge_with_batch_normalization_is_refused():
   objective = GAN(
     gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
     disc=dcgan.Discriminator((3, 4), kernel=3),
-    penalty='r1',
+    regularizers=(R1(),),
   )
-  with pytest.raises(InputError, match="normalize=''"):
+  with pytest.raises(InputError, match='disc.normalize'):
     jax.eval_shape(objective.init, KEY, {'image': jnp.zeros((2, 4, 4, 1))})
 
 
@@ -161,7 +189,9 @@ def play(*games):
   }
   steps = [
     make_train_step(
-      GAN(gen=Point(), disc=Slope(), latent=1, **fields), optimizers, key=KEY
+      GAN(gen=Point(), disc=Slope(), latents=Normal(size=1), **fields),
+      optimizers,
+      key=KEY,
     )
     for fields in games
   ]
@@ -187,11 +217,11 @@ def play(*games):
 )
 def test_the_dirac_gan_comes_to_rest_with_a_penalty_alone(loss, least):
   penalties = (
-    dict(penalty='r1'),
-    dict(penalty='r2'),
-    dict(penalty='r1', penalty_every=4),
+    R1(weight=1.0),
+    R2(weight=1.0),
+    R1(weight=1.0, every=4),
   )
-  penalized = [dict(loss=loss, penalty_weight=1.0, **x) for x in penalties]
+  penalized = [dict(loss=loss, regularizers=(x,)) for x in penalties]
   free, *others = play(dict(loss=loss), *penalized).T
   assert free[-200:].min() > least
   for distances in others:

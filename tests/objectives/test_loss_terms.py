@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import pytest
 from cases import KEY, OBJECTIVES, make_batch, players, without_noise
 
+from gen_jax.objectives.parts.regularizers import Drift, GradientPenalty
+
 pytestmark = pytest.mark.usefixtures('fast_compilation')
 
 
@@ -119,18 +121,27 @@ def _off(*names):
 
 IMAGE = ('batch', 'image')
 GEN = ('gen', 'params')
-NO_PENALTY = (('penalty', ''),)
+NO_PENALTY = (('regularizers', ()),)
 
 
 _ONLY_RIGHT, _ONLY_WRONG = (('mismatch', 0.0),), (('mismatch', 1.0),)
 _WEIGHTS = ('adversarial_weight', 'cycle_weight', 'identity_weight')
-_LAMBDAS = ('weight', 'continuous_weight')
+_LAMBDAS = ('category_weight', 'continuous_weight')
 TERMS = (
-  Term('acgan', 'disc', falls='class_loss', without=_off('weight')),
-  Term('acgan', 'gen', falls='class_loss', without=_off('weight')),
-  Term('acgan', 'gen', rises=fake_score, fields=_off('weight')),
+  Term('acgan', 'disc', falls='class_loss', without=_off('class_weight')),
+  Term('acgan', 'gen', falls='class_loss', without=_off('class_weight')),
+  Term('acgan', 'gen', rises=fake_score, fields=_off('class_weight')),
   Term('autoencoder', 'model', falls='reconstruction'),
-  Term('cgan', 'disc', falls=score_with_wrong_labels, without=_ONLY_RIGHT),
+  Term(
+    'cgan',
+    'disc',
+    falls=score_with_wrong_labels,
+    without=_off('matching_aware_weight'),
+  ),
+  Term('cgan/embedding', 'gen', rises=fake_score),
+  Term('cgan/projection', 'disc', rises='real_logits', wrt=IMAGE),
+  Term('cgan/projection', 'disc', falls='fake_logits', wrt=GEN),
+  Term('cgan/projection', 'gen', rises=fake_score),
   Term('cgan', 'gen', rises=fake_score),
   Term('classifier', 'model', rises=class_log_probability),
   Term('conditional_vae', 'model', falls='reconstruction', fields=_off('beta')),
@@ -151,15 +162,16 @@ TERMS = (
   Term('denoising_autoencoder', 'model', falls='reconstruction'),
   Term('gan', 'disc', rises='real_logits', fields=NO_PENALTY, wrt=IMAGE),
   Term('gan', 'disc', falls='fake_logits', fields=NO_PENALTY, wrt=GEN),
-  Term('gan', 'disc', falls='penalty', without=_off('penalty_weight')),
+  Term('gan', 'disc', falls='r1', without=NO_PENALTY),
+  Term('gan/lazy', 'disc_r2', falls='penalty'),
   Term('gan', 'gen', rises='logits'),
-  Term('gan/dragan', 'disc', falls='penalty', without=_off('penalty_weight')),
+  Term('gan/dragan', 'disc', falls='dragan', without=NO_PENALTY),
   Term('infogan', 'gen', rises=fake_score, fields=_off(*_LAMBDAS)),
   *(
     Term('infogan', update, **{direction: metric}, without=_off(weight))
     for update in ('disc', 'gen')
     for direction, metric, weight in (
-      ('rises', 'category_information', 'weight'),
+      ('rises', 'category_information', 'category_weight'),
       ('falls', 'continuous_error', 'continuous_weight'),
     )
   ),
@@ -227,10 +239,23 @@ TERMS = (
     )
     for direction, capacity in (('falls', 0.5), ('rises', 5.0))
   ),
-  Term('wgan', 'critic', rises='real_scores', wrt=IMAGE),
-  Term('wgan', 'critic', falls='fake_scores', wrt=GEN),
+  Term('wgan', 'disc', rises='real_logits', wrt=IMAGE),
+  Term('wgan', 'disc', falls='fake_logits', wrt=GEN),
   Term('wgan', 'gen', rises=fake_score),
-  Term('wgan_gp', 'critic', falls='penalty', without=_off('weight')),
+  Term(
+    'wgan_gp',
+    'disc',
+    falls='gradient_penalty',
+    fields=(('regularizers', (GradientPenalty(),)),),
+    without=NO_PENALTY,
+  ),
+  Term(
+    'wgan_gp',
+    'disc',
+    falls='drift',
+    fields=(('regularizers', (Drift(),)),),
+    without=NO_PENALTY,
+  ),
   Term('wgan_gp', 'gen', rises=fake_score),
 )
 

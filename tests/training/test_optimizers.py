@@ -98,7 +98,7 @@ def test_lazy_regularization_rescales_the_rate_and_the_decays():
 
 def test_only_players_with_a_lazy_penalty_are_rescaled():
   config = config_lib.load(str(ROOT / 'configs/dcgan.py:test'))
-  config.objective.update(penalty='r1', penalty_every=16)
+  config.objective.regularizers.r1.every = 16
   for player in ('gen', 'disc'):
     config.optim[player].update(learning_rate=0.002, lazy_rescale=True)
 
@@ -111,7 +111,7 @@ def test_only_players_with_a_lazy_penalty_are_rescaled():
     }
 
   assert first_steps() == pytest.approx({'disc': 0.0018824, 'gen': 0.002}, 1e-4)
-  config.objective.penalty_every = 1
+  config.objective.regularizers.r1.every = 1
   assert first_steps() == pytest.approx({'disc': 0.002, 'gen': 0.002}, 1e-4)
 
 

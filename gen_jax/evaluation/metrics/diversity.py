@@ -69,8 +69,8 @@ class Diversity:
     yield (
       'warning',
       f'{observed}: mode collapse, unless training has just begun or samples '
-      "are blurred. Try objective.pack=2, objective.penalty='r1', or a smaller "
-      'learning rate.',
+      'are blurred. Try objective.pack=2, an R1 penalty in '
+      'objective.regularizers, or a smaller learning rate.',
     )
 
 

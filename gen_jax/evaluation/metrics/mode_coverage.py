@@ -65,7 +65,8 @@ class Modes:
         'warning',
         f'the samples reach {values["modes_covered"]} of {total} modes: mode '
         'collapse, unless training has just begun. Try objective.pack=2, '
-        "objective.penalty='r1', or a smaller optim.gen.learning_rate.",
+        'an R1 penalty in objective.regularizers, or a smaller '
+        'optim.gen.learning_rate.',
       )
     yield 'modes', plot.scatter(points, behind=data)
 

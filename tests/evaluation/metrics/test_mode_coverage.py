@@ -197,7 +197,7 @@ def test_stacks_are_trained_on_and_judged(monkeypatch, tmp_path):
   config.batch_size = 16
   config.objective.gen = dict(name='dense.Generator', shape=None, hidden=(4,))
   config.objective.disc = dict(name='dense.Discriminator', hidden=(4,))
-  config.objective.penalty = ''
+  config.objective.regularizers = {}
   config.evals = {'modes': {'name': 'mode_coverage.StackedModes', 'num': 30}}
   _, metrics = train(config, tmp_path)
   assert 1 <= metrics['modes/modes_covered'] <= 30
