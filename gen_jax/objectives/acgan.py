@@ -144,7 +144,7 @@ class ACGAN:
     (fake, classes), _ = self.score(players, images, key_fake)
     real = fake
     if self.losses.paired:
-      key_real = jax.random.fold_in(key_fake, 1)
+      key_real = jax.random.fold_in(key_fake, 2)
       (real, _), _ = self.score(players, batch['image'], key_real)
     source_loss = self.losses.gen_loss(fake, real)
     class_loss = jnp.mean(softmax_cross_entropy(classes, batch['label']))

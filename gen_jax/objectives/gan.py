@@ -202,7 +202,7 @@ class GAN:
     fake, _ = self.score(players, images, batch, key_fake)
     real = fake
     if self.losses.paired:
-      key_real = jax.random.fold_in(key_fake, 1)
+      key_real = jax.random.fold_in(key_fake, 2)
       real, _ = self.score(players, batch['image'], batch, key_real)
     total = self.losses.gen_loss(fake, real)
     return total, Aux({'logits': jnp.mean(fake)}, {'gen': state})

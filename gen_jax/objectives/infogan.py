@@ -150,7 +150,7 @@ class InfoGAN:
     (fake, predicted), _ = self.score(players, images, key_fake)
     real = fake
     if self.losses.paired:
-      key_real = jax.random.fold_in(key_fake, 1)
+      key_real = jax.random.fold_in(key_fake, 2)
       (real, _), _ = self.score(players, batch['image'], key_real)
     total = self.losses.gen_loss(fake, real)
     information_loss, metrics = self.information_loss(codes, predicted)

@@ -210,11 +210,11 @@ def test_the_negatives_of_a_pair_are_on_all_devices():
 
 # The objectives whose loss is not a mean over examples, and a word of the why.
 COMPARING = {
-  'cgan': 'mismatch',
+  'cgan': 'matching_aware_weight',
   'contrastive': 'negatives',
   'cyclegan': 'pools',
   'debiasing_vae': 'density',
-  'gan/dragan': 'dragan',
+  'gan/dragan': 'Dragan',
   'sparse_kl': 'mean activation',
   'stackgan/1': 'mismatch',
   'stackgan/2': 'mismatch',

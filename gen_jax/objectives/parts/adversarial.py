@@ -204,7 +204,8 @@ def penalties(
   inside = [r for r in regularizers if r.every == 1]
   total, metrics = 0.0, {}
   for index, regularizer in enumerate(reversed(inside)):
-    key_one = jax.random.fold_in(key, index) if index else key
+    # `fold_in` of 0 or 1 would give the keys of a split into two.
+    key_one = jax.random.fold_in(key, index + 2) if index else key
     penalty = jnp.mean(regularizer.penalty(scorer, key_one))
     total += regularizer.weight * penalty
     metrics[regularizer.key] = penalty
