@@ -17,7 +17,7 @@ leave_out_numbers(config)
 workdir = runs / f'{name}-{variant}-{steps}'
 state, metrics = train(config, workdir)
 # %%
-# How the same codes look as training goes on.
+# Images of the same latents in the course of training.
 grids = (workdir / 'images' / 'samples').glob('*.png')
 for grid in sorted(grids, key=lambda p: int(p.stem))[-3:]:
   print('after', grid.stem, 'steps')
@@ -25,8 +25,8 @@ for grid in sorted(grids, key=lambda p: int(p.stem))[-3:]:
 # %% [markdown]
 # ## Between two images
 #
-# Each seed is a code of the prior; the slider goes from one to the other along
-# the sphere on which the codes of a normal prior lie.
+# Each seed gives a latent of the prior. The slider moves from one to the other
+# along a sphere, because the latents of a normal prior lie near one.
 # %%
 import jax
 import jax.numpy as jnp
@@ -37,17 +37,18 @@ from gen_jax.storage.workdir import open_trained
 
 state, experiment = open_trained(workdir)
 players, objective = averaged(state), experiment.objective
-generate = jax.jit(lambda codes: objective.gen.apply(players['gen'], codes))
+generate = jax.jit(lambda z: objective.gen.apply(players['gen'], z))
 
 
 def between(seed_a=0, seed_b=1, share=0.5):
   """Shows the images of two seeds, and one between them."""
-  a, b = (objective.draw(jax.random.key(s), 1)[0] for s in (seed_a, seed_b))
+  keys = jax.random.key(seed_a), jax.random.key(seed_b)
+  a, b = (objective.latents.sample(key, 1)[0] for key in keys)
   cosine = jnp.dot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
   angle = jnp.maximum(jnp.arccos(jnp.clip(cosine, -1, 1)), 1e-4)
   weights = jnp.sin(jnp.array([1 - share, share]) * angle) / jnp.sin(angle)
-  codes = jnp.stack([a, weights @ jnp.stack([a, b]), b])
-  show(np.asarray(generate(codes)), objective, width=400)
+  latents = jnp.stack([a, weights @ jnp.stack([a, b]), b])
+  show(np.asarray(generate(latents)), objective, width=400)
 
 
 sliders(between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05))
