@@ -74,6 +74,25 @@ def folder(
     config.evals.fidelity.features = 'random'
 
 
+def domain_folders(config: ConfigDict) -> None:
+  """Trains on the images of two domains, --config.data.common.path=DIR.
+
+  DIR holds the folders trainA, trainB, testA and testB.
+
+  Args:
+    config: of a data set of two domains, `a` and `b`.
+  """
+  config.data.common = dict(
+    name='folder',
+    path='',
+    shape=(64, 64, 3),
+    skip_unreadable=False,
+    range=('auto',),  # or (low, high) of images of more than 8 bits
+  )
+  config.data.a = dict(suffix='A')
+  config.data.b = dict(suffix='B')
+
+
 def adam(config: ConfigDict, rates: Mapping[str, float], **fields: Any) -> None:
   """Gives each player Adam with a learning rate of its own.
 

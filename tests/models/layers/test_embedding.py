@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from gen_jax.errors import InputError
-from gen_jax.models import dense
 from gen_jax.models.layers.embedding import Embedded
-from gen_jax.objectives.cgan import CGAN
 
 KEY = jax.random.key(0)
 
@@ -37,24 +34,3 @@ def test_before_a_linear_layer_it_is_a_linear_layer_of_the_one_hot_class(shape):
   np.testing.assert_allclose(
     embedded.apply({'params': params}, x), Linear().apply(same, x), rtol=1e-5
   )
-
-
-def test_both_players_may_have_one_and_packs_have_none():
-  batch = {'image': jnp.zeros((4, 2, 2, 1)), 'label': jnp.arange(4) % 3}
-  fields = dict(
-    gen=Embedded(dense.Generator((2, 2, 1), (8,)), classes=3),
-    disc=Embedded(dense.Discriminator((8,)), classes=3),
-    latent=4,
-    classes=3,
-  )
-  objective = CGAN(**fields)
-  players = jax.jit(objective.init)(KEY, batch)
-  logits = jax.jit(objective.discriminate)(players, batch)
-  assert np.abs(logits[0] - logits[1]) > 1e-4  # one image, two classes
-  loss, aux = jax.jit(objective.disc_loss)(players, batch, key=KEY, step=0)
-  assert np.isfinite(loss)
-  with pytest.raises(InputError, match='objective.pack=2'):
-    CGAN(**fields, pack=2)
-  CGAN(**{**fields, 'disc': dense.Discriminator((8,))}, pack=2)
-  with pytest.raises(InputError, match='classes=3.*4'):
-    CGAN(**{**fields, 'classes': 4})
