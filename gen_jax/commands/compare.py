@@ -22,7 +22,8 @@ from gen_jax.commands import cli
 from gen_jax.config import stages
 from gen_jax.errors import InputError
 from gen_jax.storage import outputs, plot, workdir
-from gen_jax.storage.writer import encode_png, read_metrics, read_picture
+from gen_jax.storage.images import encode_png, read_picture
+from gen_jax.storage.writer import read_metrics
 from gen_jax.training import trained
 
 _STYLE = """

@@ -24,7 +24,7 @@ from gen_jax.evaluation.features import extractors
 from gen_jax.objectives.projection import Projection
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs
-from gen_jax.storage.writer import grid, save_image, to_uint8
+from gen_jax.storage.images import grid, save_image, to_uint8
 from gen_jax.training import optimizers, step, trained
 
 _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)

@@ -35,7 +35,7 @@ from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import mixture
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, plot
-from gen_jax.storage.writer import Sheet, encode_png, save_image, to_uint8
+from gen_jax.storage.images import Sheet, encode_png, save_image, to_uint8
 from gen_jax.training import tasks, trained
 
 _KINDS = (outputs.PICTURE, outputs.NPZ, outputs.FOLDER)

@@ -129,7 +129,7 @@ class _Run:
   ):
     from gen_jax import config as config_lib
     from gen_jax.training import resume
-    from gen_jax.training.loop import prepare
+    from gen_jax.training.stage_run import prepare
 
     self.values, self.config = values, config_lib.load(config)
     config_lib.apply(self.config, [*overrides, *values.items()])

@@ -30,7 +30,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, filled
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs
-from gen_jax.storage.writer import save_image, to_uint8
+from gen_jax.storage.images import save_image, to_uint8
 from gen_jax.training import tasks, trained
 
 _DIRECTIONS = ('ab', 'ba')

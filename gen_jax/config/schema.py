@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
-from gen_jax.data.sources import load_fields
+from gen_jax.data.opening import load_fields
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry import builder
 from gen_jax.registry.fields import Count, Field, Seed, Size, declared

@@ -26,7 +26,7 @@ from gen_jax.data.sources import Fields, Indices, Source
 from gen_jax.data.subset import read_labels
 from gen_jax.distributed import prediction
 from gen_jax.errors import InputError, nearest
-from gen_jax.storage.writer import to_unit
+from gen_jax.storage.images import to_unit
 
 _SAMPLES = 500  # in one dispatch
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 def chart(**labels: str):

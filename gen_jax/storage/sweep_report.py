@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gen_jax.errors import InputError, nearest
 from gen_jax.storage import plot
-from gen_jax.storage.writer import save_image
+from gen_jax.storage.images import save_image
 
 STATISTICS = {
   'mean': statistics.fmean,

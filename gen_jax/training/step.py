@@ -84,48 +84,6 @@ def make_train_step(
   ema = dict(ema or {})
   check_accumulate(objective, accumulate)
 
-  def descend(update: Update, state: TrainState, batch, key, step):
-    def loss_fn(params, batch, key):
-      players = {
-        name: {**variables, 'params': params[name]}
-        if name in update.wrt
-        else variables
-        for name, variables in state.players.items()
-      }
-      return update.loss(players, batch, key=key, step=step)
-
-    params = {
-      name: update.project(state.players[name]['params']) for name in update.wrt
-    }
-    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
-    memory = aux.memory
-    aux = aux._replace(memory={})
-    loss, aux, grads = collectives.mean((loss, aux, grads))
-
-    players, opt, averages = dict(state.players), dict(state.opt), {**state.ema}
-    for part in (aux.state, memory):
-      for name, collections in part.items():
-        players[name] = {**players[name], **collections}
-    for name in update.wrt:
-      updates, opt[name] = optimizers[name].update(
-        grads[name], opt[name], params[name]
-      )
-      new_params = optax.apply_updates(params[name], updates)
-      players[name] = {**players[name], 'params': new_params}
-      if name in ema:
-        decay = ema_decay(ema[name], step // update.every)
-        averages[name] = optax.incremental_update(
-          players[name], averages[name], 1 - decay
-        )
-    metrics = {
-      'loss': loss,
-      **aux.metrics,
-      'grad_norm': _norm(grads),
-    }
-    metrics = {f'{update.name}/{k}': v for k, v in metrics.items()}
-    return state.replace(players=players, opt=opt, ema=averages), metrics
-
   def train_step(state: TrainState, batch: Batch):
     step = state.step - start
     key_step = collectives.fold_device(jax.random.fold_in(key, state.step))
@@ -135,7 +93,12 @@ def make_train_step(
       key_update = jax.random.fold_in(key_step, index)
 
       def run(state, update=update, key_update=key_update):
-        return descend(update, state, batch, key_update, step)
+        params, loss, aux, grads = _gradients(
+          update, state, batch, key_update, step, accumulate
+        )
+        state = _apply(update, state, params, aux, grads, optimizers, ema, step)
+        metrics = {'loss': loss, **aux.metrics, 'grad_norm': _norm(grads)}
+        return state, {f'{update.name}/{k}': v for k, v in metrics.items()}
 
       if update.every == 1:
         state, new = run(state)
@@ -152,6 +115,53 @@ def make_train_step(
     return state.replace(step=state.step + 1), metrics
 
   return train_step
+
+
+def _gradients(update, state, batch, key, step, accumulate):
+  """Returns the parameters of an update, its loss and their gradients.
+
+  The loss, its metrics and statistics and the gradients are means over the
+  devices; the memory of the players is not.
+  """
+
+  def loss_fn(params, batch, key):
+    players = {
+      name: {**variables, 'params': params[name]}
+      if name in update.wrt
+      else variables
+      for name, variables in state.players.items()
+    }
+    return update.loss(players, batch, key=key, step=step)
+
+  params = {
+    name: update.project(state.players[name]['params']) for name in update.wrt
+  }
+  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+  (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
+  memory = aux.memory
+  aux = aux._replace(memory={})
+  loss, aux, grads = collectives.mean((loss, aux, grads))
+  return params, loss, aux._replace(memory=memory), grads
+
+
+def _apply(update, state, params, aux, grads, optimizers, ema, step):
+  """Returns the state after an update of `params` by its gradients."""
+  players, opt, averages = dict(state.players), dict(state.opt), {**state.ema}
+  for part in (aux.state, aux.memory):
+    for name, collections in part.items():
+      players[name] = {**players[name], **collections}
+  for name in update.wrt:
+    updates, opt[name] = optimizers[name].update(
+      grads[name], opt[name], params[name]
+    )
+    new_params = optax.apply_updates(params[name], updates)
+    players[name] = {**players[name], 'params': new_params}
+    if name in ema:
+      decay = ema_decay(ema[name], step // update.every)
+      averages[name] = optax.incremental_update(
+        players[name], averages[name], 1 - decay
+      )
+  return state.replace(players=players, opt=opt, ema=averages)
 
 
 def check_accumulate(objective: Objective, parts: int) -> None:

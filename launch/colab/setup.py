@@ -29,7 +29,7 @@ runs = (
 from IPython.display import Image, display
 
 from gen_jax.storage import plot
-from gen_jax.storage.writer import encode_png
+from gen_jax.storage.images import encode_png
 
 DRAWS = ('figures', 'latent_figures', 'style_figures', 'captioned')
 

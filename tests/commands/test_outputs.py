@@ -17,7 +17,7 @@ from PIL import Image
 from gen_jax import main
 from gen_jax.commands import compare, project, sample, translate
 from gen_jax.errors import InputError
-from gen_jax.storage import outputs, writer
+from gen_jax.storage import images, outputs
 
 TEST = '--config=tests/dense_vae.py'
 ALL = outputs.PICTURE, outputs.NPZ, outputs.FOLDER
@@ -166,7 +166,7 @@ def test_each_part_is_written_before_the_next_is_drawn(
   for module, name in (
     (sample, 'save_image'),
     (outputs.np, 'ascontiguousarray'),
-    (writer.Sheet, 'place'),
+    (images.Sheet, 'place'),
   ):
     original = getattr(module, name)
 
@@ -307,7 +307,7 @@ def test_a_file_that_cannot_be_written_is_one_line(refused, trained, tmp_path):
 def test_a_picture_too_large_for_its_format_is_one_line(tmp_path):
   out = outputs.parse(f'{tmp_path}/a.webp', ALL)
   with pytest.raises(InputError, match='--out=.*16383'), outputs.writing(out):
-    writer.save_image(out.path, np.zeros((1, 20_000, 3), np.uint8))
+    images.save_image(out.path, np.zeros((1, 20_000, 3), np.uint8))
   assert not names(tmp_path)
 
 

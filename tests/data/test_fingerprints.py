@@ -11,7 +11,8 @@ from PIL import Image
 from gen_jax.data import fingerprints
 from gen_jax.data.datasets import folder
 from gen_jax.data.datasets.domains import View
-from gen_jax.data.sources import ArraySource, Subset, UnpairedSource, open_split
+from gen_jax.data.opening import open_split
+from gen_jax.data.sources import ArraySource, Subset, UnpairedSource
 
 SHAPE = (8, 8, 3)
 

@@ -5,13 +5,9 @@ import functools
 import numpy as np
 import pytest
 
-from gen_jax.data.sources import (
-  ArraySource,
-  Subset,
-  check_labels,
-  open_split,
-  overlap,
-)
+from gen_jax.data.checks import check_labels
+from gen_jax.data.opening import open_split, overlap
+from gen_jax.data.sources import ArraySource, Subset
 from gen_jax.errors import InputError
 
 

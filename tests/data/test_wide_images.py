@@ -11,7 +11,7 @@ from PIL import Image
 
 from gen_jax.data.datasets import domains, folder, patches
 from gen_jax.data.formats import pixels
-from gen_jax.data.sources import open_split
+from gen_jax.data.opening import open_split
 from gen_jax.errors import InputError
 
 SHAPE = (4, 4, 1)

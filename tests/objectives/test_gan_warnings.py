@@ -10,7 +10,7 @@ from gen_jax.models import dense
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.parts import adversarial
 from gen_jax.storage.writer import read_metrics
-from gen_jax.training.hooks import Warnings
+from gen_jax.training.failure_warnings import Warnings
 from gen_jax.training.loop import train
 
 STAGE = types.SimpleNamespace(start=0, end=1000)

@@ -6,7 +6,8 @@ import pytest
 from gen_jax.errors import InputError
 from gen_jax.objectives.vae import VAE
 from gen_jax.runtime import memory
-from gen_jax.training.loop import prepare, train
+from gen_jax.training.loop import train
+from gen_jax.training.stage_run import prepare
 
 
 @pytest.mark.parametrize(

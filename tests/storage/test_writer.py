@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.storage.writer import Writer, grid, read_metrics, to_uint8
+from gen_jax.storage.images import grid, to_uint8
+from gen_jax.storage.writer import Writer, read_metrics
 
 
 def test_lines_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):

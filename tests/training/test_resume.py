@@ -724,7 +724,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
 
 def test_the_first_bad_step_and_term_are_named():
   from gen_jax.core import Update
-  from gen_jax.training.hooks import Log
+  from gen_jax.training.metrics_log import Log
 
   log = Log((Update(('gen',), None), Update(('disc',), None, every=2)), 0)
   good = np.ones(4, np.float32)

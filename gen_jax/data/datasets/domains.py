@@ -14,13 +14,13 @@ from PIL import Image
 
 from gen_jax.data import fingerprints
 from gen_jax.data.formats import pixels
+from gen_jax.data.opening import open_split
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
   Indices,
   Source,
   UnpairedSource,
-  open_split,
 )
 from gen_jax.errors import InputError, check_known
 

@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import embedded
 from gen_jax.data.formats import images
-from gen_jax.data.sources import ArraySource, check_split
+from gen_jax.data.sources import ArraySource
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Count

@@ -32,14 +32,13 @@ import numpy as np
 import tqdm
 
 from gen_jax.data import fingerprints, inputs, splits
+from gen_jax.data.checks import check_split, class_order
 from gen_jax.data.formats import images, listing, pixels
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
   Indices,
   check_indices,
-  check_split,
-  class_order,
   describe,
 )
 from gen_jax.errors import InputError

@@ -3,9 +3,10 @@
 LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
 
+from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import embedded
 from gen_jax.data.formats import idx, images
-from gen_jax.data.sources import ArraySource, check_split
+from gen_jax.data.sources import ArraySource
 
 # The four original files, by split: (images, labels), each with its SHA-256.
 FILES = {

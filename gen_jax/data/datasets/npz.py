@@ -15,13 +15,9 @@ from typing import Any
 import numpy as np
 
 from gen_jax.data import inputs
+from gen_jax.data.checks import check_labels, check_split, class_order
 from gen_jax.data.formats import images, pixels
-from gen_jax.data.sources import (
-  ArraySource,
-  check_labels,
-  check_split,
-  class_order,
-)
+from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place
 

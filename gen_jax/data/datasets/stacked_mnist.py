@@ -12,13 +12,13 @@ from types import MappingProxyType
 import numpy as np
 
 from gen_jax.data import fingerprints
+from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import mnist
 from gen_jax.data.sources import (
   ArraySource,
   Fields,
   Indices,
   check_indices,
-  check_split,
   describe,
 )
 from gen_jax.errors import InputError

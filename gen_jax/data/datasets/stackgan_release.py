@@ -21,9 +21,10 @@ import pathlib
 import numpy as np
 
 from gen_jax.data import inputs
+from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, pickles
-from gen_jax.data.sources import ArraySource, check_split
+from gen_jax.data.sources import ArraySource
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count, Place

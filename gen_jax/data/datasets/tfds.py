@@ -23,15 +23,9 @@ from typing import Any
 import numpy as np
 
 from gen_jax.data import fingerprints, inputs
+from gen_jax.data.checks import check_labels, check_split
 from gen_jax.data.formats import images
-from gen_jax.data.sources import (
-  Fields,
-  Indices,
-  check_indices,
-  check_labels,
-  check_split,
-  describe,
-)
+from gen_jax.data.sources import Fields, Indices, check_indices, describe
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Count, Place

@@ -10,7 +10,8 @@ import functools
 
 import numpy as np
 
-from gen_jax.data.sources import ArraySource, check_split
+from gen_jax.data.checks import check_split
+from gen_jax.data.sources import ArraySource
 from gen_jax.errors import check_known
 
 

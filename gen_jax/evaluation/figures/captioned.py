@@ -13,7 +13,7 @@ from gen_jax.data.text import captions
 from gen_jax.evaluation.context import Minimum, Task, filled
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8, to_unit
 
 _BATCH = 64
 FIELDS = ('text', 'embedding')  # what a batch may say of its captions

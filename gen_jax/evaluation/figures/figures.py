@@ -8,7 +8,7 @@ import numpy as np
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

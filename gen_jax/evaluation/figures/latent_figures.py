@@ -11,7 +11,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:

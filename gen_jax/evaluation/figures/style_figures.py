@@ -9,7 +9,7 @@ import numpy as np
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Number, Size
-from gen_jax.storage.writer import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8, to_unit
 
 _NEEDS = ('sample_latents', 'map_latents', 'synthesize', 'w_avg')
 

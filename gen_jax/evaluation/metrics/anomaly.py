@@ -10,7 +10,7 @@ from gen_jax.data.subset import class_index, read_labels
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
 from gen_jax.evaluation.metrics.denoising import psnr
 from gen_jax.registry.fields import Count, Fraction, Size, SomeSizes
 from gen_jax.storage import plot
-from gen_jax.storage.writer import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8, to_unit
 
 
 @dataclasses.dataclass(frozen=True)

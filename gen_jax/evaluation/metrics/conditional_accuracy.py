@@ -7,7 +7,7 @@ import numpy as np
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import grid
+from gen_jax.storage.images import grid
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gen_jax.evaluation.context import Minimum, Task, stratified_rows
 from gen_jax.registry.fields import Count, Size, SomeSizes
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

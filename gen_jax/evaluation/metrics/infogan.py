@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Number, Size
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

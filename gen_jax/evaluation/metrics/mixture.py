@@ -18,7 +18,7 @@ from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import grid, to_uint8
+from gen_jax.storage.images import grid, to_uint8
 
 
 class Mixture(NamedTuple):

@@ -10,7 +10,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import to_unit
+from gen_jax.storage.images import to_unit
 
 
 @dataclasses.dataclass(frozen=True)

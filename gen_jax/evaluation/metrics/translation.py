@@ -16,7 +16,7 @@ from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.evaluation.metrics.denoising import psnr, ssim
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.writer import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from gen_jax import config as config_lib
 from gen_jax.data.datasets import domains, emoji
+from gen_jax.data.opening import open_split
 from gen_jax.data.pipeline import Batches
-from gen_jax.data.sources import ArraySource, UnpairedSource, open_split
+from gen_jax.data.sources import ArraySource, UnpairedSource
 from gen_jax.errors import InputError
 
 EMOJI = dict(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gen_jax.data.datasets import folder
-from gen_jax.data.sources import open_split
+from gen_jax.data.opening import open_split
 from gen_jax.errors import InputError
 
 SHAPE = (8, 8, 3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.datasets import npz
-from gen_jax.data.sources import open_split
+from gen_jax.data.opening import open_split
 from gen_jax.errors import InputError
 
 IMAGE = np.arange(5 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_jax.data.sources import open_split
+from gen_jax.data.opening import open_split
 from gen_jax.errors import InputError
 
 

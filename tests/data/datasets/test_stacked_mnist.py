@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gen_jax.data.datasets import mnist
+from gen_jax.data.opening import open_split
 from gen_jax.data.pipeline import Batches
-from gen_jax.data.sources import open_split
 from gen_jax.errors import InputError
 
 

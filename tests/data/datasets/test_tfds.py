@@ -23,7 +23,7 @@ from PIL import Image
 
 from gen_jax.data.datasets import mnist, tfds
 from gen_jax.data.formats import tfds_idx
-from gen_jax.data.sources import open_split
+from gen_jax.data.opening import open_split
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 

@@ -12,7 +12,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.figures.directions import Arithmetic, Traversal
 from gen_jax.evaluation.figures.latent_figures import Interpolation, lerp, slerp
-from gen_jax.storage.writer import save_image
+from gen_jax.storage.images import save_image
 
 KEY = jax.random.key(0)
 
