@@ -181,13 +181,13 @@ def test_two_processes_may_prepare_at_once(
 def test_tensorflow_is_not_imported(idx_files, tmp_path):
   program = """
 import json, sys
-from gen_jax.data import sources
+from gen_jax.data import opening
 from gen_jax.data.formats import tfds_idx
 files, manual_dir, data_dir = json.loads(sys.argv[1])
 tfds_idx.DATASETS['fashion_mnist'] = (
   tfds_idx.DATASETS['fashion_mnist']._replace(files=files)
 )
-source = sources.open_split(
+source = opening.open_split(
   'tfds', 'train', dataset='fashion_mnist', data_dir=data_dir,
   manual_dir=manual_dir,
 )

@@ -13,8 +13,9 @@ from drawn import drawn
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages
+from gen_jax.data.opening import open_split
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource, open_split
+from gen_jax.data.sources import ArraySource
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, TrainedModel, stratified_rows
 from gen_jax.evaluation.features import (
