@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry import fields
 from gen_jax.registry.fields import Field
-from gen_jax.registry.part import Part
+from gen_jax.registry.part import Part, derives
 
 # The packages in which the classes of each kind are declared.
 OBJECTIVES = ('gen_jax.objectives',)
@@ -133,7 +133,8 @@ class Kind(NamedTuple):
     """Raises InputError when a group is of another kind."""
     fields.check_group(group, at)
     name = group.get('name', '')
-    if not issubclass(_find(self.package, name, f'{at}.name'), self.types):
+    cls = _find(self.package, name, f'{at}.name')
+    if not any(derives(cls, kind) for kind in self.types):
       wanted = ' or '.join(t.__name__ for t in self.types)
       raise InputError(f'{at}.name={name!r}: expected a {wanted}.')
 
@@ -150,7 +151,7 @@ def kind_of(field: Field) -> Kind | None:
   types = tuple(t for t in arguments if isinstance(t, type))
   several = typing.get_origin(field.type) is tuple
   for package, base in ((NETWORKS, linen.Module), (PARTS, Part)):
-    mine = tuple(t for t in types if issubclass(t, base))
+    mine = tuple(t for t in types if derives(t, base))
     if mine:
       return Kind(package, mine, several)
   return None
@@ -161,7 +162,7 @@ def described(field: Field) -> Any:
   value, kind = field.default, kind_of(field)
   if kind and kind.several and value == ():
     return {}
-  if not isinstance(value, Part):
+  if not derives(type(value)):
     return value
   name = f'{type(value).__module__.rpartition(".")[2]}.{type(value).__name__}'
   own = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
@@ -289,7 +290,7 @@ def _is_of_kind(packages, cls):
   if packages == NETWORKS:
     return issubclass(cls, linen.Module)
   if packages == PARTS:
-    return issubclass(cls, Part)
+    return derives(cls)
   method = 'updates' if packages == OBJECTIVES else 'run'
   return dataclasses.is_dataclass(cls) and method in dir(cls)
 

@@ -1,14 +1,21 @@
 """The mark of a value object that a group of a config describes."""
 
-import abc
-import dataclasses
+from typing import Protocol
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Part(abc.ABC):  # noqa: B024
+class Part(Protocol):
   """A part of an objective, such as a prior or a regularizer.
 
-  A kind of part is an abstract class, and objectives declare their fields with
-  it. The parts of this kind are its final subclasses, in the modules of
-  `gen_jax.objectives.parts`; a config names one of them.
+  A kind of part is a protocol that extends this one, and objectives declare
+  their fields with it. The parts of this kind are the classes that name it as
+  their base, in the modules of `gen_jax.objectives.parts`; a config names one
+  of them.
   """
+
+
+def derives(cls: type, base: type = Part) -> bool:
+  """Returns whether a class names a kind of part among its bases.
+
+  Having the same methods is not enough, as it would be for `issubclass`.
+  """
+  return base in cls.__mro__

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from gen_jax.registry.part import Part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Conditioning(Part):
+class Conditioning(Part, Protocol):
   """How the class enters the generator and the discriminator.
 
   A batch has 'label', integers [B] in [0, K) or class weights [B, K].

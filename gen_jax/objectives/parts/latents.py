@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import Protocol
 
 import jax
 
@@ -11,7 +12,7 @@ from gen_jax.registry.part import Part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Latents(Part):
+class Latents(Part, Protocol):
   """A distribution of latents.
 
   Attributes:

@@ -7,7 +7,7 @@ or the other images of a pack, belongs to the function that scores the images.
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from gen_jax.registry.fields import Size, Weight
 from gen_jax.registry.part import Part
 
 
-class Scorer(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Scorer:
   """A discriminator as a function of images.
 
   Attributes:
@@ -59,7 +60,7 @@ def augmented(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Regularizer(Part):
+class Regularizer(Part, Protocol):
   """A term of the discriminator's loss beside the adversarial one.
 
   Attributes:
