@@ -300,8 +300,8 @@ class Update:
       from it. WGAN clips its critic so.
     whole_batch: why the loss of a batch is not the mean over the losses of its
       parts, as a clause for a message; '' if it is. Gradients of such a loss
-      cannot be accumulated. Over devices it is right by `parallel.gather` or
-      `parallel.batch_mean`.
+      cannot be accumulated. Over devices it is right by `collectives.gather` or
+      `collectives.batch_mean`.
     check_batch: `(size, local)` raises InputError when the loss cannot be
       computed for a batch of `size` examples, of which a program has `local`.
     warnings: `metrics -> {name: text}`, what the metrics of a step say about a

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.models.layers.equalized import Conv, Dense, blur
 from gen_jax.models.layers.resampling import downsample
@@ -127,13 +127,13 @@ def minibatch_stddev(x: jax.Array, group: int = 4) -> jax.Array:
   References:
     Karras et al., 2017, Progressive Growing of GANs, section 3.
   """
-  y = parallel.gather(x.astype(jnp.float32))
+  y = collectives.gather(x.astype(jnp.float32))
   check_group(len(y), group)
   group = min(group, len(y))
   y = y.reshape(group, -1, *x.shape[1:])
   y = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)  # [B / group, H, W, C]
   y = jnp.mean(y, axis=(1, 2, 3))
-  y = parallel.own_part(jnp.tile(y, group))[:, None, None, None]
+  y = collectives.own_part(jnp.tile(y, group))[:, None, None, None]
   y = jnp.broadcast_to(y, (*x.shape[:3], 1)).astype(x.dtype)
   return jnp.concatenate([x, y], axis=-1)
 

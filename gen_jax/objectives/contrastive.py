@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.losses.corruption import CORRUPTIONS
@@ -85,7 +85,7 @@ class Contrastive:
     )
     # The pairs of all devices, each with all others as its negatives.
     images, texts, captions = (
-      parallel.gather(x)
+      collectives.gather(x)
       for x in (text_models.unit(images), text_models.unit(texts), captions)
     )
     logits = images @ texts.T / (texts.shape[-1] * self.temperature)

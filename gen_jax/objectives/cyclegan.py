@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.cycle import absolute
@@ -141,7 +141,7 @@ class CycleGAN:
     for domain in 'ab':
       real = batch[domain]
       fake = players[f'disc_{domain}']['image_pool']['output']
-      images = jnp.concatenate([real, parallel.own_part(fake)])
+      images = jnp.concatenate([real, collectives.own_part(fake)])
       logits = self._discriminate(players, domain, images)
       real, fake = jnp.split(logits, 2)
       total += loss.disc_loss(real, fake)

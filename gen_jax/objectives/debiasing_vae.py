@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Batch, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.densities import DENSITIES
 from gen_jax.objectives.vae import VAE
@@ -42,7 +42,7 @@ class DebiasingVAE(VAE):
 
   def loss(self, players: Players, batch: Batch, *, key, step):
     key_rows, key_loss = jax.random.split(key)
-    codes = parallel.gather(self.encode(players, batch))
+    codes = collectives.gather(self.encode(players, batch))
     probabilities = self._probabilities(codes)  # [B]
     size, local = len(codes), len(batch['image'])
     if size < 2:
@@ -51,7 +51,7 @@ class DebiasingVAE(VAE):
     # As indices, through which no gradient flows.
     rows = jax.random.categorical(key_rows, jnp.log(probabilities), shape=taken)
     drawn = {
-      name: jnp.take(parallel.gather(x), rows, axis=0)
+      name: jnp.take(collectives.gather(x), rows, axis=0)
       for name, x in batch.items()
     }
     loss, aux = super().loss(players, drawn, key=key_loss, step=step)

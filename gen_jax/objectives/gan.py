@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
@@ -220,8 +220,8 @@ class GAN:
     """
     # The labels of the neighbors in the batch, which is shuffled; where such a
     # label is right by chance the example does not count.
-    labels = jnp.roll(parallel.gather(batch['label']), 1)
-    labels = parallel.own_part(labels)
+    labels = jnp.roll(collectives.gather(batch['label']), 1)
+    labels = collectives.own_part(labels)
     wrong = (labels != batch['label']).astype(jnp.float32)
     mismatched = {**batch, 'label': labels}
     logits, _ = self.score(players, batch['image'], mismatched, key)

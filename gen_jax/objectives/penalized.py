@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.penalties import OF_DEVIATION, PENALTIES
 from gen_jax.objectives.game import Game, Loss, check_label, check_slope
@@ -71,7 +71,7 @@ class Penalized(abc.ABC):
     score, real, fake = self.judge_and_images(players, batch, key_seen)
     penalty = jnp.mean(
       PENALTIES[self.penalty](
-        score, real, fake, key_point, parallel.deviation(real)
+        score, real, fake, key_point, collectives.std(real)
       )
     )
     factor = self.penalty_weight * self.penalty_every

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Update
-from gen_jax.distributed.parallel import batch_mean
+from gen_jax.distributed.collectives import batch_mean
 from gen_jax.losses import sparsity
 from gen_jax.objectives.autoencoder import ACTIVATIONS, Autoencoder
 from gen_jax.registry.fields import Probability, Weight, one_of

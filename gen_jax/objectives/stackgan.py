@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.losses.augmentation import augment
 from gen_jax.losses.divergences import kl_standard_normal
@@ -152,9 +152,9 @@ class StageI(Penalized):
     keys = jax.random.split(key, 5)
     key_choice, key_wrong, key_draw, key_real, key_fake = keys
     captions, texts = self._captions(players, batch, key_choice)
-    order, wrong = mismatched(parallel.gather(captions), key_wrong)
-    others = parallel.own_part(parallel.gather(texts)[order])
-    wrong = parallel.own_part(wrong)
+    order, wrong = mismatched(collectives.gather(captions), key_wrong)
+    others = collectives.own_part(collectives.gather(texts)[order])
+    wrong = collectives.own_part(wrong)
     pairs = jnp.stack([texts, others])  # [2, B, E]
     images = self._real(batch)
     (real, other), state = self.score(players, images, pairs, key_real)
@@ -280,7 +280,9 @@ def mismatched(
     0 where it happens to be the same.
   """
   count = len(captions)
-  shift = parallel.of_first(jax.random.randint(key, (), 1, max(count, 2)))
+  shift = collectives.broadcast_first(
+    jax.random.randint(key, (), 1, max(count, 2))
+  )
   order = (jnp.arange(count) + shift) % count
   flat = captions.reshape(count, -1)
   return order, jnp.any(flat != flat[order], axis=-1).astype(jnp.float32)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.distributed.parallel import batch_mean
+from gen_jax.distributed.collectives import batch_mean
 from gen_jax.errors import InputError
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS

@@ -11,15 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.storage import events
-from gen_jax.storage.images import (  # noqa: F401  TODO: the first two
-  Sheet,
-  encode_png,
-  grid,
-  read_picture,
-  save_image,
-  to_uint8,
-  to_unit,
-)
+from gen_jax.storage.images import read_picture, save_image
 
 # Of the animation over training, and how many frames it has at most.
 _STEP_MILLISECONDS = 200

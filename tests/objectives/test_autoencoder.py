@@ -6,7 +6,7 @@ import optax
 import pytest
 from sklearn.decomposition import PCA
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
@@ -33,7 +33,7 @@ def init(objective):
 
 def fit(objective, steps, rate=0.02, form='jit'):
   """Trains on all images at once; returns the players and metrics."""
-  x, layout = images(), parallel.make(form, 64)
+  x, layout = images(), mesh.make(form, 64)
   optimizers = {'model': optax.adam(optax.cosine_decay_schedule(rate, steps))}
   players = init(objective)
   step = make_train_step(objective, optimizers, key=KEY)

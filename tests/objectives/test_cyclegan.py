@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from gen_jax import config as config_lib
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.errors import InputError
 from gen_jax.models.translation import PatchDiscriminator, ResidualTranslator
 from gen_jax.objectives.cyclegan import CycleGAN
@@ -194,7 +194,7 @@ def run(form, steps=6):
 @pytest.fixture(scope='module')
 def one():
   state, form, metrics = run(
-    parallel.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
+    mesh.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
   )
   return jax.device_get(form.unreplicate(state)), metrics
 
@@ -202,7 +202,7 @@ def one():
 @pytest.mark.parametrize('name', ['jit', 'pmap'])
 def test_eight_devices_equal_one_the_pools_included(one, name):
   assert jax.device_count() == 8
-  state, form, metrics = run(parallel.make(name, 8))
+  state, form, metrics = run(mesh.make(name, 8))
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
     one[0].players,

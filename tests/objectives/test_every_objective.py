@@ -23,7 +23,7 @@ from drawn import drawn
 from jax.sharding import Mesh
 
 from gen_jax.core import TrainState
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives, mesh
 from gen_jax.errors import InputError
 from gen_jax.losses.contrastive import symmetric
 from gen_jax.objectives.contrastive import Contrastive
@@ -63,7 +63,7 @@ def train_once(name, form, **recorder):
   inputs = form.shard({k: x[None] for k, x in make_batch(name).items()})
   with without_noise(**recorder):
     state, metrics = form.compile(chunk)(state, None, inputs, np.int32(1))
-  first = np.s_[0] if isinstance(form, parallel.Pmap) else np.s_[...]
+  first = np.s_[0] if isinstance(form, mesh.Pmap) else np.s_[...]
   made = jax.tree.map(
     lambda x: np.asarray(x.addressable_data(0))[first], state.players
   )
@@ -71,7 +71,7 @@ def train_once(name, form, **recorder):
 
 
 def jit(count):
-  return parallel.Jit(Mesh(np.asarray(jax.devices()[:count]), ('data',)))
+  return mesh.Jit(Mesh(np.asarray(jax.devices()[:count]), ('data',)))
 
 
 @functools.cache
@@ -93,7 +93,7 @@ def on_one_device(name):
 def test_four_devices_give_what_one_gives(name, form):
   one, _ = on_one_device(name)
   devices = tuple(jax.devices()[:4])
-  four = train_once(name, jit(4) if form == 'jit' else parallel.Pmap(devices))
+  four = train_once(name, jit(4) if form == 'jit' else mesh.Pmap(devices))
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
     four,
@@ -192,13 +192,13 @@ def test_the_negatives_of_a_pair_are_on_all_devices():
       return vectors if self.outputs == 1 else (vectors, vectors)
 
   objective = Contrastive(text=Same(1), image=Same(2))
-  form = parallel.Pmap(tuple(jax.devices()[:4]))
+  form = mesh.Pmap(tuple(jax.devices()[:4]))
 
   def chunk(state, data, inputs, count):
     batch = {k: x[0] for k, x in inputs.items()}
     players = {'text': {}, 'image': {}}
     loss, _ = objective.loss(players, batch, key=KEY, step=0)
-    return state, {'loss': parallel.mean(loss)}
+    return state, {'loss': collectives.mean(loss)}
 
   batch = make_batch('contrastive', 32)
   inputs = form.shard({k: x[None] for k, x in batch.items()})

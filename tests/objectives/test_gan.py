@@ -11,7 +11,7 @@ import pytest
 from drawn import drawn
 from jax.sharding import Mesh
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
 from gen_jax.models import dcgan, dense
@@ -44,7 +44,7 @@ def gan(**fields):
 
 def train(objective, optimizers, x, steps, batch=64, form=None, players=None):
   """Trains on batches drawn from x [N, ...]; returns state and metrics."""
-  form = form or parallel.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
+  form = form or mesh.Jit(Mesh(np.asarray(jax.devices()[:1]), ('data',)))
   players = players or jax.jit(objective.init)(KEY, {'image': x})
   state = form.replicate(init_state(players, optimizers, {}))
   step = make_train_step(objective, optimizers, key=KEY)
@@ -184,7 +184,7 @@ def test_eight_devices_equal_one():
   players = drawn(objective.init, KEY, {'image': images()})
   args = objective, optimizers, images(), 3, 16
   one, metrics_one = train(*args, players=players)
-  form = parallel.make('jit', 16)
+  form = mesh.make('jit', 16)
   assert jax.device_count() == 8
   eight, metrics_eight = train(*args, form, players)
 

@@ -10,7 +10,7 @@ from drawn import drawn
 from jax.sharding import Mesh
 
 from gen_jax.data.text import captions
-from gen_jax.distributed import parallel
+from gen_jax.distributed import mesh
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import LOSSES
 from gen_jax.models import classifier, stackgan, text
@@ -209,7 +209,7 @@ def test_bad_fields_and_data_are_named():
 def run(objective, players, devices):
   names = [name for u in objective.updates() for name in u.wrt]
   sgd = dict.fromkeys(names, optax.sgd(0.05))
-  form = parallel.Jit(Mesh(np.asarray(jax.devices()[:devices]), ('data',)))
+  form = mesh.Jit(Mesh(np.asarray(jax.devices()[:devices]), ('data',)))
   step = make_train_step(objective, sgd, key=KEY)
   chunk = form.compile(make_train_chunk(step, 2))
   state = form.replicate(init_state(players, sgd, {}))

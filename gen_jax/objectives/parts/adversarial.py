@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Players, Update
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
@@ -109,7 +109,7 @@ def accuracies(
   """
   threshold = loss.threshold
   if threshold is None:
-    means = (parallel.batch_mean(x.reshape(-1)) for x in (real, fake))
+    means = (collectives.batch_mean(x.reshape(-1)) for x in (real, fake))
     threshold = sum(means) / 2
   return {
     'real_accuracy': jnp.mean(real > threshold),

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 
 ImagePool = dict[str, Any]
 
@@ -46,11 +46,11 @@ def exchange(pool: ImagePool, images: jax.Array, key: jax.Array) -> ImagePool:
     images: this device's, [B / devices, H, W, C].
     key: of the choices; that of the first device counts.
   """
-  images = parallel.gather(images)  # [B, H, W, C]
+  images = collectives.gather(images)  # [B, H, W, C]
   if 'images' not in pool:
     return {'output': images}
   size, key_coin, key_place = len(pool['images']), *jax.random.split(key)
-  chance = parallel.of_first(
+  chance = collectives.broadcast_first(
     (
       jax.random.bernoulli(key_coin, shape=(len(images),)),
       jax.random.randint(key_place, (len(images),), 0, size),

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
-from gen_jax.distributed import parallel
+from gen_jax.distributed import collectives
 from gen_jax.losses import penalties
 from gen_jax.losses.augmentation import augment
 from gen_jax.registry.fields import Size, Weight
@@ -140,7 +140,7 @@ class Dragan(Regularizer):
     """Returns the term without its weight, [B / pack]."""
     _, key_score, key_point = _keys(key)
     points = penalties.dragan_points(
-      key_point, scorer.real, parallel.deviation(scorer.real), self.uniform
+      key_point, scorer.real, collectives.std(scorer.real), self.uniform
     )
     return penalties.gradient_penalty(scorer.augmented(key_score), points)
 
