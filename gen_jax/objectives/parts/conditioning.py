@@ -15,22 +15,23 @@ from gen_jax.registry.fields import Count, Size
 from gen_jax.registry.part import Part
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Conditioning(Part, Protocol):
   """How the class enters the generator and the discriminator.
 
   A batch has 'label', integers [B] in [0, K) or class weights [B, K].
 
   Attributes:
-    classes: K; 0 for a model without classes.
     packs: whether the discriminator may get several images at a time.
     has_head: whether the discriminator has an output [B, K] beside its logits.
   """
 
-  classes: Count = 10
-
   packs: ClassVar[bool] = True
   has_head: ClassVar[bool] = False
+
+  @property
+  def classes(self) -> int:
+    """Returns K; 0 for a model without classes."""
+    ...
 
   @abc.abstractmethod
   def network(self, network: nn.Module) -> nn.Module:
@@ -53,7 +54,10 @@ class Conditioning(Part, Protocol):
 class Unconditional(Conditioning):
   """The networks do not know the class."""
 
-  classes: ClassVar[int] = 0
+  @property
+  def classes(self) -> int:
+    """Returns 0."""
+    return 0
 
   def network(self, network: nn.Module) -> nn.Module:
     """Returns the network."""
@@ -86,6 +90,8 @@ class OneHot(Conditioning):
     Mirza and Osindero 2014.
   """
 
+  classes: Count = 10
+
   def network(self, network: nn.Module) -> nn.Module:
     """Returns the network."""
     return network
@@ -115,6 +121,7 @@ class Embedding(Conditioning):
     features: the size of the vectors.
   """
 
+  classes: Count = 10
   features: Size = 16
 
   packs: ClassVar[bool] = False  # a pack has a class between two images
@@ -150,6 +157,8 @@ class Projection(Conditioning):
   References:
     Miyato and Koyama 2018, eq. 3, which has no b_y.
   """
+
+  classes: Count = 10
 
   packs: ClassVar[bool] = False  # a pack has features of several classes
   has_head: ClassVar[bool] = True

@@ -11,15 +11,13 @@ from gen_jax.registry.fields import Positive, Size
 from gen_jax.registry.part import Part
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents(Part, Protocol):
-  """A distribution of latents.
+  """A distribution of latents."""
 
-  Attributes:
-    size: Z, the numbers in a latent.
-  """
-
-  size: Size = 100
+  @property
+  def size(self) -> int:
+    """Returns Z, the numbers in a latent."""
+    ...
 
   @abc.abstractmethod
   def sample(self, key: jax.Array, num: int) -> jax.Array:
@@ -28,7 +26,13 @@ class Latents(Part, Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Normal(Latents):
-  """The standard normal distribution."""
+  """The standard normal distribution.
+
+  Attributes:
+    size: Z, the numbers in a latent.
+  """
+
+  size: Size = 100
 
   def sample(self, key: jax.Array, num: int) -> jax.Array:
     """Returns `num` latents, [num, Z]."""
@@ -37,7 +41,13 @@ class Normal(Latents):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uniform(Latents):
-  """The uniform distribution in [-1, 1]."""
+  """The uniform distribution in [-1, 1].
+
+  Attributes:
+    size: Z, the numbers in a latent.
+  """
+
+  size: Size = 100
 
   def sample(self, key: jax.Array, num: int) -> jax.Array:
     """Returns `num` latents, [num, Z]."""
@@ -61,6 +71,7 @@ class GaussianMixture(Latents):
     random and fixes them.
   """
 
+  size: Size = 100
   components: Size = 32
   radius: Positive = 8.0
 

@@ -59,25 +59,38 @@ def augmented(
   return augment(images, names, key_augment), key
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Regularizer(Part, Protocol):
   """A term of the discriminator's loss beside the adversarial one.
 
   Attributes:
-    weight: the factor of the term.
-    every: steps between two evaluations. With 1 the term is added to the loss
-      of the discriminator. With more it is an update of its own with `every`
-      times the weight; optimizers with `lazy_rescale` correct their decays for
-      the additional updates (Karras et al. 2020, appendix B).
-    key: the name of its metrics; in a config that is the name of its group.
+    whole_batch: why the term needs the whole batch, as in `core.Update`; ''
+      where it does not.
+    of_gradient: whether it needs one score for each example.
   """
 
-  weight: Weight = 10.0
-  every: Size = 1
-  key: str = ''  # a subclass has one
+  whole_batch: ClassVar[str] = ''
+  of_gradient: ClassVar[bool] = True
 
-  whole_batch: ClassVar[str] = ''  # as that of core.Update
-  of_gradient: ClassVar[bool] = True  # needs one score for each example
+  @property
+  def weight(self) -> float:
+    """Returns the factor of the term."""
+    ...
+
+  @property
+  def every(self) -> int:
+    """Returns the steps between two evaluations.
+
+    With 1 the term is added to the loss of the discriminator. With more it is
+    an update of its own with `every` times the weight; optimizers with
+    `lazy_rescale` correct their decays for the additional updates (Karras et
+    al. 2020, appendix B).
+    """
+    ...
+
+  @property
+  def key(self) -> str:
+    """Returns the name of its metrics, in a config that of its group."""
+    ...
 
   @abc.abstractmethod
   def penalty(self, scorer: Scorer, key: jax.Array) -> jax.Array:
@@ -92,6 +105,8 @@ class R1(Regularizer):
     Mescheder et al. 2018, eq. 9, where the weight is gamma = 10.
   """
 
+  weight: Weight = 10.0
+  every: Size = 1
   key: str = 'r1'
 
   def penalty(self, scorer: Scorer, key: jax.Array) -> jax.Array:
@@ -108,6 +123,8 @@ class R2(Regularizer):
     Mescheder et al. 2018, eq. 10, where the weight is gamma = 10.
   """
 
+  weight: Weight = 10.0
+  every: Size = 1
   key: str = 'r2'
 
   def penalty(self, scorer: Scorer, key: jax.Array) -> jax.Array:
@@ -129,6 +146,8 @@ class Dragan(Regularizer):
     Kodali et al. 2017, section 2.3.
   """
 
+  weight: Weight = 10.0
+  every: Size = 1
   uniform: bool = False
   key: str = 'dragan'
 
@@ -160,6 +179,8 @@ class GradientPenalty(Regularizer):
     Gulrajani et al. 2017, eq. 3.
   """
 
+  weight: Weight = 10.0
+  every: Size = 1
   target: Weight = 1.0
   one_sided: bool = False
   key: str = 'gradient_penalty'
@@ -191,6 +212,7 @@ class Drift(Regularizer):
   """
 
   weight: Weight = 1e-3
+  every: Size = 1
   key: str = 'drift'
 
   of_gradient: ClassVar[bool] = False
