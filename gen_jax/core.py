@@ -7,6 +7,7 @@ is the same for all of them is done once, in `gen_jax/training/step.py`.
 """
 
 import dataclasses
+import inspect
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypedDict
@@ -232,35 +233,14 @@ class Capabilities(TypedDict, total=False):
   sampling_probabilities: SamplingProbabilities
 
 
-# The arguments of each capability after the players; those with a default are
-# left out.
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-  'sample': ('key', 'num'),
-  'sample_classes': ('labels', 'key'),
-  'sample_latents': ('key', 'num'),
-  'sample_codes': ('categories', 'values', 'key'),
-  'map_latents': ('latents',),
-  'w_avg': (),
-  'synthesize': ('w_plus', 'key'),
-  'reconstruct': ('batch', 'key'),
-  'encode': ('batch',),
-  'decode': ('latents',),
-  'corrupt': ('batch', 'key'),
-  'classify': ('batch',),
-  'anomaly_scores': ('batch', 'key'),
-  'elbo': ('batch', 'key'),
-  'log_weights': ('batch', 'key', 'num'),
-  'features': ('batch',),
-  'relabel': ('batch', 'labels'),
-  'discriminate': ('batch',),
-  'translate_ab': ('batch',),
-  'translate_ba': ('batch',),
-  'encode_text': ('batch',),
-  'encode_image': ('batch',),
-  'generate': ('texts', 'key'),
-  'generate_stage1': ('texts', 'key'),
-  'sampling_probabilities': ('batch',),
-}
+def required_arguments(capability: str) -> tuple[str, ...]:
+  """Returns what a capability takes beside the players, without defaults."""
+  call = inspect.signature(Capabilities.__annotations__[capability].__call__)
+  return tuple(
+    name
+    for name, parameter in call.parameters.items()
+    if name not in ('self', 'players') and parameter.default is parameter.empty
+  )
 
 
 class Aux(NamedTuple):

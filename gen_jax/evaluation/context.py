@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from gen_jax.core import ARGUMENTS, Objective, Players
+from gen_jax.core import Objective, Players, required_arguments
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.record import Described
 from gen_jax.data.sources import Fields, Indices, Source
@@ -154,7 +154,7 @@ class Task:
         + nearest(name, fns)
       )
     if name not in self._compiled:
-      static = {'num'} & set(ARGUMENTS[name])
+      static = {'num'} & set(required_arguments(name))
       self._compiled[name] = prediction.shard_batch(fns[name], static)
     return self._compiled[name]
 

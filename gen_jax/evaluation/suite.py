@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.core import ARGUMENTS, Players, stream
+from gen_jax.core import Players, required_arguments, stream
 from gen_jax.distributed import process_group
 from gen_jax.errors import DataError, EvaluationError, InputError, building
 from gen_jax.evaluation.context import Task
@@ -93,7 +93,7 @@ class Suite:
     ran = {k: e for k, e in self._evaluators.items() if k not in self.skipped}
     for need in dict.fromkeys(n for e in ran.values() for n in e.needs):
       with building(f'{need!r} of the trained model'):
-        _trace(fns[need], ARGUMENTS[need], players, batch, key)
+        _trace(fns[need], required_arguments(need), players, batch, key)
 
   def cadences(self) -> list[int]:
     """Returns after how many steps each runs; 0 for only at the end."""
