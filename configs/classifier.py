@@ -39,8 +39,8 @@ def get_config(arg=None):
       features=128,
       dropout=0.4,
     ),
-    noise='deformation',
-    amount=1.0,
+    corruption='deformation',
+    level=1.0,
   )
   config.optim.model = dict(
     name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
@@ -53,7 +53,7 @@ def get_config(arg=None):
 def fashion_mnist(config):
   """Trains on clothes, whose deformation could change their class."""
   presets.fashion_mnist(config)
-  config.objective.amount = 0.0
+  config.objective.level = 0.0
 
 
 def folder(config):

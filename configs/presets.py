@@ -175,3 +175,94 @@ def conditional_evals() -> dict[str, Any]:
 def half_life(images: float, batch_size: int) -> float:
   """Returns the decay per step by which an average halves in so many images."""
   return 0.5 ** (batch_size / images)
+
+
+def cosine(config: ConfigDict, rates: dict[str, float], **fields) -> None:
+  """Gives each player Adam with a learning rate that falls along a cosine.
+
+  Args:
+    config: whose `optim` is set.
+    rates: first learning rate by player.
+    **fields: further fields of the optimizers, which may change these.
+  """
+  fields = dict(schedule='cosine', warmup=0, clip_norm=0.0) | fields
+  adam(config, rates, **fields)
+
+
+def dense_networks(config: ConfigDict, features: int, *hidden: int) -> None:
+  """Gives it a fully connected encoder, and a decoder of the reverse widths.
+
+  Args:
+    config: of an autoencoder.
+    features: outputs of the encoder; for a VAE twice the number of latents.
+    *hidden: widths of the encoder's hidden layers.
+  """
+  config.objective.encoder = dict(
+    name='autoencoder.DenseEncoder',
+    features=features,
+    hidden=hidden,
+    dtype='float32',
+  )
+  config.objective.decoder = dict(
+    name='autoencoder.DenseDecoder',
+    shape=None,
+    hidden=hidden[::-1],
+    dtype='float32',
+  )
+
+
+def conv_networks(
+  config: ConfigDict, features: int, *channels: int, base: int = 32
+) -> None:
+  """Gives it a convolutional encoder and a decoder of the reverse channels.
+
+  Args:
+    config: of an autoencoder.
+    features: outputs of the encoder; for a VAE twice the number of latents.
+    *channels: of the encoder, each at half the resolution of the one before.
+    base: channels of the decoder's smallest map.
+  """
+  config.objective.encoder = dict(
+    name='autoencoder.ConvEncoder',
+    features=features,
+    channels=channels,
+    dtype='float32',
+  )
+  config.objective.decoder = dict(
+    name='autoencoder.ConvDecoder',
+    shape=None,
+    channels=channels[::-1],
+    base=base,
+    dtype='float32',
+  )
+
+
+def likelihood(every: int, samples: int = 100) -> dict:
+  """Returns evaluators of the ELBO and, at the end, of the log-likelihood.
+
+  Args:
+    every: steps between two evaluations of the ELBO.
+    samples: importance samples per image.
+  """
+  return dict(
+    elbo=dict(name='likelihood.ELBO', every=every),
+    nll=dict(
+      name='likelihood.NLL',
+      every=0,
+      samples=samples,
+      chunk=50,
+      batch_size=20,
+      num=0,
+    ),
+  )
+
+
+def latent_evals() -> dict:
+  """Returns evaluators, for the end, of the latents of an autoencoder."""
+  return dict(
+    interpolation=dict(name='latent_figures.Interpolation', every=0),
+    scatter=dict(name='latent_figures.Scatter', every=0),
+    arithmetic=dict(name='directions.Arithmetic', every=0),
+    traversal=dict(name='directions.Traversal', every=0),
+    compression=dict(name='compression.Compression', every=0),
+  )

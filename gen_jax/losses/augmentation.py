@@ -76,8 +76,8 @@ def deformation(
   Within its border, which is continued; see `corruption.deformation`. What an
   image is, it leaves, and hides how it is drawn.
   """
-  amount = ratio * min(images.shape[1:3])
-  return corruption.deformation(images, amount, key, border=True)
+  level = ratio * min(images.shape[1:3])
+  return corruption.deformation(images, level, key, border=True)
 
 
 AUGMENTATIONS = {

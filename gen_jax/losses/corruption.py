@@ -1,59 +1,59 @@
-"""Noise on images, drawn on the device, for a denoiser to remove.
+"""Random corruptions of images, for a denoising autoencoder to remove.
 
-Each is `(images [B, H, W, C] in [0, 1], amount, key) -> images`.
+Each is `(images [B, H, W, C] in [0, 1], level, key) -> images`.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def gaussian(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
-  """Adds noise of standard deviation `amount`; it is not clipped."""
-  return images + amount * jax.random.normal(key, images.shape)
+def gaussian(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
+  """Adds noise of standard deviation `level`; it is not clipped."""
+  return images + level * jax.random.normal(key, images.shape)
 
 
-def masking(images: jax.Array, amount: float, key: jax.Array) -> jax.Array:
-  """Sets a pixel, in all its channels, to 0 with probability `amount`.
+def masking(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
+  """Sets a pixel, in all its channels, to 0 with probability `level`.
 
   Vincent et al. 2008, section 2.3.
   """
-  kept = jax.random.bernoulli(key, 1 - amount, (*images.shape[:3], 1))
+  kept = jax.random.bernoulli(key, 1 - level, (*images.shape[:3], 1))
   return images * kept
 
 
 def salt_and_pepper(
-  images: jax.Array, amount: float, key: jax.Array
+  images: jax.Array, level: float, key: jax.Array
 ) -> jax.Array:
-  """Sets a pixel to 0 or 1, evenly, with probability `amount`."""
+  """Sets a pixel to 0 or 1, evenly, with probability `level`."""
   key_hit, key_salt = jax.random.split(key)
   shape = (*images.shape[:3], 1)
-  hit = jax.random.bernoulli(key_hit, amount, shape)
+  hit = jax.random.bernoulli(key_hit, level, shape)
   salt = jax.random.bernoulli(key_salt, 0.5, shape).astype(images.dtype)
   return jnp.where(hit, salt, images)
 
 
 def deformation(
-  images: jax.Array, amount: float, key: jax.Array, border: bool = False
+  images: jax.Array, level: float, key: jax.Array, border: bool = False
 ) -> jax.Array:
   """Shifts, stretches, slants and bends each image by a draw of its own.
 
-  Uniform: shifts by at most `amount` pixels each way, stretches that move the
+  Uniform: shifts by at most `level` pixels each way, stretches that move the
   border by at most 2/3 of that, and a slant that moves the top and the bottom
   row by at most twice that, as handwriting is slanted most of all. To these
-  comes a smooth random field (Simard et al. 2003, section 2), with 0.6 `amount`
+  comes a smooth random field (Simard et al. 2003, section 2), with 0.6 `level`
   as the standard deviation of either component and a sixth of the side as its
   width. Pixels between are interpolated linearly; those from outside are 0, or
   the nearest of the `border`.
   """
   count, height, width, _ = images.shape
   key_affine, key_field = jax.random.split(key)
-  affine = amount * jax.random.uniform(
+  affine = level * jax.random.uniform(
     key_affine, (5, count, 1, 1), minval=-1, maxval=1
   )
   shift_y, shift_x, stretch_y, stretch_x, slant = affine  # [B, 1, 1] each
   knots = jax.random.normal(key_field, (2, count, _KNOTS, _KNOTS))
   field = jnp.einsum('yg,cbgh,xh->cbyx', _bumps(height), knots, _bumps(width))
-  bend_y, bend_x = 0.6 * amount * field  # [B, H, W] each
+  bend_y, bend_x = 0.6 * level * field  # [B, H, W] each
 
   # Where each pixel comes from: first its row, then, by row, its column.
   rows, columns = _centered(height)[:, None], _centered(width)

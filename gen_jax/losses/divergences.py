@@ -1,4 +1,4 @@
-"""Divergences between distributions of codes, in nats."""
+"""Divergences between distributions of latents, in nats."""
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,3 @@ def free_bits(kl: jax.Array, nats: float) -> jax.Array:
   the batch of all devices. Dimensions below the hinge get no gradient.
   """
   return jnp.sum(jnp.maximum(kl, nats))
-
-
-def log_normal(
-  x: jax.Array,
-  mean: jax.Array | float = 0.0,
-  log_variance: jax.Array | float = 0.0,
-) -> jax.Array:
-  """log N(x; mean, exp(log_variance)), summed over the last axis."""
-  squares = jnp.square(x - mean) * jnp.exp(-log_variance)
-  constant = jnp.log(2 * jnp.pi)
-  return -0.5 * jnp.sum(squares + log_variance + constant, axis=-1)

@@ -1,9 +1,9 @@
 """Lower bounds on mutual information, unreduced over the batch, in nats."""
 
-import math
-
 import jax
 import jax.numpy as jnp
+
+from gen_jax.losses.densities import log_normal
 
 
 def gaussian_log_likelihood(
@@ -15,6 +15,4 @@ def gaussian_log_likelihood(
   them, its mean less the negative entropy of the codes is a lower bound on
   their information about the image (eq. 5).
   """
-  squares = jnp.square(x - mean) * jnp.exp(-log_variance)
-  terms = squares + log_variance + math.log(2 * math.pi)
-  return -0.5 * jnp.sum(terms, axis=-1)
+  return jnp.sum(log_normal(x, mean, log_variance), axis=-1)

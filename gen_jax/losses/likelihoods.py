@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.losses.classification import sigmoid_cross_entropy
+from gen_jax.losses.densities import log_normal
 
 
 def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
@@ -28,8 +29,7 @@ def gaussian(
 ) -> jax.Array:
   """-log N(x; mean, exp(log_variance)), [B], with its constant."""
   check_shapes(x, mean)
-  squares = jnp.square(x - mean) * jnp.exp(-log_variance)
-  return 0.5 * sum_pixels(squares + log_variance + math.log(2 * math.pi))
+  return -sum_pixels(log_normal(x, mean, log_variance))
 
 
 def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:

@@ -1,12 +1,12 @@
-"""Penalties that keep most units of a code at rest."""
+"""Penalties that keep most latents inactive."""
 
 import jax
 import jax.numpy as jnp
 
 
-def l1(codes: jax.Array) -> jax.Array:
+def l1(latents: jax.Array) -> jax.Array:
   """sum_j |a_j|, [B, Z] -> [B]."""
-  return jnp.sum(jnp.abs(codes), axis=-1)
+  return jnp.sum(jnp.abs(latents), axis=-1)
 
 
 def kl_bernoulli(mean_activation: jax.Array, target: float) -> jax.Array:

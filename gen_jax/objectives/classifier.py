@@ -1,15 +1,13 @@
-"""A classifier of images: what the distances between sets of images see with.
-
-It is trained to be a yardstick, not to be new.
-"""
+"""A classifier of images, whose features compare sets of images."""
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.objectives.labels import check_labeled
@@ -22,32 +20,39 @@ class Classifier:
 
   Attributes:
     network: (images [B, H, W, C], train) -> logits [B, K], features [B, F].
-    noise: on the images in training, of `losses/corruption.py`.
-    amount: of the noise.
+    corruption: of the images in training, of `losses/corruption.py`.
+    level: of the corruption.
   """
 
   network: nn.Module
-  noise: one_of(CORRUPTIONS) = 'deformation'
-  amount: Weight = 0.0
+  corruption: one_of(CORRUPTIONS) = 'deformation'
+  level: Weight = 0.0
 
-  pixels = 'unit'
+  pixels: ClassVar[str] = 'unit'
 
   @property
   def classes(self) -> int:
+    """Returns K, the number of classes."""
     return self.network.classes
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
+    """Returns every player's variables, for a batch of examples."""
     check_labeled(batch, self)
     variables = self.network.init(key, batch['image'][:1])
     return {'model': {'params': variables['params']}}
 
   def updates(self) -> tuple[Update, ...]:
+    """Returns what one training step does, in order."""
     return (Update(wrt=('model',), loss=self.loss),)
 
-  def loss(self, players: Players, batch: Batch, *, key, step):
+  def loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the mean cross-entropy, in nats."""
     del step
-    key_noise, key_dropout = jax.random.split(key)
-    images = CORRUPTIONS[self.noise](batch['image'], self.amount, key_noise)
+    key_corruption, key_dropout = jax.random.split(key)
+    corrupt = CORRUPTIONS[self.corruption]
+    images = corrupt(batch['image'], self.level, key_corruption)
     logits, _ = self.network.apply(
       players['model'], images, train=True, rngs={'dropout': key_dropout}
     )
@@ -55,13 +60,14 @@ class Classifier:
     wrong = jnp.argmax(logits, axis=-1) != batch['label']
     return loss, Aux({'error': jnp.mean(wrong)})
 
-  def predict_fns(self):
+  def predict_fns(self) -> Capabilities:
+    """Returns what the trained model can do."""
     return {'classify': self.classify, 'features': self.features}
 
   def classify(self, players: Players, batch: Batch) -> jax.Array:
-    """Logits, [B, K]."""
+    """Returns class logits, [B, K]."""
     return self.network.apply(players['model'], batch['image'])[0]
 
   def features(self, players: Players, batch: Batch) -> jax.Array:
-    """What the logits are linear in, [B, F]."""
+    """Returns the inputs of the last linear layer, [B, F]."""
     return self.network.apply(players['model'], batch['image'])[1]

@@ -1,12 +1,18 @@
-"""Captions and images, each told by the other (Zhang et al. 2020)."""
+"""Vectors of captions and images that agree when they belong together.
+
+References:
+  Zhang et al., 2020, Contrastive Learning of Medical Visual Representations
+  from Paired Images and Text.
+"""
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Players, Update
+from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.contrastive import symmetric
@@ -18,50 +24,53 @@ from gen_jax.registry.fields import Count, Positive, Weight, one_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contrastive:
-  """Players `text` and `image`, whose vectors agree for pairs alone.
+  """Players `text` and `image`, whose vectors agree for pairs only.
 
   The logit of a caption and an image is the cosine of their vectors over the
-  temperature; each is to tell its own partner from those of the others in the
-  batch. Of an image's captions each step takes one at random.
+  temperature. Each caption has to identify its image among those of the batch,
+  and each image its caption. Each step draws one of an image's captions.
 
   Attributes:
     text: a network of `models/text.py`, captions -> [B, E].
     image: (images [B, H, W, C], train) -> vectors [B, E] and features [B, F],
       such as `classifier.ConvClassifier` with E for its classes.
     temperature: of the logits.
-    noise: on the images in training, of `losses/corruption.py`; of inverted
-      images, so that what comes from outside is white.
-    amount: of the noise.
+    corruption: of the images in training, of `losses/corruption.py`. The images
+      are inverted for it, so that pixels from outside are white.
+    level: of the corruption.
     size: height to which images are averaged down; 0 for their own.
   """
 
   text: nn.Module
   image: nn.Module
   temperature: Positive = 0.1
-  noise: one_of(CORRUPTIONS) = 'deformation'
-  amount: Weight = 0.0
+  corruption: one_of(CORRUPTIONS) = 'deformation'
+  level: Weight = 0.0
   size: Count = 0
 
-  pixels = 'unit'
+  pixels: ClassVar[str] = 'unit'
+  classes: ClassVar[int] = 0
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
+    """Returns every player's variables, for a batch of examples."""
     text_models.check_captioned(batch, self.text)
     key_text, key_image = jax.random.split(key)
     captions = text_models.first(batch[self.text.field])
     text = self.text.init(key_text, captions)
-    image = self.image.init(key_image, self._seen(batch['image']))
+    image = self.image.init(key_image, self._resized(batch['image']))
     widths = [
       self.text.apply(text, captions).shape[-1],
-      self.image.apply(image, self._seen(batch['image']))[0].shape[-1],
+      self.image.apply(image, self._resized(batch['image']))[0].shape[-1],
     ]
     if widths[0] != widths[1]:
       raise InputError(
-        f'objective.image: its vectors are of {widths[1]}, and those of '
-        f'objective.text of {widths[0]}.'
+        f'objective.image has vectors of {widths[1]} numbers, and '
+        f'objective.text of {widths[0]}. Use the same size for both.'
       )
     return {'text': {'params': {}, **text}, 'image': image}
 
   def updates(self) -> tuple[Update, ...]:
+    """Returns what one training step does, in order."""
     return (
       Update(
         wrt=('text', 'image'),
@@ -71,15 +80,20 @@ class Contrastive:
       ),
     )
 
-  def loss(self, players: Players, batch: Batch, *, key, step):
+  def loss(
+    self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the mean of both cross-entropies, in nats."""
     del step
-    key_choice, key_text, key_noise, key_image = jax.random.split(key, 4)
+    key_choice, key_text, key_corruption, key_image = jax.random.split(key, 4)
     captions = text_models.choose(batch[self.text.field], key_choice)
     texts = self.text.apply(
       players['text'], captions, train=True, rngs={'dropout': key_text}
     )
-    images = 1 - self._seen(batch['image'])
-    images = 1 - CORRUPTIONS[self.noise](images, self.amount, key_noise)
+    images = 1 - self._resized(batch['image'])
+    images = 1 - CORRUPTIONS[self.corruption](
+      images, self.level, key_corruption
+    )
     images, _ = self.image.apply(
       players['image'], images, train=True, rngs={'dropout': key_image}
     )
@@ -95,27 +109,28 @@ class Contrastive:
     metrics = {'accuracy': jnp.mean(right)}
     return jnp.mean(symmetric(logits, same)), Aux(metrics)
 
-  def predict_fns(self):
+  def predict_fns(self) -> Capabilities:
+    """Returns what the trained model can do."""
     return {
-      'encode_text': self.read,
-      'encode_image': self.look,
+      'encode_text': self.encode_text,
+      'encode_image': self.encode_image,
       'features': self.features,
     }
 
-  def read(self, players: Players, batch: Batch) -> jax.Array:
-    """Vectors of the first captions, [B, E], of mean square 1."""
+  def encode_text(self, players: Players, batch: Batch) -> jax.Array:
+    """Returns vectors of the first captions, [B, E], of mean square 1."""
     captions = text_models.first(batch[self.text.field])
     return text_models.unit(self.text.apply(players['text'], captions))
 
-  def look(self, players: Players, batch: Batch) -> jax.Array:
-    """Vectors of the images, [B, E], of mean square 1."""
-    images = self._seen(batch['image'])
+  def encode_image(self, players: Players, batch: Batch) -> jax.Array:
+    """Returns vectors of the images, [B, E], of mean square 1."""
+    images = self._resized(batch['image'])
     return text_models.unit(self.image.apply(players['image'], images)[0])
 
   def features(self, players: Players, batch: Batch) -> jax.Array:
-    """What the images' vectors are linear in, [B, F]."""
-    images = self._seen(batch['image'])
+    """Returns the inputs of the last linear layer, [B, F]."""
+    images = self._resized(batch['image'])
     return self.image.apply(players['image'], images)[1]
 
-  def _seen(self, images):
+  def _resized(self, images):
     return downsample_to(images, self.size, 'objective.size')

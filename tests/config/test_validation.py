@@ -79,8 +79,8 @@ REFUSED = [
   ('vae', 'evals.elbo.every', -3, 'expected 0 or more'),
   ('vae', 'evals.elbo.batch_size', 0, 'expected 1 or more'),
   ('autoencoder', 'objective.reconstruction', 'l2_', 'Did you mean "l2"?'),
-  ('autoencoder', 'objective.code', 'rellu', 'Did you mean "relu"?'),
-  ('denoising_autoencoder', 'objective.noise', 'mask', '"masking"'),
+  ('autoencoder', 'objective.latent_activation', 'rellu', '"relu"'),
+  ('denoising_autoencoder', 'objective.corruption', 'mask', '"masking"'),
   ('debiasing_vae', 'objective.density', 'neighbours', '"neighbors"'),
   ('gan', 'objective.loss', 'wasserstain', 'Did you mean "wasserstein"?'),
   ('gan', 'objective.real_label', 1.7, 'expected at most 1'),
@@ -121,8 +121,8 @@ def test_a_value_out_of_its_range_is_named(name, field, value, reason):
 @pytest.mark.parametrize('target', [0.0, 1.0])
 def test_a_sparse_target_of_0_or_1_is_refused(target):
   config = config_lib.load(f'{ROOT}/configs/sparse_autoencoder.py')
-  config.objective.target = target
-  assert f'config.objective.target={target}' in error(config)
+  config.objective.sparsity.target = target
+  assert f'config.objective.sparsity.target={target}' in error(config)
 
 
 def test_a_group_that_lacks_a_field_is_named():
@@ -138,9 +138,9 @@ def test_fields_that_follow_the_data_may_be_none():
 
 def test_a_stage_names_itself():
   config = load('stacked_autoencoder')
-  first = {**dict(config.stages[0]), 'objective.amount': -1.0}
+  first = {**dict(config.stages[0]), 'objective.level': -1.0}
   config.stages = (first, *config.stages[1:])
-  expected = 'config.stages[0].objective.amount=-1.0: expected 0 or more.'
+  expected = 'config.stages[0].objective.level=-1.0: expected 0 or more.'
   assert error(config) == expected
 
 

@@ -11,9 +11,9 @@ IMAGES = np.random.default_rng(0).uniform(0.2, 1, (50, 20, 20, 3))
 IMAGES = IMAGES.astype(np.float32)
 
 
-def corrupt(name, images, amount, key=KEY):
+def corrupt(name, images, level, key=KEY):
   """As one program."""
-  return np.asarray(jax.jit(corruption.CORRUPTIONS[name])(images, amount, key))
+  return np.asarray(jax.jit(corruption.CORRUPTIONS[name])(images, level, key))
 
 
 def test_gaussian_noise_has_its_deviation():
@@ -50,26 +50,26 @@ def test_every_image_and_key_has_noise_of_its_own(name):
 
 def test_a_deformation_is_smooth_and_as_large_as_it_says():
   # The value of a pixel says where it comes from, as 100 + its place.
-  half, inner, amount = 20, slice(13, 28), 1.5
+  half, inner, level = 20, slice(13, 28), 1.5
   place = np.arange(41) - half
   grid = np.stack(np.meshgrid(place, place, indexing='ij'), axis=-1) + 100.0
   images = np.broadcast_to(np.float32(grid), (500, 41, 41, 2))
-  out = corrupt('deformation', images, amount)
+  out = corrupt('deformation', images, level)
   moved = (out - grid)[:, inner, inner]  # [B, 15, 15, 2] pixels, y and x
   # At the center there are the shift and the smooth field.
-  expected = amount * (1 / 3 + 0.6**2) ** 0.5
+  expected = level * (1 / 3 + 0.6**2) ** 0.5
   shift = moved[:, 7, 7]
   np.testing.assert_allclose(shift.std(axis=0), expected, rtol=0.1)
   np.testing.assert_allclose(shift.mean(axis=0), 0, atol=0.2)
   # The mean slope of x along y is the slant's, beside some of the field's.
   slope = (moved[:, -1, :, 1] - moved[:, 0, :, 1]).mean(axis=1) / 14
-  slant = 2 * amount / half / 3**0.5
+  slant = 2 * level / half / 3**0.5
   assert slant < slope.std() < 1.3 * slant
   bend = np.abs(np.diff(moved, 2, axis=1))
-  assert 0 < bend.max() < 0.2 * amount
+  assert 0 < bend.max() < 0.2 * level
   # Along a row nothing but the field changes how far pixels move up. It is a
   # sum of Gaussians of width 1/6, so that its correlation has root(2) of that.
-  apart = (moved[:, :, -1, 0] - moved[:, :, 0, 0]) / (0.6 * amount)
+  apart = (moved[:, :, -1, 0] - moved[:, :, 0, 0]) / (0.6 * level)
   correlation = np.exp(-((14 / 40) ** 2) / 4 * 6**2)
   variance = np.square(apart).mean()
   assert variance == pytest.approx(2 * (1 - correlation), rel=0.08)
@@ -79,12 +79,12 @@ def test_a_deformation_without_its_field_is_affine(monkeypatch):
   draws = np.random.default_rng(0).uniform(-1, 1, (5, 3, 1, 1))
   monkeypatch.setattr(jax.random, 'uniform', lambda *_, **__: draws)
   monkeypatch.setattr(jax.random, 'normal', lambda _, shape: np.zeros(shape))
-  half, amount = 10, 1.5
+  half, level = 10, 1.5
   y, x = np.meshgrid(*2 * [np.arange(-half, half + 1)], indexing='ij')
   grid = np.stack([y, x], axis=-1) + 100.0
   images = np.broadcast_to(np.float32(grid), (3, 21, 21, 2))
-  out = corruption.deformation(images, amount, KEY)
-  shift_y, shift_x, stretch_y, stretch_x, slant = amount * draws
+  out = corruption.deformation(images, level, KEY)
+  shift_y, shift_x, stretch_y, stretch_x, slant = level * draws
   moved = np.stack(
     [
       shift_y + 2 / 3 * stretch_y * y / half,

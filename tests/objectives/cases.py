@@ -19,14 +19,12 @@ from gen_jax.objectives import penalized
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.objectives.classifier import Classifier
-from gen_jax.objectives.conditional_vae import ConditionalVAE
 from gen_jax.objectives.contrastive import Contrastive
 from gen_jax.objectives.cyclegan import CycleGAN
 from gen_jax.objectives.debiasing_vae import DebiasingVAE
-from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
 from gen_jax.objectives.gan import GAN
 from gen_jax.objectives.infogan import InfoGAN
-from gen_jax.objectives.iwae import IWAE, DReG
+from gen_jax.objectives.iwae import IWAE
 from gen_jax.objectives.parts.conditioning import (
   Embedding,
   OneHot,
@@ -42,12 +40,14 @@ from gen_jax.objectives.parts.regularizers import (
   Drift,
   GradientPenalty,
 )
+from gen_jax.objectives.parts.sparsity import L1, KLToTarget
 from gen_jax.objectives.pix2pix import Pix2Pix
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.regression import PairedRegression
-from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
-from gen_jax.objectives.stacked_autoencoder import Classifier as StackClassifier
-from gen_jax.objectives.stacked_autoencoder import GreedyLayer, Unrolled
+from gen_jax.objectives.stacked_autoencoder import (
+  StackedAutoencoder,
+  StackedClassifier,
+)
 from gen_jax.objectives.stackgan import StageI, StageII
 from gen_jax.objectives.style import Style
 from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
@@ -178,7 +178,7 @@ _AUTOENCODER = dict(
   decoder=DenseDecoder(shape=SHAPE, hidden=()),
 )
 _VAE = {**_AUTOENCODER, 'encoder': DenseEncoder(features=4, hidden=())}
-_STACK = dict(shape=SHAPE, widths=(4, 3), classes=CLASSES, amount=0.2)
+_STACK = dict(shape=SHAPE, widths=(4, 3), classes=CLASSES, level=0.2)
 _STYLE = dict(gen=StyleGenerator(), latent=3, style_mixing_prob=0.5)
 _STAGE = dict(text=Reader((3,)), gen1=Painter(), latent=2)
 _DOMAINS = dict(gen_ab=Pixelwise(), gen_ba=Pixelwise())
@@ -210,10 +210,10 @@ OBJECTIVES = {
     conditioning=ProjectionConditioning(classes=CLASSES),
     loss='relativistic',
   ),
-  'classifier': Classifier(network=Heads((CLASSES, 2)), amount=0.3),
-  'conditional_vae': ConditionalVAE(**_VAE, classes=CLASSES, samples=2),
+  'classifier': Classifier(network=Heads((CLASSES, 2)), level=0.3),
+  'conditional_vae': VAE(**_VAE, classes=CLASSES, samples=2),
   'contrastive': Contrastive(
-    text=Reader((3,)), image=Heads((3, 2)), noise='gaussian', amount=0.1
+    text=Reader((3,)), image=Heads((3, 2)), corruption='gaussian', level=0.1
   ),
   'cyclegan': CycleGAN(
     **_DOMAINS,
@@ -222,8 +222,8 @@ OBJECTIVES = {
     pool_size=3,
   ),
   'debiasing_vae': DebiasingVAE(**_VAE, candidates=1),
-  'denoising_autoencoder': DenoisingAutoencoder(
-    **_AUTOENCODER, noise='salt_and_pepper'
+  'denoising_autoencoder': Autoencoder(
+    **_AUTOENCODER, corruption='salt_and_pepper'
   ),
   'gan': GAN(
     gen=_GEN['gen'],
@@ -238,14 +238,16 @@ OBJECTIVES = {
   ),
   'infogan': InfoGAN(**_GEN, disc=Heads((0, CLASSES + 2)), categories=CLASSES),
   'iwae': IWAE(**_VAE, samples=3),
-  'iwae/dreg': DReG(**_VAE, samples=3),
   'pix2pix': Pix2Pix(gen=Pixelwise(dropout=0.5), disc=Pixelwise(patches=True)),
   'regression': PairedRegression(**_DOMAINS),
-  'sparse_l1': SparseL1(**_AUTOENCODER),
-  'sparse_kl': SparseKL(**_AUTOENCODER),
-  'stack/greedy': GreedyLayer(**_STACK, index=1),
-  'stack/unrolled': Unrolled(**_STACK),
-  'stack/classifier': StackClassifier(**_STACK),
+  'iwae/dreg': IWAE(**_VAE, samples=3, estimator='dreg'),
+  'sparse_l1': Autoencoder(**_AUTOENCODER, sparsity=L1()),
+  'sparse_kl': Autoencoder(
+    **_AUTOENCODER, latent_activation='sigmoid', sparsity=KLToTarget()
+  ),
+  'stack/greedy': StackedAutoencoder(**_STACK, first=1, depth=2),
+  'stack/unrolled': StackedAutoencoder(**_STACK),
+  'stack/classifier': StackedClassifier(**_STACK),
   'stackgan/1': StageI(**_STAGE, disc1=Critic()),
   'stackgan/2': StageII(**_STAGE, gen2=Painter(), disc2=Critic()),
   'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade_in_steps=4),

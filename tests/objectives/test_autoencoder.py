@@ -7,10 +7,10 @@ import pytest
 from sklearn.decomposition import PCA
 
 from gen_jax.distributed import mesh
+from gen_jax.errors import InputError
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import Autoencoder
-from gen_jax.objectives.denoising_autoencoder import DenoisingAutoencoder
-from gen_jax.objectives.sparse_autoencoder import SparseKL, SparseL1
+from gen_jax.objectives.parts.sparsity import L1, KLToTarget
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 
 KEY = jax.random.key(0)
@@ -47,20 +47,27 @@ def fit(objective, steps, rate=0.02, form='jit'):
   return jax.device_get(layout.unreplicate(state).players), metrics
 
 
+def sparse(**fields):
+  return Autoencoder(
+    **NETWORKS, latent_activation='sigmoid', sparsity=KLToTarget(**fields)
+  )
+
+
 def test_the_linear_autoencoder_is_pca():
   objective = Autoencoder(**NETWORKS)
   players, _ = fit(objective, 3000)
   x = images().reshape(64, -1)
   pca = PCA(3).fit(x)
   least = np.square(pca.inverse_transform(pca.transform(x)) - x).sum(1).mean()
-  errors = jax.jit(objective.scores)(players, {'image': images()})['error']
+  errors = jax.jit(objective.anomaly_scores)(players, {'image': images()})[
+    'error'
+  ]
   assert errors.shape == (64,)
   assert float(errors.mean()) == pytest.approx(least, rel=0.02)
 
 
 def test_the_kl_penalty_reaches_its_target():
-  objective = SparseKL(**NETWORKS, weight=1.0, target=0.1)
-  _, metrics = fit(objective, 600)
+  _, metrics = fit(sparse(weight=1.0, target=0.1), 600)
   assert float(metrics['model/activity'][-1]) == pytest.approx(0.1, rel=0.2)
 
 
@@ -68,9 +75,12 @@ def test_the_l1_penalty_puts_units_to_rest():
   wide = {**NETWORKS, 'encoder': DenseEncoder(features=32, hidden=())}
   activity, size = {}, {}
   for weight in (0.0, 0.1):
-    _, metrics = fit(SparseL1(**wide, weight=weight), 300, rate=0.003)
+    objective = Autoencoder(
+      **wide, latent_activation='relu', sparsity=L1(weight=weight)
+    )
+    _, metrics = fit(objective, 300, rate=0.003)
     activity[weight] = float(metrics['model/activity'][-1])
-    size[weight] = float(metrics['model/l1'][-1])
+    size[weight] = float(metrics['model/sparsity'][-1])
   assert activity[0.0] > 0.3
   assert activity[0.1] < 0.7 * activity[0.0]
   assert size[0.1] < 0.5 * size[0.0]
@@ -78,15 +88,14 @@ def test_the_l1_penalty_puts_units_to_rest():
 
 @pytest.mark.parametrize('form', ['jit', 'pmap'])
 def test_mean_activations_are_those_of_the_whole_batch(form):
-  objective = SparseKL(**NETWORKS)
+  objective = sparse()
   many, metrics = fit(objective, 5, form=form)
   batch = {'image': images()}
   players = init(objective)
-  expected = jax.jit(lambda p, b: objective.penalty(objective.encode(p, b))[0])(
-    players, batch
-  )
+  latents = jax.jit(objective.encode)(players, batch)
+  expected, _ = objective.sparsity.penalty(latents)
   assert float(metrics['model/sparsity'][0]) == pytest.approx(
-    float(expected / objective.weight), rel=1e-5
+    float(expected), rel=1e-5
   )
   alone = fit(objective, 5)[0]
   jax.tree.map(
@@ -96,16 +105,27 @@ def test_mean_activations_are_those_of_the_whole_batch(form):
   )
 
 
-def test_the_denoiser_sees_noise_and_is_judged_by_the_clean_image():
-  objective = DenoisingAutoencoder(**NETWORKS, amount=0.2)
+def test_a_denoiser_gets_a_corrupted_image_and_reconstructs_the_clean_one():
+  objective = Autoencoder(**NETWORKS, corruption='gaussian', level=0.2)
   batch = {'image': images()}
 
   @jax.jit
   def compute(players):
     loss, _ = objective.loss(players, batch, key=KEY, step=0)
-    noisy = objective.predict_fns()['corrupt'](players, batch, key=KEY)
+    noisy = objective.corrupt(players, batch, key=KEY)
     return loss, objective.reconstruct(players, {'image': noisy})
 
   loss, out = compute(init(objective))
   expected = np.square(out - batch['image']).sum((1, 2, 3)).mean()
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_kl_penalty_needs_activations_between_0_and_1():
+  with pytest.raises(InputError, match="latent_activation='linear'.*sigmoid"):
+    Autoencoder(**NETWORKS, sparsity=KLToTarget())
+
+
+def test_only_a_denoiser_can_corrupt():
+  assert 'corrupt' not in Autoencoder(**NETWORKS).predict_fns()
+  denoiser = Autoencoder(**NETWORKS, corruption='masking')
+  assert 'corrupt' in denoiser.predict_fns()

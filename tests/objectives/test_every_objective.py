@@ -132,7 +132,7 @@ def test_contrastive_networks_know_whether_they_train():
   objective = Contrastive(text=Tells((3,)), image=Tells((3, 2)))
   batch = make_batch('contrastive')
   made = jax.eval_shape(objective.init, KEY, batch)
-  for fn in (objective.read, objective.look, objective.features):
+  for fn in (objective.encode_text, objective.encode_image, objective.features):
     jax.eval_shape(fn, made, batch)
   assert not any(known)
   known.clear()
@@ -160,7 +160,11 @@ def test_the_temperature_divides_the_products_of_vectors():
   @jax.jit
   def compute(made, batch):
     loss, _ = objective.loss(made, batch, key=KEY, step=0)
-    return loss, objective.look(made, batch), objective.read(made, batch)
+    return (
+      loss,
+      objective.encode_image(made, batch),
+      objective.encode_text(made, batch),
+    )
 
   loss, images, texts = compute(made, batch)
   logits = images @ texts.T / 3 / 0.5
@@ -171,12 +175,12 @@ def test_a_contrastive_model_gives_vectors_and_what_they_are_linear_in():
   objective, made = OBJECTIVES['contrastive'], players('contrastive')
   batch = make_batch('contrastive')
   vectors, features = objective.image.apply(made['image'], batch['image'])
-  looked = objective.look(made, batch)
+  looked = objective.encode_image(made, batch)
   np.testing.assert_allclose(jnp.mean(looked**2, axis=-1), 1, rtol=1e-5)
   direction = vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
   np.testing.assert_allclose(looked, direction * 3**0.5, rtol=1e-4)
   np.testing.assert_array_equal(objective.features(made, batch), features)
-  assert objective.read(made, batch).shape == looked.shape
+  assert objective.encode_text(made, batch).shape == looked.shape
 
 
 def test_the_negatives_of_a_pair_are_on_all_devices():

@@ -11,6 +11,7 @@ import pytest
 from cases import KEY, OBJECTIVES, make_batch, players, without_noise
 
 from gen_jax.objectives.parts.regularizers import Drift, GradientPenalty
+from gen_jax.objectives.parts.sparsity import L1, KLToTarget
 
 pytestmark = pytest.mark.usefixtures('fast_compilation')
 
@@ -68,8 +69,8 @@ def class_log_probability(objective, players, batch):
 
 
 def similarity_of_pairs(objective, players, batch):
-  images = objective.look(players, batch)
-  products = images @ objective.read(players, batch).T
+  images = objective.encode_image(players, batch)
+  products = images @ objective.encode_text(players, batch).T
   return jnp.mean(jnp.diagonal(products)) - jnp.mean(products)
 
 
@@ -177,10 +178,25 @@ TERMS = (
   ),
   Term('iwae', 'model', rises='bound'),
   Term('iwae/dreg', 'model', rises='bound'),
-  Term('sparse_l1', 'model', falls='reconstruction', fields=_off('weight')),
-  Term('sparse_l1', 'model', falls='l1', without=_off('weight')),
+  Term(
+    'sparse_l1',
+    'model',
+    falls='reconstruction',
+    fields=(('sparsity', L1(weight=0)),),
+  ),
+  Term(
+    'sparse_l1',
+    'model',
+    falls='sparsity',
+    without=(('sparsity', L1(weight=0)),),
+  ),
   # The activity is above its target.
-  Term('sparse_kl', 'model', falls='activity', without=_off('weight')),
+  Term(
+    'sparse_kl',
+    'model',
+    falls='activity',
+    without=(('sparsity', KLToTarget(weight=0)),),
+  ),
   Term('stack/greedy', 'autoencoder', falls='reconstruction'),
   Term('stack/unrolled', 'autoencoder', falls='reconstruction'),
   Term('stack/classifier', 'classifier', rises=class_log_probability),

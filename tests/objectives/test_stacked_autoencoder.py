@@ -14,9 +14,9 @@ from gen_jax.config import stages
 from gen_jax.data.datasets import mnist
 from gen_jax.errors import InputError
 from gen_jax.objectives.stacked_autoencoder import (
-  Classifier,
-  GreedyLayer,
-  Unrolled,
+  StackedAutoencoder,
+  StackedClassifier,
+  corrupt,
 )
 from gen_jax.training import trained
 from gen_jax.training.experiment import Experiment
@@ -31,7 +31,7 @@ BATCH = {
   'label': np.arange(8, dtype=np.int32) % 3,
 }
 BATCH['image'] = BATCH['image'].astype(np.float32)
-PLAYERS = drawn(GreedyLayer(**STACK).init, KEY, BATCH)
+PLAYERS = drawn(StackedAutoencoder(**STACK).init, KEY, BATCH)
 
 
 def test_config():
@@ -41,7 +41,7 @@ def test_config():
   for stage in config.stages:
     stage['evals'] = {}
     # A deformation takes longer to compile than all else.
-    stage['objective'].update(noise='masking', amount=0.5)
+    stage['objective'].update(corruption='masking', level=0.5)
   return config
 
 
@@ -77,7 +77,7 @@ def moved(before, after):
 
 def test_every_objective_has_the_same_players():
   expected = jax.eval_shape(lambda: PLAYERS)
-  for objective in (Unrolled(**STACK), Classifier(**STACK)):
+  for objective in (StackedAutoencoder(**STACK), StackedClassifier(**STACK)):
     shapes = jax.eval_shape(objective.init, KEY, BATCH)
     assert jax.tree.map(lambda x: x.shape, shapes) == jax.tree.map(
       lambda x: x.shape, expected
@@ -105,7 +105,7 @@ def test_the_classifier_leaves_the_decoders_alone(run):
 
 
 def test_a_layer_reconstructs_the_code_of_the_frozen_one_below():
-  objective = GreedyLayer(**STACK, index=1)
+  objective = StackedAutoencoder(**STACK, first=1, depth=2)
   layers = [PLAYERS[f'layer_{i}']['params'] for i in range(2)]
 
   def dense(params, x):
@@ -128,20 +128,19 @@ def test_a_layer_reconstructs_the_code_of_the_frozen_one_below():
 
 
 def test_scores_are_the_errors_of_the_reconstructed_images():
-  objective = Unrolled(**STACK)
+  objective = StackedAutoencoder(**STACK)
   images = objective.reconstruct(PLAYERS, BATCH)
   expected = -np.sum(
     BATCH['image'] * np.log(images) + (1 - BATCH['image']) * np.log1p(-images),
     axis=(1, 2, 3),
   )
   np.testing.assert_allclose(
-    objective.scores(PLAYERS, BATCH)['error'], expected, rtol=1e-4
+    objective.anomaly_scores(PLAYERS, BATCH)['error'], expected, rtol=1e-4
   )
 
 
 def test_noise_hides_pixels_in_all_channels():
-  objective = Unrolled(shape=(4, 3, 2), widths=(6,), amount=0.5)
-  out = objective._corrupt(jnp.ones((8, 4, 3, 2)), KEY)
+  out = corrupt(jnp.ones((8, 4, 3, 2)), 'masking', 0.5, KEY)
   np.testing.assert_array_equal(out[..., 0], out[..., 1])
   hidden = np.asarray(out[..., 0] == 0)
   assert np.any(hidden[:, 1:] != hidden[:, :1])
@@ -149,7 +148,7 @@ def test_noise_hides_pixels_in_all_channels():
 
 
 def test_the_error_of_the_classifier_is_that_of_its_guesses():
-  objective = Classifier(**STACK)
+  objective = StackedClassifier(**STACK)
   players = drawn(objective.init, KEY, BATCH)
   guesses = np.argmax(objective.classify(players, BATCH), axis=-1)
   batch = {**BATCH, 'label': np.where(np.arange(8) < 6, guesses, guesses + 1)}
@@ -158,19 +157,18 @@ def test_the_error_of_the_classifier_is_that_of_its_guesses():
 
 
 def test_noise_hides_units_of_the_code_and_not_the_target():
-  quiet, noisy, half = (
-    GreedyLayer(**STACK, index=1, amount=amount) for amount in (0.0, 1.0, 0.5)
-  )
+  objective = StackedAutoencoder(**STACK, first=1, depth=2, level=1.0)
+  stack = objective.stack
 
   @jax.jit
   def compute(players, batch):
-    below = quiet._up(players, batch['image'], 0, 1)
+    below = stack.encode(players, batch['image'], 0, 1)
     # Everything is masked: what is left to say is the same for all images.
-    blank = quiet._up(players, jnp.zeros_like(below), 1, 2)
-    out = quiet._down(players, blank, 2, 1)
+    blank = stack.encode(players, jnp.zeros_like(below), 1, 2)
+    out = stack.decode(players, blank, 2, 1)
     expected = jnp.square(out - below).sum(-1).mean()
-    loss, _ = noisy.loss(players, batch, key=KEY, step=0)
-    return loss, expected, half._corrupt(jnp.ones((50, 6)), KEY)
+    loss, _ = objective.loss(players, batch, key=KEY, step=0)
+    return loss, expected, corrupt(jnp.ones((50, 6)), 'masking', 0.5, KEY)
 
   loss, expected, hidden = compute(PLAYERS, BATCH)
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
@@ -181,20 +179,21 @@ def test_noise_hides_units_of_the_code_and_not_the_target():
 
 
 def test_unrolled_begins_as_the_greedy_layers_one_on_another():
-  unrolled = Unrolled(**STACK)
-  layers = [GreedyLayer(**STACK, index=index) for index in range(3)]
+  unrolled = StackedAutoencoder(**STACK)
+  stack = unrolled.stack
+  highest_layer = StackedAutoencoder(**STACK, first=2)
 
   @jax.jit
   def compute(players, batch):
-    codes = batch['image']
-    for index, layer in enumerate(layers):
-      codes = layer._up(players, codes, index, index + 1)
-    for index, layer in reversed(list(enumerate(layers))):
-      codes = layer._down(players, codes, index + 1, index)
+    latents = batch['image']
+    for index in range(3):
+      latents = stack.encode(players, latents, index, index + 1)
+    for index in reversed(range(3)):
+      latents = stack.decode(players, latents, index + 1, index)
     return (
       unrolled.reconstruct(players, batch),
-      jax.nn.sigmoid(codes),
-      layers[-1].reconstruct(players, batch),
+      jax.nn.sigmoid(latents),
+      highest_layer.reconstruct(players, batch),
     )
 
   ours, expected, highest = compute(PLAYERS, BATCH)
@@ -219,12 +218,12 @@ def test_classification_begins_from_the_pretrained_encoder(run):
       after.objective.classify(players, batch),
     )
 
-  codes, of_old, logits = compute(players, unrolled.players, images)
-  np.testing.assert_array_equal(codes, of_old)
+  latents, of_old, logits = compute(players, unrolled.players, images)
+  np.testing.assert_array_equal(latents, of_old)
   weights = players['classifier']['params']['Dense_0']
   np.testing.assert_allclose(
     logits,
-    codes @ weights['kernel'] + weights['bias'],
+    latents @ weights['kernel'] + weights['bias'],
     rtol=1e-5,
     atol=1e-6,
   )
@@ -243,16 +242,21 @@ def test_a_resume_is_exact_within_a_stage_and_at_its_end(run, cut, tmp_path):
 
 
 def test_a_layer_may_have_one_unit():
-  assert GreedyLayer(shape=(4, 3, 1), widths=(1,)).depth == 1
+  objective = StackedAutoencoder(shape=(4, 3, 1), widths=(1,))
+  assert objective.updates()[0].wrt == ('layer_0',)
 
 
 @pytest.mark.parametrize(
   'make,match',
   [
-    (lambda: GreedyLayer(**STACK, index=3), 'layers 0 to 2'),
-    (lambda: GreedyLayer(**STACK, index=1, noise='deformation'), 'a code'),
+    (lambda: StackedAutoencoder(**STACK, first=3), '0 to 2'),
+    (lambda: StackedAutoencoder(**STACK, depth=4), '3 layers'),
     (
-      lambda: Classifier(**STACK).init(KEY, {'image': BATCH['image']}),
+      lambda: StackedAutoencoder(**STACK, first=1, corruption='deformation'),
+      'gets latents',
+    ),
+    (
+      lambda: StackedClassifier(**STACK).init(KEY, {'image': BATCH['image']}),
       'labels',
     ),
   ],

@@ -246,7 +246,7 @@ def contrastive(**fields):
 
 
 def test_pairs_are_learned():
-  objective = contrastive(noise='gaussian')
+  objective = contrastive(corruption='gaussian')
   batch = {**BATCH, 'image': (BATCH['image'] + 1) / 2}
   players = init(objective, batch)
   tx = dict.fromkeys(('text', 'image'), optax.adam(1e-2))
@@ -256,7 +256,7 @@ def test_pairs_are_learned():
     state, metrics = step(state, batch)
   assert float(metrics['match/loss']) < 1
   texts, images = jax.jit(
-    lambda p, b: (objective.read(p, b), objective.look(p, b))
+    lambda p, b: (objective.encode_text(p, b), objective.encode_image(p, b))
   )(state.players, batch)
   texts, images = np.asarray(texts), np.asarray(images)
   nearest = np.argmax(images @ texts.T, axis=1)
@@ -267,7 +267,7 @@ def test_pairs_are_learned():
 
 def test_vectors_of_another_size_are_refused():
   image = classifier.ConvClassifier(classes=5, channels=(4,), features=6)
-  with pytest.raises(InputError, match='of 5, and .* of 8'):
+  with pytest.raises(InputError, match='of 5 numbers, and .* of 8'):
     traced(Contrastive(text=READER, image=image))
 
 

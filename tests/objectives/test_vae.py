@@ -14,7 +14,8 @@ from gen_jax.data.sources import ArraySource
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.likelihood import ELBO, NLL
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
-from gen_jax.objectives.vae import VAE, reparameterize
+from gen_jax.objectives.parts.variational import Posterior
+from gen_jax.objectives.vae import VAE
 from gen_jax.training.step import init_state
 
 KEY = jax.random.key(0)
@@ -32,7 +33,7 @@ def linear_vae(**fields):
 
 def test_with_the_exact_posterior_every_weight_is_the_likelihood(pca):
   players, images, exact = pca
-  log_weights = jax.jit(linear_vae().log_weights, static_argnames='num')(
+  log_weights = jax.jit(linear_vae().model.log_weights, static_argnames='num')(
     players, {'image': np.float32(images / 255)}, key=KEY, num=5
   )
   assert log_weights.shape == (5, 7)
@@ -71,7 +72,7 @@ def test_the_loss_is_minus_the_bound(pca):
   @jax.jit
   def compute(players, batch):
     loss = objective.loss(players, batch, key=KEY, step=0)
-    return *loss, objective.elbo(players, batch, key=KEY)
+    return *loss, objective.model.elbo(players, batch, key=KEY)
 
   loss, aux, parts = jax.device_get(compute(players, {'image': x}))
   assert float(loss) == pytest.approx(-float(parts['elbo'].mean()), rel=1e-5)
@@ -137,20 +138,20 @@ def test_more_samples_estimate_the_same_loss(pca):
   assert float(many) == pytest.approx(float(single), abs=0.02)
 
 
-def test_reparameterized_codes_have_their_moments_and_gradients():
+def test_reparameterized_latents_have_their_moments_and_gradients():
   mean, log_variance = np.float32([[1.0, -2.0]]), np.float32([[0.0, 1.5]])
 
   @jax.jit
   def compute(log_variance):
     def square(v):
-      codes = reparameterize(KEY, mean, v, 20_000)  # [L, B, Z]
-      return jnp.mean(jnp.square(codes)), codes
+      latents = Posterior(mean, v).sample(KEY, 20_000)  # [L, B, Z]
+      return jnp.mean(jnp.square(latents)), latents
 
     return jax.grad(square, has_aux=True)(log_variance)
 
-  grad, codes = jax.device_get(compute(log_variance))
-  np.testing.assert_allclose(codes.mean(0), mean, atol=0.05)
-  np.testing.assert_allclose(codes.var(0), np.exp(log_variance), rtol=0.05)
+  grad, latents = jax.device_get(compute(log_variance))
+  np.testing.assert_allclose(latents.mean(0), mean, atol=0.05)
+  np.testing.assert_allclose(latents.var(0), np.exp(log_variance), rtol=0.05)
   # d E[z^2] / d log s^2 = s^2, over two dimensions.
   np.testing.assert_allclose(grad, np.exp(log_variance) / 2, rtol=0.05)
 
@@ -184,15 +185,17 @@ def test_predictions_have_their_shapes_and_stay_in_range(likelihood):
 
   def predict(players, batch):
     return (
-      objective.sample(players, key=KEY, num=3),
-      objective.reconstruct(players, batch, key=KEY),
-      objective.encode(players, batch),
+      objective.model.sample(players, key=KEY, num=3),
+      objective.model.reconstruct(players, batch, key=KEY),
+      objective.model.encode(players, batch),
     )
 
   shapes = jax.tree.map(jnp.shape, jax.eval_shape(predict, players, batch))
   assert shapes == ((3, *SHAPE), (5, *SHAPE), (5, 2))
   if likelihood != 'gaussian':
-    out = jax.jit(objective.decode)(players, 50 * np.ones((1, 2), np.float32))
+    out = jax.jit(objective.model.decode)(
+      players, 50 * np.ones((1, 2), np.float32)
+    )
     assert np.all((out >= 0) & (out <= 1))
 
 
@@ -203,6 +206,6 @@ def test_averaged_parameters_are_those_that_predict():
   state = init_state(players, {}, {'model': 0.9})
   ones = jax.tree.map(np.ones_like, players['model'])
   state = dataclasses.replace(state, ema={'model': ones})
-  codes = np.zeros((1, 2), np.float32)
-  out = jax.jit(objective.decode)(averaged(state), codes)
+  latents = np.zeros((1, 2), np.float32)
+  out = jax.jit(objective.model.decode)(averaged(state), latents)
   np.testing.assert_allclose(out, 1)
