@@ -162,20 +162,20 @@ class Task:
   def _compiled(self):
     return {}
 
-  def codes(
+  def latents(
     self, players: Players, split: str, num: int, batch_size: int, key: Any
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns codes [N, Z], labels [N] and images [N, H, W, C] of a split.
+    """Returns latents [N, Z], labels [N] and images [N, H, W, C] of a split.
 
     The labels are 0 where the data has none.
     """
     encode, parts = self.predict('encode'), []
     for batch, count in self.batches(split, num, batch_size, key):
-      codes, images = encode(players, batch), batch['image']
+      latents, images = encode(players, batch), batch['image']
       labels = batch.get('label', np.zeros(len(images), np.int32))
-      parts.append([np.asarray(x)[:count] for x in (codes, labels, images)])
-    codes, labels, images = map(np.concatenate, zip(*parts, strict=True))
-    return codes, labels, images
+      parts.append([np.asarray(x)[:count] for x in (latents, labels, images)])
+    latents, labels, images = map(np.concatenate, zip(*parts, strict=True))
+    return latents, labels, images
 
   def samples(
     self,
@@ -220,8 +220,8 @@ class Task:
     guesses, labels = map(np.concatenate, zip(*parts, strict=True))
     return guesses, labels
 
-  def code_size(self, players: Players) -> int:
-    """Returns Z, the size of a code."""
+  def latent_size(self, players: Players) -> int:
+    """Returns Z, the number of latents of an image."""
     raw = {
       name: np.zeros((1, *shape), dtype)
       for name, (shape, dtype) in self.fields.items()

@@ -1,4 +1,4 @@
-"""Encoders and decoders: images [B, H, W, C] to codes [B, Z] and back.
+"""Encoders and decoders: images [B, H, W, C] to latents [B, Z] and back.
 
 Dense and Conv ones may be given a condition [B, K], such as classes one-hot, to
 look at too.
@@ -59,9 +59,9 @@ class DenseDecoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, codes: jax.Array, condition: jax.Array | None = None
+    self, latents: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
-    x = _join(codes, condition)  # [B, Z + K]
+    x = _join(latents, condition)  # [B, Z + K]
     for width in self.hidden:
       x = self.activation(Dense(width, dtype=self.dtype)(x))
     x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
@@ -121,11 +121,11 @@ class ConvDecoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, codes: jax.Array, condition: jax.Array | None = None
+    self, latents: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
     height, width, depth = self.shape
     small, *sizes = levels(height, width, len(self.channels))
-    x = _join(codes, condition)
+    x = _join(latents, condition)
     x = Dense(small[0] * small[1] * self.base, dtype=self.dtype)(x)
     x = self.activation(x).reshape(-1, *small, self.base)
     kernel = (self.kernel, self.kernel)
@@ -137,10 +137,10 @@ class ConvDecoder(nn.Module):
 
 
 class MapEncoder(nn.Module):
-  """Convolutions at the images' own size; the code is the last map.
+  """Convolutions at the images' own size; the latents are the last map.
 
   Attributes:
-    channels: of the convolutions, [B, H * W * channels[-1]] the code.
+    channels: of the convolutions; the latents are [B, H * W * channels[-1]].
     kernel: size of their kernels, in pixels.
   """
 
@@ -159,7 +159,7 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-  """Convolutions of the map that a code is, at the images' size.
+  """Convolutions of latents as a map, at the images' size.
 
   Attributes:
     shape: of an image, (H, W, C).
@@ -174,9 +174,12 @@ class MapDecoder(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
+  def __call__(self, latents: jax.Array) -> jax.Array:
     height, width, depth = self.shape
-    x, kernel = codes.reshape(len(codes), height, width, -1), (self.kernel,) * 2
+    x, kernel = (
+      latents.reshape(len(latents), height, width, -1),
+      (self.kernel,) * 2,
+    )
     for channels in self.channels:
       x = self.activation(conv.Conv(channels, kernel, dtype=self.dtype)(x))
     x = conv.Conv(depth, kernel, dtype=self.dtype)(x)

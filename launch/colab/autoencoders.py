@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Autoencoders and variational autoencoders
 #
-# Trains one of the family, shows what it draws, and moves along its codes.
+# Trains an autoencoder, shows its samples, and moves through its latent space.
 # %% setup
 # %%
 # Trains; on a workdir that has a checkpoint it goes on.
@@ -21,8 +21,8 @@ show_newest(workdir)
 # %% [markdown]
 # ## Along the latent space
 #
-# The code of a test image, and two of its dimensions under sliders: those that
-# vary most over the test images.
+# The sliders change two latents of a test image: those that vary most over the
+# test images.
 # %%
 import jax
 import jax.numpy as jnp
@@ -34,17 +34,19 @@ from gen_jax.training.tasks import make_task
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
-codes, labels, images = task.codes(players, 'test', 40, 20, jax.random.key(0))
-spread = codes.std(axis=0)
-first, second = np.argsort(-spread)[:2]
+latents, labels, images = task.latents(
+  players, 'test', 40, 20, jax.random.key(0)
+)
+deviation = latents.std(axis=0)
+first, second = np.argsort(-deviation)[:2]
 
 
 def moved(image=0, along_first=1.0, along_second=-1.0):
-  """Shows an image, and its code moved by so many standard deviations."""
-  code = jnp.asarray(codes[image])
-  code = code.at[first].add(along_first * spread[first])
-  code = code.at[second].add(along_second * spread[second])
-  drawn = task.predict('decode')(players, code[None])
+  """Shows an image, and its latents moved by so many standard deviations."""
+  start = jnp.asarray(latents[image])
+  start = start.at[first].add(along_first * deviation[first])
+  start = start.at[second].add(along_second * deviation[second])
+  drawn = task.predict('decode')(players, start[None])
   pair = np.concatenate([images[image][None], np.asarray(drawn)])
   show(pair, experiment.objective, width=300)
 

@@ -72,8 +72,8 @@ class Model:
     def images(players, batch, *_, **__):
       return batch['image']
 
-    def decode(players, codes):
-      return jnp.tile(jax.nn.sigmoid(codes[:, :1, None, None]), (1, 8, 8, 1))
+    def decode(players, latents):
+      return jnp.tile(jax.nn.sigmoid(latents[:, :1, None, None]), (1, 8, 8, 1))
 
     def log_weights(players, batch, *, key, num):
       return jnp.tile(light(players, batch), (num, 1))

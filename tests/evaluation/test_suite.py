@@ -62,8 +62,8 @@ class Model:
     def encode(players, batch):  # [B, 3]
       return batch['image'].reshape(len(batch['image']), -1)[:, :3]
 
-    def decode(players, codes):
-      return jnp.zeros((len(codes), *self.shape)) + codes[:, :1, None, None]
+    def decode(players, latents):
+      return jnp.zeros((len(latents), *self.shape)) + latents[:, :1, None, None]
 
     def sample(players, *, key, num, labels=None):
       return jax.random.uniform(key, (num, *self.shape))

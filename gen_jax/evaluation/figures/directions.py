@@ -1,4 +1,4 @@
-"""Pictures of codes that are moved along a direction."""
+"""Pictures of latents that are moved along a direction."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ from gen_jax.storage.images import grid, to_uint8
 
 @dataclasses.dataclass(frozen=True)
 class Arithmetic:
-  """Decoded codes with multiples of an attribute's vector added.
+  """Decoded latents with multiples of an attribute's vector added.
 
-  An attribute's vector is the difference between the mean codes of two groups
+  An attribute's vector is the difference between the mean latents of two groups
   of training images (Larsen et al. 2016, section 4.2.1). `ink`: the fifth of
   the images with the largest mean pixel less that with the smallest. In a
   labeled set also: one class less another, on images of the other.
 
-  A row is a held-out image, then its code with -reach to reach times the
+  A row is a held-out image, then its latents with -reach to reach times the
   vector added; 0 in the middle, 1 is one difference of the means.
 
   Attributes:
     classes: from which class to which, by label; if empty, the first two that
       occur in both splits.
     reach: the largest multiple.
-    train: training images whose codes give the vectors.
+    train: training images whose latents give the vectors.
     rows: images.
     columns: multiples; odd, so that 0 is one of them.
   """
@@ -55,12 +55,12 @@ class Arithmetic:
       )
 
   def run(self, players, key):
-    codes, labels, images = self.task.codes(
+    latents, labels, images = self.task.latents(
       players, 'train', self.train, self.batch_size, key
     )
     light = images.reshape(len(images), -1).mean(axis=1)
     low, high = np.quantile(light, [0.2, 0.8])
-    vector = codes[light >= high].mean(axis=0) - codes[light <= low].mean(
+    vector = latents[light >= high].mean(axis=0) - latents[light <= low].mean(
       axis=0
     )
     yield 'ink', self._sheet(players, vector, None, key)
@@ -77,7 +77,7 @@ class Arithmetic:
           f'{len(labels)} training images, or none of the split '
           f'{self.split!r}, has the label {label}.'
         )
-    a, b = (codes[labels == label].mean(axis=0) for label in present)
+    a, b = (latents[labels == label].mean(axis=0) for label in present)
     yield (
       f'{present[0]}_to_{present[1]}',
       self._sheet(players, b - a, present[0], key),
@@ -91,26 +91,26 @@ class Arithmetic:
       chosen = chosen[read_labels(source) == label]
     chosen = chosen[stratified_rows(len(chosen), self.rows)]
     batch = self.task.rows(self.split, chosen, key)
-    codes = np.asarray(self.task.predict('encode')(players, batch))
+    latents = np.asarray(self.task.predict('encode')(players, batch))
     images = np.asarray(batch['image'])
     alpha = np.linspace(-self.reach, self.reach, self.columns)[:, None]
-    moved = codes[:, None] + alpha * vector  # [R, T, Z]
+    moved = latents[:, None] + alpha * vector  # [R, T, Z]
     out = self.task.predict('decode')(
       players, jnp.asarray(moved.reshape(-1, len(vector)), jnp.float32)
     )
     pixels = self.task.objective.pixels
-    out = to_uint8(out, pixels).reshape(len(codes), -1, *images.shape[1:])
+    out = to_uint8(out, pixels).reshape(len(latents), -1, *images.shape[1:])
     out = np.concatenate([to_uint8(images, pixels)[:, None], out], axis=1)
     return grid(out.reshape(-1, *images.shape[1:]), self.columns + 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Traversal:
-  """The code of one image with one dimension moved at a time.
+  """The latents of one image with one dimension moved at a time.
 
   The dimensions are those of largest variance over the training images, the
   largest first; each goes from -reach to reach standard deviations around its
-  value in the code. In the sheet a row is a dimension; in the animation a tile
+  value in the image. In the sheet a row is a dimension; in the animation a tile
   is one, and the frames go there and back.
 
   Attributes:
@@ -142,18 +142,18 @@ class Traversal:
       )
 
   def run(self, players, key) -> Iterator[tuple[str, np.ndarray]]:
-    codes, _, _ = self.task.codes(
+    latents, _, _ = self.task.latents(
       players, 'train', self.train, self.batch_size, key
     )
-    deviation = codes.std(axis=0)
+    deviation = latents.std(axis=0)
     chosen = np.argsort(-deviation, kind='stable')[: self.dimensions]
     batch = self.task.rows(self.split, [self.index], key)
-    code = np.asarray(self.task.predict('encode')(players, batch))  # [1, Z]
+    start = np.asarray(self.task.predict('encode')(players, batch))  # [1, Z]
     steps = np.linspace(-self.reach, self.reach, self.columns)
-    directions = np.eye(code.shape[1])[chosen] * deviation[chosen, None]
-    moved = code + steps[:, None] * directions[:, None]  # [D, T, Z]
+    directions = np.eye(start.shape[1])[chosen] * deviation[chosen, None]
+    moved = start + steps[:, None] * directions[:, None]  # [D, T, Z]
     out = self.task.predict('decode')(
-      players, jnp.asarray(moved.reshape(-1, code.shape[1]), jnp.float32)
+      players, jnp.asarray(moved.reshape(-1, start.shape[1]), jnp.float32)
     )
     out = to_uint8(out, self.task.objective.pixels)
     yield 'sheet', grid(out, self.columns)

@@ -1,4 +1,4 @@
-"""Pictures of what a model makes, always of the same codes and images."""
+"""Pictures of what a model makes, always of the same latents and images."""
 
 import dataclasses
 
@@ -54,9 +54,9 @@ class Reconstructions:
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary:
-  """What each unit of the code adds to an image, scaled to its own range.
+  """What each latent adds to an image, scaled to its own range.
 
-  The difference that one unit makes to a code at rest; for a decoder of one
+  The difference that one unit makes to latents of 0; for a decoder of one
   layer these are the rows of its weights.
 
   Attributes:
@@ -73,7 +73,7 @@ class Dictionary:
 
   def run(self, players, key):
     del key
-    size = self.task.code_size(players)
+    size = self.task.latent_size(players)
     rest = jnp.zeros((1, size))
     decode = self.task.predict('decode')
     atoms = decode(players, jnp.eye(size)[: self.num]) - decode(players, rest)

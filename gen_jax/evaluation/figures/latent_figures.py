@@ -40,7 +40,7 @@ def slerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Interpolation:
-  """Decoded codes between those of two images, a pair of images per row.
+  """Decoded latents between those of two images, a pair of images per row.
 
   On the straight line between them at the left, on the great circle at the
   right; t goes from 0 to 1 in each.
@@ -63,8 +63,8 @@ class Interpolation:
     def interpolate(players, batch):
       start, end = jnp.split(encode(players, batch)[:, None], 2)  # [R, 1, Z]
       t = jnp.linspace(0, 1, self.columns)[:, None]  # [T, 1]
-      codes = jnp.stack([lerp(start, end, t), slerp(start, end, t)])
-      return decode(players, codes.reshape(-1, codes.shape[-1]))
+      latents = jnp.stack([lerp(start, end, t), slerp(start, end, t)])
+      return decode(players, latents.reshape(-1, latents.shape[-1]))
 
     return jax.jit(interpolate)
 
@@ -80,7 +80,7 @@ class Interpolation:
 
 @dataclasses.dataclass(frozen=True)
 class Manifold:
-  """Decoded codes on a grid of the normal's quantiles; for two dimensions."""
+  """Decoded latents on a grid of the normal's quantiles; for two dimensions."""
 
   task: Task
   size: Count = 20
@@ -92,25 +92,25 @@ class Manifold:
 
   def run(self, players, key):
     del key
-    size = self.task.code_size(players)
+    size = self.task.latent_size(players)
     if size != 2:
       raise InputError(
-        f'config.evals: latent_figures.Manifold needs a code of 2, not {size}.'
+        f'config.evals: latent_figures.Manifold needs 2 latents, not {size}.'
       )
     quantiles = (jnp.arange(self.size) + 0.5) / self.size
     ticks = jax.scipy.stats.norm.ppf(quantiles)
     rows, columns = jnp.meshgrid(-ticks, ticks, indexing='ij')
-    codes = jnp.stack([columns.ravel(), rows.ravel()], axis=-1)
-    images = self.task.predict('decode')(players, codes)
+    latents = jnp.stack([columns.ravel(), rows.ravel()], axis=-1)
+    images = self.task.predict('decode')(players, latents)
     pixels = self.task.objective.pixels
     yield 'manifold', grid(to_uint8(images, pixels), self.size, pad=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scatter:
-  """Codes of held-out images, by class where there are classes.
+  """Latents of held-out images, by class where there are classes.
 
-  A code of more than two dimensions is shown on its two axes of most variance.
+  Latents of more than two dimensions are shown on their two principal axes.
   """
 
   task: Task
@@ -124,30 +124,30 @@ class Scatter:
     return (Minimum(self.split, 2),)
 
   def run(self, players, key):
-    codes, labels, _ = self.task.codes(
+    latents, labels, _ = self.task.latents(
       players, self.split, self.num, self.batch_size, key
     )
     note = ''
-    if codes.shape[-1] > 2:
-      centered = codes - codes.mean(axis=0)
+    if latents.shape[-1] > 2:
+      centered = latents - latents.mean(axis=0)
       _, _, axes = np.linalg.svd(centered, full_matrices=False)
-      codes, note = centered @ axes[:2].T, ' (principal components)'
+      latents, note = centered @ axes[:2].T, ' (principal components)'
     names = self.task.source(self.split).classes
-    yield 'scatter', _scatter(codes, labels, names, note)
+    yield 'scatter', _scatter(latents, labels, names, note)
 
 
-def _scatter(codes, labels, names, note):
+def _scatter(latents, labels, names, note):
   from matplotlib import colormaps
 
   figure, axes = plot.chart(
-    xlabel=f'code 1{note}', ylabel=f'code 2{note}', aspect='equal'
+    xlabel=f'latent 1{note}', ylabel=f'latent 2{note}', aspect='equal'
   )
   present = np.unique(labels)
   for label in present:
     here = labels == label
     name = names[label] if label < len(names) else str(label)
     color = colormaps['tab10'](label % 10)
-    axes.scatter(*codes[here].T, s=4, color=color, label=name)
+    axes.scatter(*latents[here].T, s=4, color=color, label=name)
   if len(present) > 1:
     axes.legend(markerscale=3, loc='center left', bbox_to_anchor=(1, 0.5))
   return plot.pixels(figure)

@@ -1,4 +1,4 @@
-"""What the code of a model holds."""
+"""Which latents of a model depend on the image."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from gen_jax.registry.fields import Count, Size, Weight
 
 @dataclasses.dataclass(frozen=True)
 class ActiveUnits:
-  """Dimensions of the code that depend on the image (Burda et al. 2015).
+  """Dimensions of the latents that depend on the image (Burda et al. 2015).
 
   A unit is active when the variance over images of its posterior mean exceeds
   `threshold`.
@@ -28,9 +28,9 @@ class ActiveUnits:
     return (Minimum(self.split, 2),)
 
   def run(self, players, key):
-    codes, _, _ = self.task.codes(
+    latents, _, _ = self.task.latents(
       players, self.split, self.num, self.batch_size, key
     )
-    variance = codes.var(axis=0)
+    variance = latents.var(axis=0)
     yield 'active', int(np.sum(variance > self.threshold))
     yield 'units', len(variance)

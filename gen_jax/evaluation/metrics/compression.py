@@ -1,4 +1,4 @@
-"""Images as the few bits of a quantized code."""
+"""Images as a few bits, by quantized latents."""
 
 import dataclasses
 
@@ -27,62 +27,63 @@ class Quantizer:
   bits: Size
   log2_probability: np.ndarray
 
-  def quantize(self, codes: np.ndarray) -> np.ndarray:
-    """Levels of codes [N, Z], int [N, Z]; the outer ones reach on for ever."""
-    levels = np.floor((codes - self.low) / self.width)
+  def quantize(self, latents: np.ndarray) -> np.ndarray:
+    """Returns levels of latents [N, Z], int [N, Z]; the outer are unbounded."""
+    levels = np.floor((latents - self.low) / self.width)
     return np.clip(levels, 0, 2**self.bits - 1).astype(np.int64)
 
   def restore(self, levels: np.ndarray) -> np.ndarray:
-    """Centers of the levels, float32 [N, Z]."""
+    """Returns the centers of the levels, float32 [N, Z]."""
     return (self.low + (levels + 0.5) * self.width).astype(np.float32)
 
-  def length(self, levels: np.ndarray) -> float:
-    """Mean bits of a row of levels in an ideal code for the fitted ones."""
+  def code_bits(self, levels: np.ndarray) -> float:
+    """Returns the mean bits of a row of levels in an ideal code."""
     dimensions = np.arange(levels.shape[1])
     return float(-self.log2_probability[dimensions, levels].sum(1).mean())
 
 
-def fit(codes: np.ndarray, bits: int, outside: float) -> Quantizer:
+def fit(latents: np.ndarray, bits: int, outside: float) -> Quantizer:
   """Fits the intervals and the probabilities of a quantizer.
 
   The probabilities are (n + 1/2) / (N + 2^bits / 2), of Krichevsky and Trofimov
-  1981, so that a level which no training code has can be sent as well.
+  1981, so that a level that no training latent has can be coded as well.
 
   Args:
-    codes: of training images, [N, Z].
+    latents: of training images, [N, Z].
     bits: a dimension.
-    outside: the share of the codes that lies beyond the intervals, half of it
-      on each side.
+    outside: the fraction of the latents beyond the intervals, half of it on
+      each side.
   """
-  codes = codes.astype(np.float64)
-  low, high = np.quantile(codes, [outside / 2, 1 - outside / 2], axis=0)
+  latents = latents.astype(np.float64)
+  low, high = np.quantile(latents, [outside / 2, 1 - outside / 2], axis=0)
   # A dimension that never changes has no width.
   width = np.maximum((high - low) / 2**bits, np.finfo(np.float32).tiny)
   quantizer = Quantizer(low, width, bits, np.zeros(0))
-  levels = quantizer.quantize(codes)
+  levels = quantizer.quantize(latents)
   counts = np.stack([np.bincount(x, minlength=2**bits) for x in levels.T])
-  probability = (counts + 0.5) / (len(codes) + 2**bits / 2)
+  probability = (counts + 0.5) / (len(latents) + 2**bits / 2)
   return dataclasses.replace(quantizer, log2_probability=np.log2(probability))
 
 
 @dataclasses.dataclass(frozen=True)
 class Compression:
-  """Size and error of images whose code is quantized, beside PCA's.
+  """Size and error of images whose latents are quantized, and PCA's.
 
   Each dimension is cut into equal intervals between two quantiles of its
-  training codes. `size` is bits times dimensions; `length` is what an ideal
-  coder needs for the test codes when it knows the histogram of each dimension
-  over the training codes, their cross-entropy, both in bits per image. PSNR is
-  the mean over images, in dB, and the errors are of pixels in [0, 1]. PCA has
-  as many components, fitted and quantized in the same way; it is left out for
-  a code that is larger than the image.
+  training latents. `raw_bits` is bits times dimensions. `code_bits` is what an
+  ideal coder needs for the test latents when it knows the histogram of each
+  dimension over the training latents, their cross-entropy. Both are in bits per
+  image. PSNR is the mean over images, in dB, and the errors are of pixels in
+  [0, 1]. PCA has as many components, fitted and quantized in the same way; it
+  is left out when there are more latents than pixels.
 
-  The rows of the first picture: images, through the code as it is, and through
-  the code in fewer and fewer bits. The second shows PSNR against length.
+  The first picture shows, from the first row to the last, images, their
+  reconstructions, and those from fewer and fewer bits. The second shows PSNR
+  against `code_bits`.
 
   Attributes:
     bits: a dimension, each tried.
-    outside: the share of training codes beyond the intervals.
+    outside: the fraction of training latents beyond the intervals.
     train: training images from which intervals and histograms come.
     num: images of the split; 0 for all.
     shown: images of the picture.
@@ -109,14 +110,14 @@ class Compression:
       )
     if not 0 <= self.outside < 1:
       raise InputError(
-        f'compression.Compression: outside={self.outside}: expected a share '
+        f'compression.Compression: outside={self.outside}: expected a fraction '
         'in [0, 1).'
       )
 
   def run(self, players, key):
     sets = (('train', self.train), (self.split, self.num))
-    (train, _, seen), (codes, _, images) = (
-      self.task.codes(players, split, num, self.batch_size, key)
+    (train, _, seen), (latents, _, images) = (
+      self.task.latents(players, split, num, self.batch_size, key)
       for split, num in sets
     )
     images = to_unit(images, self.task.objective.pixels)
@@ -126,13 +127,13 @@ class Compression:
     shown = stratified_rows(len(images), self.shown)
     curves, rows = {}, [images[shown]]
     curves['model'] = yield from self._measure(
-      '', train, codes, images, decode, rows, shown
+      '', train, latents, images, decode, rows, shown
     )
-    if codes.shape[1] < images[0].size:
+    if latents.shape[1] < images[0].size:
       from sklearn.decomposition import PCA
 
       seen = to_unit(seen, self.task.objective.pixels).reshape(len(seen), -1)
-      pca = PCA(min(codes.shape[1], *seen.shape), random_state=0).fit(seen)
+      pca = PCA(min(latents.shape[1], *seen.shape), random_state=0).fit(seen)
       curves['PCA'] = yield from self._measure(
         'pca_',
         pca.transform(seen),
@@ -143,32 +144,32 @@ class Compression:
         shown,
       )
     yield 'images', grid(to_uint8(np.concatenate(rows), 'unit'), len(rows[0]))
-    yield 'psnr_by_length', self._chart(curves)
+    yield 'psnr_by_code_bits', self._chart(curves)
 
-  def _measure(self, prefix, train, codes, images, decode, rows, shown):
-    """Yields the numbers; returns (bits, length, PSNR) of each quantizer."""
+  def _measure(self, prefix, train, latents, images, decode, rows, shown):
+    """Yields the numbers; returns (bits, code bits, PSNR) of each quantizer."""
 
-    def errors(codes):
-      out = np.clip(decode(codes), 0, 1)
+    def errors(latents):
+      out = np.clip(decode(latents), 0, 1)
       if len(rows):
         rows.append(out[shown])
       mse = float(np.square(out - images).mean(dtype=np.float64))
       return mse, float(psnr(images, out).mean())
 
-    mse, decibels = errors(codes)
+    mse, decibels = errors(latents)
     yield f'{prefix}mse', mse
     yield f'{prefix}psnr', decibels
     points = []
     for bits in self.bits:
       quantizer = fit(train, bits, self.outside)
-      levels = quantizer.quantize(codes)
+      levels = quantizer.quantize(latents)
       mse, decibels = errors(quantizer.restore(levels))
-      length = quantizer.length(levels)
-      yield f'{prefix}size_{bits}bit', bits * codes.shape[1]
-      yield f'{prefix}length_{bits}bit', length
+      code_bits = quantizer.code_bits(levels)
+      yield f'{prefix}raw_bits_{bits}bit', bits * latents.shape[1]
+      yield f'{prefix}code_bits_{bits}bit', code_bits
       yield f'{prefix}mse_{bits}bit', mse
       yield f'{prefix}psnr_{bits}bit', decibels
-      points.append((bits, length, decibels))
+      points.append((bits, code_bits, decibels))
     return points
 
   def _chart(self, curves):
@@ -186,11 +187,11 @@ class Compression:
 
 
 def _in_batches(decode, size):
-  """Makes `decode` take any number of codes, in batches of one shape."""
+  """Makes `decode` take any number of latents, in batches of one shape."""
 
-  def run(codes):  # [N, Z]
+  def run(latents):  # [N, Z]
     return np.concatenate(
-      [np.asarray(decode(x))[:count] for x, count in filled(codes, size)]
+      [np.asarray(decode(x))[:count] for x, count in filled(latents, size)]
     )
 
   return run

@@ -1,4 +1,4 @@
-"""What a sampler by rarity does to the share of each class."""
+"""How the debiasing VAE changes the fraction of each class."""
 
 import dataclasses
 
@@ -13,11 +13,11 @@ from gen_jax.registry.fields import Size
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-  """Shares of the classes in a split, as it is and as it is drawn.
+  """Fractions of the classes in a split, and in what is drawn from it.
 
   The draw is from shuffled batches of `batch_size`, as in training; examples
   that do not fill a batch are left out. The rare classes are those with less
-  than half of an equal share.
+  than half of an equal fraction.
   """
 
   task: Task
@@ -36,7 +36,7 @@ class Shift:
   def run(self, players, key):
     probabilities, parts = self.task.predict(self.needs[0]), []
     order = permutation(0, 'debiasing', 0, len(self.task.source(self.split)))
-    # A batch that was filled up would hold codes twice, which are dense.
+    # Latents that occur twice in a batch that is filled up would be too dense.
     size = min(self.batch_size, len(order))
     for start in range(0, len(order) - size + 1, size):
       batch = self.task.rows(
@@ -47,12 +47,12 @@ class Shift:
       values = probabilities(players, batch), batch['label']
       parts.append([np.asarray(x) for x in values])
     weights, labels = map(np.concatenate, zip(*parts, strict=True))
-    share = np.bincount(labels) / len(labels)
+    fraction = np.bincount(labels) / len(labels)
     drawn = np.bincount(labels, weights / weights.sum())
-    present = np.flatnonzero(share)
-    rare = share < 0.5 / len(present)
-    yield 'rare_share', share[rare].sum()
-    yield 'rare_drawn', drawn[rare].sum()
+    present = np.flatnonzero(fraction)
+    rare = fraction < 0.5 / len(present)
+    yield 'rare_fraction', fraction[rare].sum()
+    yield 'rare_drawn_fraction', drawn[rare].sum()
     for label in present:
-      yield f'share_{label}', share[label]
-      yield f'drawn_{label}', drawn[label]
+      yield f'fraction_{label}', fraction[label]
+      yield f'drawn_fraction_{label}', drawn[label]

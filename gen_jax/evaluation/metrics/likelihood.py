@@ -16,7 +16,7 @@ from gen_jax.registry.fields import Count, Size
 
 @dataclasses.dataclass(frozen=True)
 class ELBO:
-  """The evidence lower bound and its two parts, with one code per image.
+  """The evidence lower bound and its two parts, with one sample of the latents.
 
   Attributes:
     num: images of the split; 0 for all.
@@ -70,10 +70,10 @@ class NLL:
   appendix E).
 
   Attributes:
-    samples: K, codes per image.
+    samples: K, latents per image.
     num: images of the split; 0 for all.
     batch_size: images in one dispatch.
-    chunk: codes per image drawn at a time.
+    chunk: latents per image in one pass.
   """
 
   task: Task

@@ -1,8 +1,8 @@
-"""A mixture of Gaussians over the codes, from which a plain autoencoder draws.
+"""A mixture of Gaussians over latents, from which a plain autoencoder samples.
 
-An autoencoder has no prior. A density that is fitted to the codes of the
-training images afterwards takes its place (Ghosh et al. 2020, "From variational
-to deterministic autoencoders", section 4).
+An autoencoder has no prior. A density that is fitted to the latents of the
+training images takes its place (Ghosh et al. 2020, "From variational to
+deterministic autoencoders", section 4).
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Mixture(NamedTuple):
     log_weight: [K].
     mean: [K, Z].
     factor: lower Cholesky factors of the covariances, [K, Z, Z].
-    log_likelihood: `codes [N, Z] -> [N]`, in nats.
+    log_likelihood: `latents [N, Z] -> [N]`, in nats.
   """
 
   log_weight: jax.Array
@@ -36,8 +36,8 @@ class Mixture(NamedTuple):
   factor: jax.Array
   log_likelihood: Callable[[np.ndarray], np.ndarray]
 
-  def draw(self, key: jax.Array, num: int) -> jax.Array:
-    """Draws codes, [num, Z]."""
+  def sample(self, key: jax.Array, num: int) -> jax.Array:
+    """Draws latents, [num, Z]."""
     key_part, key_noise = jax.random.split(key)
     part = jax.random.categorical(key_part, self.log_weight, shape=(num,))
     noise = jax.random.normal(key_noise, (num, self.mean.shape[-1]))
@@ -45,20 +45,21 @@ class Mixture(NamedTuple):
     return self.mean[part] + spread
 
 
-def fit(codes: np.ndarray, components: int, field: str) -> Mixture:
-  """Fits a mixture to codes [N, Z]; the same codes give the same mixture.
+def fit(latents: np.ndarray, components: int, field: str) -> Mixture:
+  """Fits a mixture to latents [N, Z]; the same latents give the same mixture.
 
   Raises:
-    InputError: less than one component or fewer codes than components; `field`
-      says where their number was given.
+    InputError: less than one component, or more components than latents;
+      `field` says where their number was given.
   """
   from sklearn.exceptions import ConvergenceWarning
   from sklearn.mixture import GaussianMixture
   from threadpoolctl import threadpool_limits
 
-  if not 1 <= components <= len(codes):
+  if not 1 <= components <= len(latents):
     raise InputError(
-      f'{field}={components}: expected 1 to {len(codes)}, the number of codes.'
+      f'{field}={components}: expected 1 to {len(latents)}, the number of '
+      'latents.'
     )
   model = GaussianMixture(components, random_state=0)
   # The matrices are small: several threads gain little on an idle machine, and
@@ -66,12 +67,12 @@ def fit(codes: np.ndarray, components: int, field: str) -> Mixture:
   with warnings.catch_warnings(), threadpool_limits(1):
     # 100 iterations are the protocol; the last digits do not matter.
     warnings.simplefilter('ignore', ConvergenceWarning)
-    model.fit(codes.astype(np.float64))
+    model.fit(latents.astype(np.float64))
   return Mixture(
     jnp.log(jnp.asarray(model.weights_, jnp.float32)),
     jnp.asarray(model.means_, jnp.float32),
     jnp.asarray(np.linalg.cholesky(model.covariances_), jnp.float32),
-    lambda codes: model.score_samples(codes.astype(np.float64)),
+    lambda latents: model.score_samples(latents.astype(np.float64)),
   )
 
 
@@ -84,25 +85,26 @@ def sampler(
     task: with the objective's 'encode' and 'decode'.
     players: trained.
     components: of the mixture.
-    num: training images to whose codes it is fitted.
+    num: training images whose latents it is fitted to.
     field: where the number of components was given, for messages.
   """
-  codes, _, _ = task.codes(players, 'train', num, 500, jax.random.key(0))
-  mixture, decode = fit(codes, components, field), task.predict('decode')
-  return lambda players, *, key, num: decode(players, mixture.draw(key, num))
+  latents, _, _ = task.latents(players, 'train', num, 500, jax.random.key(0))
+  mixture, decode = fit(latents, components, field), task.predict('decode')
+  return lambda players, *, key, num: decode(players, mixture.sample(key, num))
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """Images decoded from a mixture of Gaussians over the training codes.
+  """Images decoded from a mixture of Gaussians over the training latents.
 
-  The log-likelihoods are of codes, in nats each, so that they compare mixtures
-  over the same codes alone; training above test tells of too many components.
+  The log-likelihoods are of latents, in nats. They compare mixtures over the
+  same latents only; a larger one for training images than for test images is a
+  sign of too many components.
 
   Attributes:
     components: of the mixture.
-    train: training images to whose codes it is fitted.
-    num: images of the split whose codes are scored; 0 for all.
+    train: training images whose latents it is fitted to.
+    num: images of the split that are scored; 0 for all.
     shown: samples in the picture.
   """
 
@@ -122,13 +124,13 @@ class Samples:
   def run(self, players: Any, key: jax.Array):
     sets = (('train', self.train), (self.split, self.num))
     train, test = (
-      self.task.codes(players, split, num, self.batch_size, key)[0]
+      self.task.latents(players, split, num, self.batch_size, key)[0]
       for split, num in sets
     )
     mixture = fit(train, self.components, 'mixture.Samples: components')
-    for name, codes in (('train', train), ('test', test)):
-      mean = mixture.log_likelihood(codes).mean()
+    for name, latents in (('train', train), ('test', test)):
+      mean = mixture.log_likelihood(latents).mean()
       yield f'{name}_log_likelihood', float(mean)
-    codes = mixture.draw(key, self.shown)
-    images = self.task.predict('decode')(players, codes)
+    latents = mixture.sample(key, self.shown)
+    images = self.task.predict('decode')(players, latents)
     yield 'samples', grid(to_uint8(images, self.task.objective.pixels))

@@ -1,4 +1,4 @@
-"""How much of the class a code makes plain."""
+"""How well the class can be predicted from the latents."""
 
 import dataclasses
 import warnings
@@ -9,12 +9,12 @@ from gen_jax.registry.fields import Count, Size
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """Accuracy of simple classifiers on the code, and on PCA of its size.
+  """Accuracy of simple classifiers on the latents, and on PCA of their size.
 
-  PCA is left out for a code that is larger than the image.
+  PCA is left out when there are more latents than pixels.
 
   A linear one (multinomial logistic regression) and the nearest neighbors, on
-  standardized codes; trained on `num` images of the training split.
+  standardized latents; trained on `num` images of the training split.
 
   Attributes:
     num: training images.
@@ -37,7 +37,7 @@ class Probe:
 
     sets = (('train', self.num), (self.split, 0))
     (train, labels, raw_train), (test, truth, raw_test) = (
-      self.task.codes(players, split, num, self.batch_size, key)
+      self.task.latents(players, split, num, self.batch_size, key)
       for split, num in sets
     )
     raw_train, raw_test = (x.reshape(len(x), -1) for x in (raw_train, raw_test))

@@ -1,4 +1,4 @@
-"""How well images come through the code."""
+"""The reconstruction error of an autoencoder."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from gen_jax.registry.fields import Count, Size
 class Error:
   """Mean squared error of a pixel in [0, 1], beside that of PCA.
 
-  PCA of the same code size is the best that a linear autoencoder can do (Baldi
+  PCA of as many components is the best that a linear autoencoder can do (Baldi
   and Hornik 1989). It is fitted on the training split.
 
   Attributes:
@@ -32,7 +32,7 @@ class Error:
 
   @functools.cached_property
   def _pca(self):
-    return {}  # error by code size: it does not depend on the players
+    return {}  # error by number of components, whatever the players are
 
   def run(self, players, key):
     reconstruct = self.task.predict('reconstruct')
@@ -43,7 +43,7 @@ class Error:
       total += errors.sum(dtype=np.float64)
       count += errors.size
     yield 'mse', total / count
-    size = self.task.code_size(players)
+    size = self.task.latent_size(players)
     if size >= images[0].size:
       return  # an overcomplete PCA is the identity
     if size not in self._pca:

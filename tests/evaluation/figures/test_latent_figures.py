@@ -41,7 +41,7 @@ class Pixels:
   def predict_fns(self):
     return {
       'encode': lambda _, batch: batch['image'].reshape(-1, 2),
-      'decode': lambda _, codes: codes.reshape(-1, 1, 2, 1),
+      'decode': lambda _, latents: latents.reshape(-1, 1, 2, 1),
     }
 
 

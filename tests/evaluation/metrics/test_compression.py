@@ -16,8 +16,8 @@ RNG = np.random.default_rng(0)
 
 
 def test_levels_are_equal_intervals_that_stand_for_their_centers():
-  codes = np.linspace(0, 8, 10_001)[:, None]
-  quantizer = compression.fit(codes, bits=2, outside=0.0)
+  latents = np.linspace(0, 8, 10_001)[:, None]
+  quantizer = compression.fit(latents, bits=2, outside=0.0)
   x = np.array([[-5.0], [0.1], [1.9], [2.1], [7.9], [50.0]])
   levels = quantizer.quantize(x)
   np.testing.assert_array_equal(levels.ravel(), [0, 0, 0, 1, 3, 3])
@@ -31,11 +31,11 @@ def test_the_length_is_a_cross_entropy_in_bits():
   quantizer = compression.fit(np.hstack([even, 0 * even]), 2, 0.0)
   levels = quantizer.quantize(np.array([[0.0, 0.0], [3.0, 0.0]]))
   # Two bits of four even levels; none of a dimension that never changes.
-  assert quantizer.length(levels) == pytest.approx(2.0, abs=1e-3)
+  assert quantizer.code_bits(levels) == pytest.approx(2.0, abs=1e-3)
   # A level that no training code had: (1/2) / (N + 2).
   rare = quantizer.quantize(np.array([[0.0, 9.0]]))
   expected = 2 - np.log2(0.5 / (len(even) + 2))
-  assert quantizer.length(rare) == pytest.approx(expected, rel=1e-4)
+  assert quantizer.code_bits(rare) == pytest.approx(expected, rel=1e-4)
 
 
 class Half:
@@ -44,8 +44,8 @@ class Half:
   pixels = 'unit'
 
   def predict_fns(self):
-    def decode(_, codes):
-      upper = codes.reshape(-1, 2, 4, 1)
+    def decode(_, latents):
+      upper = latents.reshape(-1, 2, 4, 1)
       return jax.numpy.concatenate([upper, 0 * upper], axis=1)
 
     return {
@@ -70,14 +70,14 @@ def test_fewer_bits_cost_quality():
   for bits in (8, 4, 2):
     expected = (2.0**-bits) ** 2 / 12 / 2
     assert out[f'mse_{bits}bit'] == pytest.approx(expected, rel=0.1)
-    assert out[f'size_{bits}bit'] == 8 * bits
-    assert out[f'length_{bits}bit'] <= 8 * bits * 1.01
-  # PCA of eight components loses nothing here, but its quantized codes do.
+    assert out[f'raw_bits_{bits}bit'] == 8 * bits
+    assert out[f'code_bits_{bits}bit'] <= 8 * bits * 1.01
+  # PCA of eight components loses nothing here, but its quantized latents do.
   assert out['pca_mse'] == pytest.approx(0, abs=1e-8)
   assert out['pca_psnr_8bit'] > out['pca_psnr_4bit'] > out['pca_psnr_2bit']
   pad, side, rows = 2, 4, 5
   assert out['images'].shape[0] == rows * (side + pad) + pad
-  assert out['psnr_by_length'].dtype == np.uint8
+  assert out['psnr_by_code_bits'].dtype == np.uint8
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A mixture over the codes: its draws and likelihoods."""
+"""A mixture over the latents: its draws and likelihoods."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 
 
-def codes(num=4000):
+def latents(num=4000):
   """Two clouds, one of them three times as frequent, with a tilt."""
   tilt = np.array([[1.0, 0.0], [0.9, 0.1]])
   one, two = RNG.normal(size=(2, num, 2)) @ tilt.T
@@ -24,9 +24,9 @@ def codes(num=4000):
   return np.where(first, one - 10, two + 10).astype(np.float32)
 
 
-def test_draws_have_the_moments_of_the_codes():
-  x = codes()
-  draws = np.asarray(mixture.fit(x, 2, '').draw(KEY, 8000))
+def test_draws_have_the_moments_of_the_latents():
+  x = latents()
+  draws = np.asarray(mixture.fit(x, 2, '').sample(KEY, 8000))
   assert np.mean(draws[:, 0] < 0) == pytest.approx(0.25, abs=0.02)
   for side in (-1, 1):
     a, b = (c[side * c[:, 0] > 0] for c in (x, draws))
@@ -34,9 +34,9 @@ def test_draws_have_the_moments_of_the_codes():
     np.testing.assert_allclose(np.cov(a.T), np.cov(b.T), atol=0.08)
 
 
-def test_the_same_codes_give_the_same_mixture():
-  x = codes(500)
-  a, b = (np.asarray(mixture.fit(x, 3, '').draw(KEY, 5)) for _ in range(2))
+def test_the_same_latents_give_the_same_mixture():
+  x = latents(500)
+  a, b = (np.asarray(mixture.fit(x, 3, '').sample(KEY, 5)) for _ in range(2))
   np.testing.assert_array_equal(a, b)
 
 
@@ -48,11 +48,11 @@ class Pixels:
   def predict_fns(self):
     return {
       'encode': lambda _, batch: batch['image'].reshape(-1, 4),
-      'decode': lambda _, codes: codes.reshape(-1, 2, 2, 1),
+      'decode': lambda _, latents: latents.reshape(-1, 2, 2, 1),
     }
 
 
-def test_log_likelihoods_are_means_over_codes():
+def test_log_likelihoods_are_means_over_latents():
   x = RNG.integers(0, 256, (300, 2, 2, 1), np.uint8)
   source = ArraySource('toy', 'test', {'image': x})
   task = Task(Pixels(), lambda split: source, Preprocess('unit'))
