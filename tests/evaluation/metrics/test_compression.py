@@ -82,7 +82,7 @@ def test_fewer_bits_cost_quality():
 
 @pytest.mark.parametrize(
   'fields,match',
-  [({'bits': (0,)}, '1 to 12'), ({'outside': 1.0}, r'share in \[0, 1\)')],
+  [({'bits': (0,)}, '1 to 12'), ({'outside': 1.0}, r'fraction in \[0, 1\)')],
 )
 def test_bad_fields_are_named(fields, match):
   with pytest.raises(InputError, match=match):
