@@ -13,19 +13,22 @@ from gen_jax.registry.fields import Probability, Weight
 from gen_jax.registry.part import Part
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sparsity(Part, Protocol):
   """A penalty that keeps most units inactive.
 
   Attributes:
-    weight: its factor, in units of the reconstruction error.
     activations: the latent activations for which it is meant.
-    whole_batch: see `Update.whole_batch`.
+    whole_batch: why the penalty needs the whole batch, as in `core.Update`; ''
+      where it does not.
   """
 
-  weight: Weight
   activations: ClassVar[tuple[str, ...]]
-  whole_batch: ClassVar[str]
+  whole_batch: ClassVar[str] = ''
+
+  @property
+  def weight(self) -> float:
+    """Returns the factor of the penalty, per unit of reconstruction error."""
+    ...
 
   @abc.abstractmethod
   def penalty(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -47,7 +50,6 @@ class L1(Sparsity):
   weight: Weight = 0.1
 
   activations: ClassVar[tuple[str, ...]] = ('relu', 'linear', 'tanh', 'sigmoid')
-  whole_batch: ClassVar[str] = ''
 
   def penalty(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the mean L1 norm, and the fraction of positive activations."""
