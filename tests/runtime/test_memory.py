@@ -4,6 +4,7 @@ import dense_vae
 import pytest
 
 from gen_jax.errors import InputError
+from gen_jax.objectives.parts.variational import LatentModel
 from gen_jax.objectives.vae import VAE
 from gen_jax.runtime import memory
 from gen_jax.training.loop import train
@@ -76,7 +77,7 @@ def test_what_evaluators_need_is_traced_before_the_first_step(monkeypatch):
   def broken(self, players, batch, *, key):
     raise TypeError('of other shapes')
 
-  monkeypatch.setattr(VAE, 'elbo', broken)
+  monkeypatch.setattr(LatentModel, 'elbo', broken)
   config = dense_vae.get_config()
   config.evals = {'elbo': {'name': 'likelihood.ELBO'}}
   with pytest.raises(InputError, match="'elbo' of the trained model cannot be"):
