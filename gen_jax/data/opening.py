@@ -10,7 +10,7 @@ import numpy as np
 
 from gen_jax.data.checks import check_labels
 from gen_jax.data.shuffling import permutation
-from gen_jax.data.sources import Source, Subset, UnpairedSource
+from gen_jax.data.sources import Source, subset, unpaired
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Field, check_all, declared
 
@@ -46,8 +46,8 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
     check_labels(source.arrays['label'], source.classes, f'split "{base}"')
   if '[' not in split:
     return source
-  if isinstance(source, UnpairedSource):
-    return UnpairedSource(
+  if source.parts:
+    return unpaired(
       {k: _slice(x, start, stop, split) for k, x in source.parts.items()}
     )
   return _slice(source, start, stop, split)
@@ -85,9 +85,9 @@ def _slice(source, start, stop, split):
       f'data.split: "{split}" is empty; "{base_split(split)}" has {size}.'
     )
   if not _sorted_by_class(source.labels):
-    return Subset(source, slice(start, stop))
+    return subset(source, slice(start, stop))
   order = permutation(0, 'slices', 0, size)
-  return Subset(source, np.sort(order[start:stop]))
+  return subset(source, np.sort(order[start:stop]))
 
 
 def _sorted_by_class(labels):

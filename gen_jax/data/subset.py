@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gen_jax.data.shuffling import permutation
-from gen_jax.data.sources import Source, Subset
+from gen_jax.data.sources import Source, subset
 from gen_jax.errors import InputError, nearest
 
 
@@ -47,7 +47,7 @@ def select(
   chosen = np.sort(np.concatenate(rows))
   if not len(chosen):
     raise InputError('data: no example is left of the chosen classes.')
-  return Subset(source, chosen)
+  return subset(source, chosen)
 
 
 def read_labels(source: Source) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL import Image
 from gen_jax import config as config_lib
 from gen_jax.commands import evaluate, project, sample
 from gen_jax.data.formats import pixels
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.training.loop import train
 
@@ -29,7 +29,10 @@ def test_projection_refuses(refused, args, expected):
 
 
 def test_projected_images_are_mapped_as_the_training_data(tmp_path):
-  shape, described = (2, 2, 1), ArraySource('scans', 'train', {})
+  shape, described = (
+    (2, 2, 1),
+    array_source('scans', 'train', {'image': np.zeros((1, 2, 2, 1), np.uint8)}),
+  )
   file = tmp_path / 'a.png'
   Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
   with pytest.raises(InputError, match='a.png cannot .* convert it to 8 bits'):

@@ -10,9 +10,9 @@ from PIL import Image
 
 from gen_jax.data import fingerprints
 from gen_jax.data.datasets import folder
-from gen_jax.data.datasets.domains import View
+from gen_jax.data.datasets.domains import view
 from gen_jax.data.opening import open_split
-from gen_jax.data.sources import ArraySource, Subset, UnpairedSource
+from gen_jax.data.sources import array_source, subset, unpaired
 
 SHAPE = (8, 8, 3)
 
@@ -76,7 +76,7 @@ def sources():
   arrays = {'image': image, 'label': label}
 
   def memory(names=('a', 'b'), **other):
-    return ArraySource('toy', 'train', {**arrays, **other}, names)
+    return array_source('toy', 'train', {**arrays, **other}, names)
 
   one = memory()
   return {
@@ -86,16 +86,14 @@ def sources():
     'other dtype': memory(label=label.astype(np.int16)),
     'other shape': memory(image=image.reshape(6, 1, 2, 1)),
     'other classes': memory(names=('b', 'a')),
-    'first half': Subset(one, slice(0, 3)),
-    'second half': Subset(one, slice(3, 6)),
-    'some': Subset(one, np.array([0, 2])),
-    'a view': View(one, 'a'),
-    'another field': View(one, 'b'),
-    'changed': View(one, 'a', 'negative'),
-    'apart': UnpairedSource({'a': View(one, 'a'), 'b': View(one, 'b')}),
-    'apart, swapped': UnpairedSource(
-      {'b': View(one, 'a'), 'a': View(one, 'b')}
-    ),
+    'first half': subset(one, slice(0, 3)),
+    'second half': subset(one, slice(3, 6)),
+    'some': subset(one, np.array([0, 2])),
+    'a view': view(one, 'a'),
+    'another field': view(one, 'b'),
+    'changed': view(one, 'a', 'negative'),
+    'apart': unpaired({'a': view(one, 'a'), 'b': view(one, 'b')}),
+    'apart, swapped': unpaired({'b': view(one, 'a'), 'a': view(one, 'b')}),
     'stacks': open_split('stacked_mnist', 'test'),
     'other stacks': open_split('stacked_mnist', 'test', draw=1),
   }
@@ -114,8 +112,8 @@ def test_equal_sources_have_equal_fingerprints():
 def test_the_name_of_a_set_and_the_order_of_bytes_do_not_matter():
   image = np.arange(4, dtype='<i4').reshape(2, 2, 1, 1)
   swapped = np.asfortranarray(image.astype('>i4'))
-  a = ArraySource('a', 'train', {'image': image})
-  b = ArraySource('b', 'test', {'image': swapped})
+  a = array_source('a', 'train', {'image': image})
+  b = array_source('b', 'test', {'image': swapped})
   assert a.fingerprint == b.fingerprint
 
 

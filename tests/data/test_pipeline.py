@@ -1,5 +1,7 @@
 """Batches are a pure function of (seed, step), however they are read."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +9,14 @@ import pytest
 
 from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Batches, Preprocess, indices
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1), np.uint8)
 
 
 def source():
   labels = np.arange(50, dtype=np.int32)
-  return ArraySource('toy', 'train', {'image': IMAGES, 'label': labels})
+  return array_source('toy', 'train', {'image': IMAGES, 'label': labels})
 
 
 def batches(**fields):
@@ -68,7 +70,7 @@ def test_streamed_batches_equal_resident_ones(length):
 def test_streamed_dispatches_are_of_64_mib():
   large = np.broadcast_to(np.uint8(0), (50, 512, 1024, 4))  # 2 MiB each
   stream = Batches(
-    ArraySource('toy', 'train', {'image': large}),
+    array_source('toy', 'train', {'image': large}),
     batch_size=8,
     seed=0,
     resident='no',
@@ -116,12 +118,12 @@ def test_a_stage_goes_on_where_the_one_before_stopped():
 
 
 def test_an_error_of_the_reader_reaches_the_loop():
-  class Broken(ArraySource):
-    def __getitems__(self, rows):
-      raise OSError('the disk is gone')
+  def broken(rows):
+    raise OSError('the disk is gone')
 
+  whole = array_source('toy', 'train', {'image': IMAGES})
   reader = Batches(
-    Broken('toy', 'train', {'image': IMAGES}),
+    dataclasses.replace(whole, read=broken),
     batch_size=8,
     seed=0,
     resident='no',

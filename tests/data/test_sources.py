@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax.data.checks import check_labels
 from gen_jax.data.opening import open_split, overlap
-from gen_jax.data.sources import ArraySource, Subset
+from gen_jax.data.sources import array_source, subset
 from gen_jax.errors import InputError
 
 
@@ -16,7 +16,7 @@ def source():
   image = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
   label = np.arange(10, dtype=np.int32) % 3
   arrays = {'image': image, 'label': label}
-  return ArraySource('ten', 'train', arrays, ('a', 'b', 'c'), 'a note')
+  return array_source('ten', 'train', arrays, ('a', 'b', 'c'), 'a note')
 
 
 def test_examples_come_stacked_in_the_order_asked(source):
@@ -39,25 +39,25 @@ def test_summary(source):
     'ten train: 10 images of 1x1x1, 3 classes (a, b, c)\na note'
   )
   assert (
-    Subset(source, slice(2, 5)).summary().startswith('3 examples, [2:5] of ten')
+    subset(source, slice(2, 5)).summary().startswith('3 examples, [2:5] of ten')
   )
 
 
 def test_a_subset_is_a_window(source):
-  subset = Subset(source, slice(2, 5))
-  assert len(subset) == 3
-  assert subset.classes == source.classes
-  assert subset.fields == source.fields
-  np.testing.assert_array_equal(subset.arrays['image'].ravel(), [2, 3, 4])
+  part = subset(source, slice(2, 5))
+  assert len(part) == 3
+  assert part.classes == source.classes
+  assert part.fields == source.fields
+  np.testing.assert_array_equal(part.arrays['image'].ravel(), [2, 3, 4])
   np.testing.assert_array_equal(
-    subset.__getitems__(range(2, -1, -1))['image'].ravel(), [4, 3, 2]
+    part.__getitems__(range(2, -1, -1))['image'].ravel(), [4, 3, 2]
   )
 
 
 @pytest.mark.parametrize('index', [-1, 3])
 def test_a_subset_does_not_reach_beyond_its_window(source, index):
   with pytest.raises(IndexError):
-    Subset(source, slice(2, 5)).__getitems__([index])
+    subset(source, slice(2, 5)).__getitems__([index])
 
 
 @pytest.mark.parametrize(

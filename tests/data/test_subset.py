@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.data.subset import class_index, select
 from gen_jax.errors import InputError
 
@@ -13,7 +13,7 @@ IMAGES = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
 
 def source(**fields):
   arrays = {'image': IMAGES, 'label': LABELS, **fields}
-  return ArraySource('toy', 'train', arrays, ('ant', 'bee', 'cat'))
+  return array_source('toy', 'train', arrays, ('ant', 'bee', 'cat'))
 
 
 def test_everything_is_the_source_itself():
@@ -69,6 +69,6 @@ def test_what_cannot_be_chosen_is_named(fields, match):
 
 
 def test_without_labels_there_are_no_classes():
-  plain = ArraySource('toy', 'train', {'image': IMAGES})
+  plain = array_source('toy', 'train', {'image': IMAGES})
   with pytest.raises(InputError, match='no labels'):
     select(plain, classes=(0,))

@@ -7,7 +7,7 @@ import pytest
 from jaxprs import equations
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics.likelihood import NLL
@@ -30,7 +30,7 @@ def task(monkeypatch):
     decoder=ConvDecoder((8, 8, 1), channels=(2, 2), base=2),
   )
   images = {'image': jnp.zeros((4, 8, 8, 1), 'uint8')}
-  source = ArraySource('toy', 'test', images)
+  source = array_source('toy', 'test', images)
   return Task(objective, lambda split: source, Preprocess('unit'))
 
 

@@ -13,7 +13,7 @@ from gen_jax import config as config_lib
 from gen_jax import evaluation
 from gen_jax.config import stages
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.distributed import process_group
 from gen_jax.errors import EvaluationError
 from gen_jax.evaluation.context import Minimum, Task
@@ -110,7 +110,7 @@ def task(shape=(8, 8, 1), **sizes):
       'a': image,
       'b': 255 - image,
     }
-    sources[split] = ArraySource('toy', split, arrays, ('even', 'odd'))
+    sources[split] = array_source('toy', split, arrays, ('even', 'odd'))
   return Task(Model(shape), sources.__getitem__, Preprocess('unit'))
 
 
@@ -175,7 +175,7 @@ def test_a_minimum_is_of_examples_and_of_classes():
   assert Minimum('train', classes=2).missing(labeled) == (
     "2 classes in the split 'train', which has 1"
   )
-  images = ArraySource('toy', 'train', {'image': np.zeros((9, 8, 8, 1))})
+  images = array_source('toy', 'train', {'image': np.zeros((9, 8, 8, 1))})
   assert 'which has 0' in Minimum('train', classes=2).missing(images)
   assert not Minimum('train', classes=2).missing(task(train=2).source('train'))
 

@@ -11,7 +11,7 @@ import scipy.stats
 from drawn import drawn
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.infogan import Matching
@@ -316,7 +316,7 @@ def test_categories_are_matched_to_classes():
 
       return {'classify': classify}
 
-  source = ArraySource(
+  source = array_source(
     'toy', 'train', {'image': image, 'label': labels}, ('a', 'b', 'c')
   )
   task = Task(Permuted(), lambda split: source, Preprocess('unit'))

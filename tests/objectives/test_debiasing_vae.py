@@ -6,7 +6,7 @@ import pytest
 from drawn import drawn
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.debiasing import Shift
@@ -43,7 +43,7 @@ def identity(objective, batch):
 @pytest.mark.parametrize('density', ['histogram', 'neighbors'])
 def test_the_rare_class_gains(density):
   objective = DebiasingVAE(**NETWORKS, density=density, strength=0.8)
-  source = ArraySource('toy', 'train', unbalanced())
+  source = array_source('toy', 'train', unbalanced())
   task = Task(objective, lambda split: source, Preprocess('unit'))
   players = identity(objective, task.batch('train', 8, KEY))
   values = dict(Shift(task, batch_size=200).run(players, KEY))

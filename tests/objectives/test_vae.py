@@ -10,7 +10,7 @@ from drawn import drawn
 
 from gen_jax.core import averaged
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.likelihood import ELBO, NLL
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
@@ -43,7 +43,7 @@ def test_with_the_exact_posterior_every_weight_is_the_likelihood(pca):
 
 
 def task(images, objective):
-  source = ArraySource('toy', 'test', {'image': images})
+  source = array_source('toy', 'test', {'image': images})
   return Task(objective, lambda split: source, Preprocess('unit'))
 
 

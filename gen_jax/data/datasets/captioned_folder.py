@@ -13,10 +13,10 @@ import os
 import pathlib
 from typing import Any
 
-from gen_jax.data import inputs
+from gen_jax.data import image_files, inputs
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, pixels
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source
 from gen_jax.data.text import captions
 from gen_jax.registry.fields import Count, Place
 
@@ -31,7 +31,7 @@ def load(
   skip_unreadable: bool = False,
   sentence_model: str = '',
   range: Any = 'auto',
-) -> ArraySource | folder.FolderSource:
+) -> Source:
   """Returns a split with 'image', 'text' and, with subfolders, 'label'.
 
   Args:
@@ -50,9 +50,9 @@ def load(
   """
   if words or not sentence_model:
     captions.check_words(words)
-  shape, root = images.check_shape(shape), folder.check_root(path)
+  shape, root = images.check_shape(shape), image_files.check_root(path)
   listed = read_list(root)
-  found = folder.find(root, split)
+  found = image_files.find(root, split)
 
   def texts(files):
     names = [file.path.relative_to(root).as_posix() for file in files]

@@ -5,74 +5,36 @@ photographs of two folders, gray and color, low and high resolution.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gen_jax.data import fingerprints
-from gen_jax.data.formats import pixels
 from gen_jax.data.opening import open_split
-from gen_jax.data.sources import (
-  ArraySource,
-  Fields,
-  Indices,
-  Source,
-  UnpairedSource,
-)
+from gen_jax.data.sources import Source, array_source, unpaired
 from gen_jax.errors import InputError, check_known
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class View:
-  """The images of a source, under another name and perhaps changed.
+def view(source: Source, name: str, change: str = '') -> Source:
+  """Returns the images of a source, under another name and perhaps changed.
 
-  Attributes:
+  Args:
     source: of the images.
     name: of the field that they become.
     change: a name in `CHANGES`, of a function uint8 [N, H, W, C] -> uint8 of
       the same shape.
   """
-
-  source: Source
-  name: str
-  change: str = ''
-  classes: tuple[str, ...] = ()
-
-  @property
-  def fields(self) -> Fields:
-    return {self.name: self.source.fields['image']}
-
-  @property
-  def ranges(self) -> dict[str, pixels.Ranges]:
-    return {self.name: self.source.ranges.get('image', {})}
-
-  @property
-  def arrays(self) -> dict[str, np.ndarray] | None:
-    arrays = self.source.arrays
-    return arrays and {self.name: CHANGES[self.change](arrays['image'])}
-
-  @property
-  def labels(self) -> np.ndarray | None:
-    return self.source.labels
-
-  def __len__(self) -> int:
-    return len(self.source)
-
-  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
-    images = self.source.__getitems__(indices)['image']
-    return {self.name: CHANGES[self.change](images)}
-
-  def summary(self) -> str:
-    return self.source.summary()
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    return fingerprints.digest(
-      'view', self.source.fingerprint, self.name, self.change
-    )
+  arrays = None if change else source.arrays
+  return dataclasses.replace(
+    source,
+    fields={name: source.fields['image']},
+    read=lambda rows: {name: CHANGES[change](source.read(rows)['image'])},
+    identity=lambda: ('view', source.fingerprint, name, change),
+    classes=(),
+    ranges={name: source.ranges.get('image', {})},
+    arrays=arrays and {name: arrays['image']},
+  )
 
 
 def load(
@@ -81,7 +43,7 @@ def load(
   a: Mapping[str, Any],
   b: Mapping[str, Any],
   pairs: Sequence[str] = (),
-) -> UnpairedSource | ArraySource:
+) -> Source:
   """Returns a split of both domains, with fields 'a' and 'b'.
 
   A domain is described by the `name` of its data set (a module of
@@ -112,7 +74,7 @@ def load(
       'and width for both, in data.common.shape.'
     )
   if split not in pairs:
-    return UnpairedSource(sides)
+    return unpaired(sides)
   counts = [len(x) for x in sides.values()]
   if counts[0] != counts[1]:
     raise InputError(
@@ -124,10 +86,10 @@ def load(
     arrays |= side.arrays or side.__getitems__(range(len(side)))
   notes = '\n'.join(f'{k}: {x.summary()}' for k, x in sides.items())
   ranges = {k: v for x in sides.values() for k, v in x.ranges.items()}
-  return ArraySource('pairs', split, arrays, notes=notes, ranges=ranges)
+  return array_source('pairs', split, arrays, notes=notes, ranges=ranges)
 
 
-def _open(side: str, split: str, spec: dict[str, Any]) -> View:
+def _open(side: str, split: str, spec: dict[str, Any]) -> Source:
   name, suffix = spec.pop('name', ''), spec.pop('suffix', '')
   change = spec.pop('change', '')
   check_known(f'data.{side}.change', change, CHANGES)
@@ -135,7 +97,7 @@ def _open(side: str, split: str, spec: dict[str, Any]) -> View:
     source = open_split(name, split + suffix, **spec)
   except InputError as error:
     raise InputError(f'data.{side}, or data.common: {error}') from error
-  return View(source, side, change)
+  return view(source, side, change)
 
 
 def low_resolution(images: np.ndarray, factor: int = 4) -> np.ndarray:

@@ -32,7 +32,7 @@ from PIL import Image
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import embedded
 from gen_jax.data.formats import images
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source, array_source
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Count
@@ -53,7 +53,7 @@ def load(
   shape: images.Shape = (64, 64, 3),
   words: Count = 0,
   sentence_model: str = '',
-) -> ArraySource:
+) -> Source:
   """Returns a split with 'image' and 'label', the index of the category.
 
   Args:
@@ -89,7 +89,7 @@ def load(
     columns = [content['emoji'][k] for k in ('caption', 'name')]
     texts = [[column[i] for column in columns] for i in rows]
     arrays |= captions.encode(texts, words, model=sentence_model)
-  return ArraySource(f'emoji {style}', split, arrays, classes)
+  return array_source(f'emoji {style}', split, arrays, classes)
 
 
 def load_table(split: str) -> dict[str, list[Any]]:

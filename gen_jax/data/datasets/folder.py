@@ -20,27 +20,19 @@ file is found then and not after hours of training.
 """
 
 import collections
-import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
 
-from gen_jax.data import fingerprints, inputs, splits
-from gen_jax.data.checks import check_split, class_order
+from gen_jax.data import image_files, inputs
 from gen_jax.data.formats import images, listing, pixels
-from gen_jax.data.sources import (
-  ArraySource,
-  Fields,
-  Indices,
-  check_indices,
-  describe,
-)
+from gen_jax.data.image_files import File, Found
+from gen_jax.data.sources import Arrays, Source, array_source, describe
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place
 
@@ -50,81 +42,13 @@ MEMORY_BYTES = 2**30
 _BAR = 1000  # files from which on progress is shown
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FolderSource:
-  """A split that is decoded as it is read.
-
-  Attributes:
-    root: the folder.
-    split: of the folder.
-    files: of the split, below the root.
-    beside: the fields beside the image, [N, ...]: 'label' where there are
-      classes.
-    shape: (H, W, C) of the images.
-    classes: names by label.
-    notes: what the check found, for the summary.
-    ranges: how pixels of more than 8 bits are mapped to 0..255, by field.
-  """
-
-  root: pathlib.Path
-  split: str
-  files: tuple['File', ...]
-  beside: dict[str, np.ndarray]
-  shape: images.Shape
-  classes: tuple[str, ...] = ()
-  notes: str = ''
-  ranges: Mapping[str, pixels.Ranges] = dataclasses.field(default_factory=dict)
-  arrays: None = None
-
-  @property
-  def fields(self) -> Fields:
-    fields = {'image': (self.shape, np.dtype(np.uint8))}
-    return fields | {k: (x.shape[1:], x.dtype) for k, x in self.beside.items()}
-
-  @property
-  def labels(self) -> np.ndarray | None:
-    return self.beside.get('label')
-
-  def __len__(self) -> int:
-    return len(self.files)
-
-  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
-    indices = check_indices(indices, len(self))
-    out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
-    files = [self.files[i] for i in indices]
-    read = functools.partial(
-      _read, shape=self.shape, ranges=self.ranges['image']
-    )
-    for i, image in enumerate(images.map_threads(read, files)):
-      out['image'][i] = image
-    return out | {k: x[indices] for k, x in self.beside.items()}
-
-  def summary(self) -> str:
-    return f'{describe(self, self.root.name, self.split)}\n{self.notes}'
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    files = [
-      [file.path.relative_to(self.root).as_posix(), size, file.box]
-      for file, size in zip(self.files, self._sizes(), strict=True)
-    ]
-    ranges = {k: dict(x) for k, x in self.ranges.items()}
-    return fingerprints.digest(
-      'folder', self.classes, self.shape, ranges, files, self.beside
-    )
-
-  def _sizes(self) -> list[int]:
-    paths = [file.path for file in self.files]
-    return list(images.map_threads(os.path.getsize, paths))
-
-
 def load(
   split: str,
   path: Place,
   shape: images.Shape,
   skip_unreadable: bool = False,
   range: Any = 'auto',
-) -> ArraySource | FolderSource:
+) -> Source:
   """Returns a split of a folder, in memory if it takes 1 GiB or less.
 
   Args:
@@ -141,8 +65,8 @@ def load(
     InputError: a folder without images, an unknown split, files that cannot be
       decoded, or pixels of an unusual range.
   """
-  shape, root = images.check_shape(shape), check_root(path)
-  found = find(root, split)
+  shape, root = images.check_shape(shape), image_files.check_root(path)
+  found = image_files.find(root, split)
   limits = pixels.check_range(range)
   return open_files(root, split, found, shape, skip_unreadable, limits)
 
@@ -150,12 +74,12 @@ def load(
 def open_files(
   root: pathlib.Path,
   split: str,
-  found: 'Found',
+  found: Found,
   shape: images.Shape,
   skip_unreadable: bool = False,
   limits: pixels.Limits | None = None,
-  more: Callable[[list['File']], dict[str, np.ndarray]] | None = None,
-) -> ArraySource | FolderSource:
+  more: Callable[[list[File]], Arrays] | None = None,
+) -> Source:
   """Returns a split of some files below `root`; see `load`.
 
   Args:
@@ -168,291 +92,177 @@ def open_files(
       None for those that `pixels.py` chooses.
     more: returns further fields [N, ...] of the files that are used.
   """
-  files, classes = found.files, found.classes
+  files = found.files
+  facts = examine(files)
+  extents = [fact.extent for fact in facts if fact.extent]
+  if extents and not limits:
+    # Every split gets the range of all of them.
+    extents += [fact.extent for fact in examine(found.others) if fact.extent]
+  ranges, mapped = pixels.resolve(extents, limits, str(root))
+  decode = functools.partial(_decode, shape=shape, ranges=ranges)
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
-  facts = _check(files, shape, image, limits)
-  bad = [i for i, fact in enumerate(facts) if fact.error]
+  bad = _check(files, facts, decode, image)
   if bad:
-    listed = _list_bad(root, [(files[i].path, facts[i].error) for i in bad])
+    listed = listing.abbreviate(
+      [f'{files[i].path.relative_to(root)} ({why})' for i, why in bad.items()]
+    )
     if not skip_unreadable or len(bad) == len(files):
       raise InputError(
         f'data.path: {len(bad)} of {len(files)} images of {root} cannot be '
         f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
       )
-  good = [i for i, fact in enumerate(facts) if not fact.error]
-  extents = [fact.extent for fact in facts if fact.extent]
-  if extents and not limits:
-    # Every split gets the range of all of them.
-    extents += measure(found.others)
-  ranges, mapped = pixels.resolve(extents, limits, str(root))
-  if image is not None:
-    late = [i for i in good if facts[i].waits]
-    read = functools.partial(_read, shape=shape, ranges=ranges)
-    decoded = images.map_threads(read, [files[i] for i in late])
-    for i, x in zip(late, decoded, strict=True):
-      image[i] = x
-  notes = [*found.notes, _report([facts[i] for i in good]), *mapped]
-  several = [files[i].path for i in good if facts[i].several]
-  if several:
-    names = [path.relative_to(root).as_posix() for path in several]
-    notes.append(
-      f'only the first frame or page of {len(several)} files with several: '
-      + listing.abbreviate(names)
-    )
-  if bad:
-    notes.append(f'left out {len(bad)} unreadable: {listed}')
-  notes += listing.report(root, found.left_out)
-
+    mapped = [*mapped, f'left out {len(bad)} unreadable: {listed}']
+  good = [i for i in range(len(files)) if i not in bad]
+  notes = [
+    *found.notes,
+    *_report(root, [(files[i].path, facts[i]) for i in good]),
+    *mapped,
+    *listing.report(root, found.left_out),
+  ]
   files = [files[i] for i in good]
   beside = more(files) if more else {}
-  if classes:
-    labels = [classes.index(f.label) for f in files]
+  if found.classes:
+    labels = [found.classes.index(file.label) for file in files]
     beside['label'] = np.array(labels, np.int32)
   if image is None:
-    return FolderSource(
-      root,
-      split,
-      tuple(files),
-      beside,
-      shape,
-      classes,
-      '\n'.join(notes),
-      {'image': ranges},
+    note = '\n'.join(notes)
+    return _stream(
+      root, split, files, beside, shape, found.classes, note, ranges
     )
   arrays = {'image': image[good] if bad else image, **beside}
-  return ArraySource(
-    root.name, split, arrays, classes, '\n'.join(notes), {'image': ranges}
+  return array_source(
+    root.name,
+    split,
+    arrays,
+    found.classes,
+    '\n'.join(notes),
+    {'image': ranges},
   )
 
 
-def check_root(path: str) -> pathlib.Path:
-  """Returns the folder; raises InputError when there is none."""
-  with inputs.reading(path):
-    root = pathlib.Path(path).expanduser()
-  if not path or not os.path.isdir(root):  # "" would be this folder
-    raise InputError(f'data.path: there is no folder "{path}".')
-  return root
+def _stream(root, split, files, beside, shape, classes, note, ranges) -> Source:
+  """Returns files that are decoded as they are read."""
+  fields = {'image': (shape, np.dtype(np.uint8))}
+  fields |= {k: (x.shape[1:], x.dtype) for k, x in beside.items()}
+
+  def decode(file):
+    try:
+      return _decode(file, shape, ranges)
+    except InputError as error:
+      raise InputError(
+        f'data.path: {file.path} could be read at the start, and no longer: '
+        f'{inputs.reason(error)}.'
+      ) from error
+
+  def read(rows):
+    decoded = list(images.map_threads(decode, [files[i] for i in rows]))
+    image = np.array(decoded, np.uint8).reshape(-1, *shape)
+    return {'image': image, **{k: x[rows] for k, x in beside.items()}}
+
+  def identity():
+    sizes = images.map_threads(os.path.getsize, [file.path for file in files])
+    entries = [
+      [file.path.relative_to(root).as_posix(), size, file.box]
+      for file, size in zip(files, sizes, strict=True)
+    ]
+    return 'folder', classes, shape, {'image': dict(ranges)}, entries, beside
+
+  return Source(
+    size=len(files),
+    fields=fields,
+    read=read,
+    description=describe(root.name, split, len(files), fields, classes, note),
+    identity=identity,
+    classes=classes,
+    ranges={'image': ranges},
+    labels=beside.get('label'),
+  )
 
 
-class File(NamedTuple):
-  """One image of a folder."""
-
-  path: pathlib.Path
-  label: str  # name of the class, '' without
-  box: tuple[int, int, int, int] | None = None  # left, top, right, bottom
+def _decode(file: File, shape: images.Shape, ranges: pixels.Ranges):
+  return images.read_file(file.path, shape, file.box, ranges)
 
 
-class _Fact(NamedTuple):
-  """What the check of a file found."""
+class Fact(NamedTuple):
+  """What is known of a file before its pixels are read.
 
-  size: tuple[int, int] = (0, 0)  # width, height in pixels
+  Attributes:
+    size: (width, height) in pixels.
+    mode: of Pillow.
+    extent: of pixels of more than 8 bits.
+    several: whether it has several frames or pages.
+    error: why it cannot be read; '' if it can.
+  """
+
+  size: tuple[int, int] = (0, 0)
   mode: str = ''
-  extent: pixels.Extent | None = None  # of more than 8 bits
-  waits: bool = False  # for the range of the data set
-  several: bool = False  # frames or pages
+  extent: pixels.Extent | None = None
+  several: bool = False
   error: str = ''
 
 
-class Found(NamedTuple):
-  """The files of a split.
+def examine(files: Sequence[File]) -> list[Fact]:
+  """Returns what is known of files; only pixels beyond 8 bits are decoded."""
 
-  Attributes:
-    files: of the split.
-    classes: names by label, of the whole folder.
-    others: files of the other splits of the same domain.
-    left_out: what is no image, of the whole folder.
-    notes: lines of the summary.
-  """
-
-  files: list[File]
-  classes: tuple[str, ...] = ()
-  others: Sequence[File] = ()
-  left_out: Sequence[listing.Entry] = ()
-  notes: Sequence[str] = ()
-
-
-def find(root: pathlib.Path, split: str) -> Found:
-  """Returns the files of a split and the classes of the whole folder.
-
-  Raises:
-    InputError: no such split, no images in it, or unclear names of folders.
-  """
-  layout = splits.find(root, _has_images)
-  folders = list(layout.folders.values()) or [root]
-  entries = {folder: list(listing.walk(folder)) for folder in folders}
-  parts, note = _parts(root, layout, entries)
-  wanted = splits.parse(split)
-  if wanted not in parts:
-    check_split(split, map(str, parts), str(root))
-  files = parts[wanted]
-  others = [
-    file
-    for name, part in parts.items()
-    if name.domain == wanted.domain and name != wanted
-    for file in part
-  ]
-  if not files and wanted in layout.folders:
-    raise InputError(
-      f'data.split: none of the {len(others)} images of {root} is in the '
-      f'split "{split}". Move some into a subfolder of that name.'
-    )
-  # The classes of all splits, since a class has one label in each of them.
-  labels = {f.label for part in parts.values() for f in part} - {''}
-  classes = tuple(sorted(labels, key=class_order))
-  left_out = [x for part in entries.values() for x in part if x.left_out]
-  if layout.folders:
-    left_out += _beside_splits(root)
-  notes = [note, layout.note] if layout.note else [note]
-  return Found(files, classes, others, left_out, notes)
-
-
-def _has_images(folder: pathlib.Path) -> bool:
-  return any(not entry.left_out for entry in listing.walk(folder))
-
-
-def _beside_splits(root: pathlib.Path) -> Iterator[listing.Entry]:
-  for path in root.iterdir():
-    entry = listing.examine(path)
-    if entry.left_out == 'hidden' or not path.is_dir():
-      yield listing.Entry(path, entry.left_out or 'beside the splits')
-
-
-_Entries = Mapping[pathlib.Path, Sequence[listing.Entry]]  # by folder
-
-
-def _parts(
-  root: pathlib.Path, layout: splits.Layout, entries: _Entries
-) -> tuple[dict[splits.Name, list[File]], str]:
-  """Returns the files of every split, and a line that says where they are."""
-  hashed = 'splits: train and test, chosen by a hash of the names'
-  if not layout.folders:
-    return _divide(root, entries), hashed
-  if all(name.kind == 'train' for name in layout.folders):
-    parts = {}
-    for name, folder in layout.folders.items():
-      parts |= _divide(folder, entries, name.domain)
-    names = ', '.join(folder.name for folder in layout.folders.values())
-    return parts, f'{hashed} in {names}, as there is no folder "test"'
-  parts = {k: _list(path, entries) for k, path in layout.folders.items()}
-  folders = [f'{path.name} is {k}' for k, path in layout.folders.items()]
-  return parts, f'splits by folder: {", ".join(folders)}'
-
-
-def _divide(
-  folder: pathlib.Path, entries: _Entries, domain: str = ''
-) -> dict[splits.Name, list[File]]:
-  """Returns about a tenth of the images of a folder as 'test'."""
-  files = _list(folder, entries)
-  if not files:
-    left_out = ['', *listing.report(folder, entries[folder])]
-    raise InputError(f'data.path: {folder} has no images{"; ".join(left_out)}.')
-  numbers = {file: _hash(folder, file.path) for file in files}
-  test = {file for file in files if numbers[file] % 10 == 0}
-  if len(test) in (0, len(files)):  # too few images for a tenth
-    test = set(sorted(files, key=numbers.get)[: min(1, len(files) - 1)])
-  return {
-    splits.Name('train', domain): [f for f in files if f not in test],
-    splits.Name('test', domain): [f for f in files if f in test],
-  }
-
-
-def _list(folder: pathlib.Path, entries: _Entries) -> list[File]:
-  """Returns the images below a folder, sorted by their relative name."""
-  files = []
-  for path, left_out in entries[folder]:
-    if not left_out:
-      name = path.relative_to(folder)
-      files.append(File(path, name.parts[0] if len(name.parts) > 1 else ''))
-  files.sort(key=lambda f: f.path.as_posix())
-  beside = [f for f in files if not f.label]
-  if beside and len(beside) < len(files):
-    raise InputError(
-      f'data.path: {folder} has {len(beside)} images beside the class '
-      f'folders, such as {beside[0].path.name}; move them into one.'
-    )
-  return files
-
-
-def _hash(root: pathlib.Path, path: pathlib.Path) -> int:
-  name = path.relative_to(root).as_posix()
-  return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest(), 'big')
-
-
-def measure(files: Sequence[File]) -> list[pixels.Extent]:
-  """Returns the extents of the images with pixels of more than 8 bits."""
-
-  def one(file: File) -> pixels.Extent | None:
+  def one(file: File) -> Fact:
     try:
       with inputs.reading(file.path), images.open_image(file.path) as image:
-        return images.extent(image)
-    except InputError:  # reported when the split of this file is opened
-      return None
+        several = images.has_several(image)
+        return Fact(image.size, image.mode, images.extent(image), several)
+    except InputError as error:
+      return Fact(error=inputs.reason(error))
 
-  return [x for x in images.map_threads(one, files) if x]
-
-
-def _read(file: File, shape: images.Shape, ranges: pixels.Ranges) -> np.ndarray:
-  """Decodes a file that has been checked."""
-  try:
-    return images.read_file(file.path, shape, file.box, ranges)
-  except InputError as error:
-    raise InputError(
-      f'data.path: {file.path} could be read at the start, and no longer: '
-      f'{inputs.reason(error)}.'
-    ) from error
+  return list(images.map_threads(one, files))
 
 
 def _check(
-  files: list[File],
-  shape: images.Shape,
+  files: Sequence[File],
+  facts: Sequence[Fact],
+  decode: Callable[[File], np.ndarray],
   out: np.ndarray | None,
-  limits: pixels.Limits | None,
-) -> list[_Fact]:
+) -> dict[int, str]:
   """Decodes every file, into `out` [N, H, W, C] if that is given.
 
-  Without limits, images of more than 8 bits wait for those of the data set.
+  Returns why files cannot be decoded, by their index.
   """
-  ranges = pixels.fixed(limits) if limits else {}
 
-  def check(i: int) -> _Fact:
+  def check(i: int) -> str:
     try:
-      path = files[i].path
-      with inputs.reading(path), images.open_image(path) as image:
-        size, mode, extent = image.size, image.mode, images.extent(image)
-        fact = _Fact(size, mode, extent, several=images.has_several(image))
-        if extent and extent.kind != pixels.COLOR and not limits:
-          return fact._replace(waits=True)
-        decoded = images.fit(image, shape, files[i].box, ranges)
-    except InputError as e:
-      return _Fact(error=inputs.reason(e))
-    if out is not None:
+      decoded = None if facts[i].error else decode(files[i])
+    except InputError as error:
+      return inputs.reason(error)
+    if out is not None and decoded is not None:
       out[i] = decoded
-    return fact
+    return facts[i].error
 
-  facts = images.map_threads(check, range(len(files)))
-  progress = tqdm.tqdm(
-    facts,
+  reasons = tqdm.tqdm(
+    images.map_threads(check, range(len(files))),
     desc='checking images',
     total=len(files),
     disable=len(files) <= _BAR or None,  # not in log files
   )
-  return list(progress)
+  return {i: why for i, why in enumerate(reasons) if why}
 
 
-def _list_bad(root: pathlib.Path, bad: list[tuple[pathlib.Path, str]]) -> str:
-  return listing.abbreviate(
-    [f'{path.relative_to(root)} ({why})' for path, why in bad]
-  )
-
-
-def _report(facts: list[_Fact]) -> str:
+def _report(
+  root: pathlib.Path, facts: Sequence[tuple[pathlib.Path, Fact]]
+) -> Iterator[str]:
+  """Yields lines of the summary about the files that are read."""
   if not facts:
-    return 'files: none'
-  widths, heights = zip(*(fact.size for fact in facts), strict=True)
-  modes = collections.Counter(fact.mode for fact in facts).most_common()
-  return (
+    yield 'files: none'
+    return
+  widths, heights = zip(*(fact.size for _, fact in facts), strict=True)
+  modes = collections.Counter(fact.mode for _, fact in facts).most_common()
+  yield (
     f'files: width {min(widths)}..{max(widths)}, height '
     f'{min(heights)}..{max(heights)} pixels; modes '
     + ', '.join(f'{mode} {count}' for mode, count in modes)
   )
+  several = [path for path, fact in facts if fact.several]
+  if several:
+    names = [path.relative_to(root).as_posix() for path in several]
+    yield (
+      f'only the first frame or page of {len(several)} files with several: '
+      + listing.abbreviate(names)
+    )

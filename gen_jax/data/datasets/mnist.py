@@ -6,7 +6,7 @@ LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import embedded
 from gen_jax.data.formats import idx, images
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source, array_source
 
 # The four original files, by split: (images, labels), each with its SHA-256.
 FILES = {
@@ -33,7 +33,7 @@ FILES = {
 }
 
 
-def load(split: str, shape: images.Shape = (28, 28, 1)) -> ArraySource:
+def load(split: str, shape: images.Shape = (28, 28, 1)) -> Source:
   """Returns 'train' or 'test', in the original order.
 
   Args:
@@ -53,4 +53,4 @@ def load(split: str, shape: images.Shape = (28, 28, 1)) -> ArraySource:
     'image': images.fit_array(image[..., None], shape),  # [N, H, W, C]
     'label': label.astype('int32'),  # [N]
   }
-  return ArraySource('mnist', split, arrays, tuple('0123456789'))
+  return array_source('mnist', split, arrays, tuple('0123456789'))

@@ -17,7 +17,7 @@ import numpy as np
 from gen_jax.data import inputs
 from gen_jax.data.checks import check_labels, check_split, class_order
 from gen_jax.data.formats import images, pixels
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place
 
@@ -36,7 +36,7 @@ def load(
   path: Place,
   shape: images.Shape | None = None,
   range: Any = 'auto',
-) -> ArraySource:
+) -> Source:
   """Returns a split of an archive.
 
   Args:
@@ -79,7 +79,7 @@ def load(
         f'for {len(image)} images.'
       )
     fields['label'] = integers[split]
-  return ArraySource(
+  return array_source(
     file.name,
     split,
     fields,

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gen_jax.data import image_files
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, listing, pixels
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place, Size
 
@@ -22,7 +23,7 @@ def load(
   shape: images.Shape = (32, 32, 1),
   num: Size = 20_000,
   range: Any = 'auto',
-) -> ArraySource:
+) -> Source:
   """Returns `num` patches of a split, the same ones each time.
 
   Every place of every photo is as likely as any other.
@@ -41,10 +42,11 @@ def load(
   if num < 1:
     raise InputError(f'data.num={num}: expected 1 or more.')
   limits = pixels.check_range(range)
-  root = folder.check_root(path)
-  found = folder.find(root, split)
+  root = image_files.check_root(path)
+  found = image_files.find(root, split)
   files = found.files
-  extents = folder.measure([*files, *found.others])
+  facts = folder.examine([*files, *found.others])
+  extents = [fact.extent for fact in facts if fact.extent]
   ranges, mapped = pixels.resolve(extents, limits, path)
   photos, left_out = [], 0
   for file in files:
@@ -62,7 +64,7 @@ def load(
   note = f'cut from {len(photos)} photos'
   if left_out:
     note += f'; {left_out} smaller than a patch were left out'
-  return ArraySource(
+  return array_source(
     'patches',
     split,
     arrays,

@@ -5,22 +5,11 @@ et al. 2018, section 4.2). Their stacks are of all 70,000 digits; here those of
 a split are of MNIST's split alone.
 """
 
-import dataclasses
-import functools
-from types import MappingProxyType
-
 import numpy as np
 
-from gen_jax.data import fingerprints
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import mnist
-from gen_jax.data.sources import (
-  ArraySource,
-  Fields,
-  Indices,
-  check_indices,
-  describe,
-)
+from gen_jax.data.sources import Arrays, Source, describe
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count
 
@@ -29,53 +18,7 @@ SIZES = {'train': 128_000, 'test': 26_000}
 _CLASSES = tuple(f'{label:03d}' for label in range(1000))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class StackedSource:
-  """Stacks that are put together as they are read.
-
-  Attributes:
-    split: 'train' or 'test'.
-    digits: the split of MNIST.
-    rows: of the digits in each stack, [N, 3].
-  """
-
-  split: str
-  digits: ArraySource
-  rows: np.ndarray
-
-  classes = _CLASSES
-  ranges = MappingProxyType({})
-  arrays = None
-  labels = None
-
-  @property
-  def fields(self) -> Fields:
-    return {
-      'image': ((28, 28, 3), np.dtype(np.uint8)),
-      'label': ((), np.dtype(np.int32)),
-    }
-
-  def __len__(self) -> int:
-    return len(self.rows)
-
-  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
-    rows = self.rows[check_indices(indices, len(self))]  # [B, 3]
-    digits = self.digits.arrays
-    image = np.empty((len(rows), 28, 28, 3), np.uint8)
-    for channel in range(3):
-      image[..., channel] = digits['image'][rows[:, channel], ..., 0]
-    hundreds, tens, ones = digits['label'][rows].T
-    return {'image': image, 'label': 100 * hundreds + 10 * tens + ones}
-
-  def summary(self) -> str:
-    return describe(self, 'stacked_mnist', self.split)
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    return fingerprints.digest('stacks', self.digits.fingerprint, self.rows)
-
-
-def load(split: str, draw: Count = 0) -> StackedSource:
+def load(split: str, draw: Count = 0) -> Source:
   """Returns a split; the label is the number that R, G and B spell.
 
   Args:
@@ -89,8 +32,41 @@ def load(split: str, draw: Count = 0) -> StackedSource:
   if draw < 0:
     raise InputError(f'data.draw={draw}: expected 0 or more.')
   digits, size = mnist.load(split), SIZES[split]
+  rows = choose_digits(split, draw, len(digits))
+
+  def read(indices):
+    return stack(digits.arrays, rows[indices])
+
+  fields = {
+    'image': ((28, 28, 3), np.dtype(np.uint8)),
+    'label': ((), np.dtype(np.int32)),
+  }
+  return Source(
+    size=size,
+    fields=fields,
+    read=read,
+    description=describe('stacked_mnist', split, size, fields, _CLASSES),
+    identity=lambda: ('stacks', digits.fingerprint, rows),
+    classes=_CLASSES,
+  )
+
+
+def choose_digits(split: str, draw: int, count: int) -> np.ndarray:
+  """Returns which of `count` digits are in each stack of a split, [N, 3]."""
   # Philox, whose raw output is promised to stay the same.
   seed = [draw, len(split), *split.encode()]
+  size = SIZES[split]
   bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(3 * size)
-  rows = (bits % np.uint64(len(digits))).astype(np.int32).reshape(size, 3)
-  return StackedSource(split, digits, rows)
+  return (bits % np.uint64(count)).astype(np.int32).reshape(size, 3)
+
+
+def stack(digits: Arrays, rows: np.ndarray) -> Arrays:
+  """Returns stacks of three digits each, with the number that they spell.
+
+  Args:
+    digits: a split of MNIST.
+    rows: of the digits in each stack, [N, 3].
+  """
+  image = np.stack([digits['image'][x, ..., 0] for x in rows.T], axis=-1)
+  hundreds, tens, ones = digits['label'][rows].T
+  return {'image': image, 'label': 100 * hundreds + 10 * tens + ones}

@@ -20,11 +20,11 @@ import pathlib
 
 import numpy as np
 
-from gen_jax.data import inputs
+from gen_jax.data import image_files, inputs
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, pickles
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count, Place
@@ -42,7 +42,7 @@ def load(
   shape: images.Shape,
   words: Count = 0,
   embeddings: bool = True,
-) -> ArraySource | folder.FolderSource:
+) -> Source:
   """Returns a split with 'image', 'label' and what is known of the captions.
 
   Args:
@@ -57,7 +57,7 @@ def load(
     InputError: a file is missing, or holds something else.
   """
   check_split(split, _SPLITS, 'the release')
-  shape, root = images.check_shape(shape), folder.check_root(path)
+  shape, root = images.check_shape(shape), image_files.check_root(path)
   names = _names(root, split)
   numbers = _numbers(root, split) or [None] * len(names)
   if len(numbers) != len(names):
@@ -74,7 +74,7 @@ def load(
       for name in names
     ]
   files = [
-    folder.File(
+    image_files.File(
       path,
       '' if number is None else str(number),
       boxes.get(f'{name}.jpg'),
@@ -102,7 +102,7 @@ def load(
   if _numbers(root, split):  # of all splits, so that labels mean the same
     known = {number for name in _SPLITS for number in _numbers(root, name)}
     classes = tuple(map(str, sorted(known)))
-  found = folder.Found(files, classes)
+  found = image_files.Found(files, classes)
   return folder.open_files(root, split, found, shape, more=more)
 
 

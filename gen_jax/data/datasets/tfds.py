@@ -9,143 +9,20 @@ and so every other data set has to be prepared elsewhere:
 on a machine with TensorFlow; DIR is then copied and named in `data.data_dir`.
 """
 
-import dataclasses
-import functools
-import json
-import os
-import pathlib
-import re
-import sys
-from collections.abc import Iterator
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gen_jax.data import fingerprints, inputs
+from gen_jax.data import inputs
 from gen_jax.data.checks import check_labels, check_split
-from gen_jax.data.formats import images
-from gen_jax.data.sources import Fields, Indices, check_indices, describe
+from gen_jax.data.formats import images, tfds_files
+from gen_jax.data.sources import Arrays, Source, describe
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Count, Place
 
 _CAPTIONS = 5  # of an image
 _LABELS = 10_000  # that are checked when a split is opened
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TfdsSource:
-  """A split that streams from ArrayRecord files.
-
-  Attributes:
-    name: full name of the data set, with its version.
-    split: of the data set.
-    records: random access to the serialized examples.
-    features: the TFDS features that are read, and no others.
-    shape: (H, W, C) of the images.
-    image: the field with the image.
-    label: the field with the label, or None.
-    classes: names by label.
-    text: the field with the captions, or None.
-    words: that are read of each.
-  """
-
-  name: str
-  split: str
-  records: Any
-  features: Any
-  shape: images.Shape
-  image: str
-  label: str | None
-  classes: tuple[str, ...] = ()
-  text: str | None = None
-  words: Count = 0
-  arrays: None = None
-  labels: None = None
-
-  ranges = MappingProxyType({})  # all images have 8 bits
-
-  @property
-  def fields(self) -> Fields:
-    fields = {'image': (self.shape, np.dtype(np.uint8))}
-    if self.label is not None:
-      fields['label'] = ((), np.dtype(np.int32))
-    if self.text is not None:
-      shape = (_CAPTIONS, self.words, captions.PIECES)
-      fields['text'] = (shape, np.dtype(np.int32))
-    return fields
-
-  def __len__(self) -> int:
-    return len(self.records)
-
-  def __getitems__(self, indices: Indices) -> dict[str, np.ndarray]:
-    import tensorflow_datasets as tfds
-
-    indices = check_indices(indices, len(self))
-    # The encoded bytes, for TFDS itself would decode in one thread.
-    raw = {self.image: tfds.decode.SkipDecoding()}
-    out = {'image': np.empty((len(indices), *self.shape), np.uint8)}
-    with self._reading():
-      examples = [
-        self.features.deserialize_example_np(record, decoders=raw)
-        for record in self.records.__getitems__(indices.tolist())
-      ]
-      if self.label is not None:
-        out['label'] = self._labels(examples)
-      if self.text is not None:
-        out['text'] = np.stack(
-          [
-            captions.repeat(_texts(_pick(e, self.text)), _CAPTIONS, self.words)
-            for e in examples
-          ]
-        )
-      encoded = [example[self.image] for example in examples]
-      for i, image in enumerate(images.map_threads(self._decode, encoded)):
-        out['image'][i] = image
-    return out
-
-  def summary(self) -> str:
-    return describe(self, self.name, self.split)
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    return fingerprints.digest(
-      'tfds',
-      [self.name, self.split, len(self), self.classes],
-      [self.image, self.label, self.text, self.words, self.shape],
-    )
-
-  def check(self) -> None:
-    """Raises InputError on labels that are no classes, among 10,000 evenly.
-
-    The others are checked as they are read.
-    """
-    if self.label is None or not len(self):
-      return
-    count = min(len(self), _LABELS)
-    rows = np.arange(count) * len(self) // count
-    alone = _nested(self.label, _pick(self.features, self.label))
-    with self._reading():
-      examples = [
-        alone.deserialize_example_np(record)
-        for record in self.records.__getitems__(rows.tolist())
-      ]
-      self._labels(examples)
-
-  def _reading(self):
-    what = f'an example of {self.name} "{self.split}"'
-    return inputs.reading(what, 'data.dataset')
-
-  def _labels(self, examples: list[Any]) -> np.ndarray:
-    labels = [_pick(example, self.label) for example in examples]
-    labels = np.array(labels, np.int32)
-    check_labels(labels, self.classes, f'{self.name} "{self.split}"')
-    return labels
-
-  def _decode(self, encoded: bytes) -> np.ndarray:
-    with images.open_image(encoded) as image:
-      return images.fit(image, self.shape)
 
 
 def load(
@@ -158,7 +35,7 @@ def load(
   label: str | None = 'label',
   text: str | None = None,
   words: Count = 24,
-) -> TfdsSource:
+) -> Source:
   """Returns a split of a prepared data set; prepares MNIST and Fashion-MNIST.
 
   Args:
@@ -186,20 +63,29 @@ def load(
   """
   import tensorflow_datasets as tfds
 
-  builder = _open(dataset, data_dir, manual_dir)
+  builder = tfds_files.open_builder(dataset, data_dir, manual_dir)
   with inputs.reading(builder.data_dir, 'data.dataset'):
     info = builder.info
-    check_split(split, info.splits, info.full_name)
+    name = info.full_name
+    check_split(split, info.splits, name)
     if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
       raise InputError(
         f'data.dataset: "{builder.data_dir}" has {info.file_format.value} '
         'files, which are not random access; '
-        + _how_to_prepare(dataset, 'NEW_DIR')
+        + tfds_files.how_to_prepare(dataset, 'NEW_DIR')
       )
-    features, shape, label, classes = _choose(info, image, label, shape)
+    shape = _image_shape(info, image, shape)
+    label, classes = _classes(info, image, label)
+    fields = {'image': (shape, np.dtype(np.uint8))}
+    if label is not None:
+      fields['label'] = ((), np.dtype(np.int32))
     if text is not None:
       captions.check_words(words)
-      features = _with_text(info, features, text)
+      _check_text(info, text)
+      fields['text'] = (
+        (_CAPTIONS, words, captions.PIECES),
+        np.dtype(np.int32),
+      )
     records = builder.as_data_source(
       split,
       deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
@@ -208,138 +94,98 @@ def load(
     for file in info.splits[split].filepaths:
       if not file.exists():
         raise InputError(f'data.dataset: {file} is missing; copy it again.')
-    source = TfdsSource(
-      info.full_name,
-      split,
-      records,
-      features,
-      shape,
-      image,
-      label,
-      classes,
-      text,
-      words,
+    paths = image, label, text
+    reader = _Reader(
+      records, f'{name} "{split}"', info.features, paths, shape, classes, words
     )
-  source.check()
-  return source
-
-
-def _open(dataset: str, data_dir: str | None, manual_dir: str | None):
-  """Returns the builder of a prepared data set, from its files alone.
-
-  The stock builders are not asked: they belong to one version of the data,
-  and import TensorFlow.
-  """
-  import tensorflow_datasets as tfds
-  from tensorflow_datasets.core import read_only_builder
-
-  root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-  where = root if data_dir else None  # TFDS then looks in several places
-  try:
-    _check_code(root, dataset)
-    try:
-      return read_only_builder.builder_from_files(dataset, data_dir=where)
-    except tfds.core.DatasetNotFoundError:
-      pass
-    from gen_jax.data.formats import tfds_idx
-
-    if dataset in tfds_idx.DATASETS:
-      tfds_idx.prepare(dataset, root, manual_dir)
-      return read_only_builder.builder_from_files(dataset, data_dir=root)
-  except InputError:
-    raise
-  # Damaged files lead to errors of many kinds.
-  except Exception as e:
-    # TFDS explains in many lines; the first says what happened.
-    reason = str(e).strip().split('\n')[0]
-    raise InputError(
-      f'data.dataset: cannot open "{dataset}" in {root}: {reason}'
-      + _similar(dataset)
-    ) from e
-
-  name = dataset.split('/')[0].split(':')[0]
-  found = root / name
-  if found.is_dir():
-    parts = ', '.join(sorted(os.listdir(found)))
-    raise InputError(
-      f'data.dataset: "{dataset}" is not prepared; {found} has: {parts}.'
-    )
-  if name not in tfds.list_builders(with_community_datasets=False):
-    raise InputError(
-      f'data.dataset: neither TFDS nor {root} has a data set "{name}".'
-      + _similar(name)
-    )
-  raise InputError(
-    f'data.dataset: "{dataset}" is not prepared in {root}; '
-    + _how_to_prepare(dataset, 'DIR')
+    size = len(records)
+  if label is not None and size:
+    # Those that are not among them are checked as they are read.
+    count = min(size, _LABELS)
+    reader.labels(reader.examples(np.arange(count) * size // count, (label,)))
+  return Source(
+    size=size,
+    fields=fields,
+    read=reader.read,
+    description=describe(name, split, size, fields, classes),
+    identity=lambda: (
+      'tfds',
+      [name, split, size, classes],
+      [image, label, text, words, shape],
+    ),
+    classes=classes,
   )
 
 
-def _check_code(root: pathlib.Path, dataset: str) -> None:
-  """Raises InputError when the files of a data set name code to import.
+class _Reader(NamedTuple):
+  """Reads the examples of a split from its ArrayRecord files.
 
-  `features.json` names the class of each feature, and TFDS imports its module,
-  whichever it is. The directory may be named by the config of a foreign
-  workdir.
+  Attributes:
+    records: random access to the serialized examples.
+    what: the data set and the split, for messages.
+    features: of the data set.
+    paths: of the image, the label and the captions; None for a field that is
+      not read.
+    shape: (H, W, C) of the images.
+    classes: names by label.
+    words: that are read of each caption.
   """
-  name = re.match(r'\w+', dataset)
-  for file in _feature_files(root / name[0]) if name else ():
-    for cls in _feature_classes(json.loads(file.read_text())):
-      module = cls.rpartition('.')[0]
-      own = module.partition('.')[0] == 'tensorflow_datasets'
-      if module and not own and module not in sys.modules:
-        raise InputError(
-          f'data.dataset: {file} names code to import, {cls}. If you trust it, '
-          f'import {module} in the file of your config.'
-        )
+
+  records: Any
+  what: str
+  features: Any
+  paths: tuple[str, str | None, str | None]
+  shape: images.Shape
+  classes: tuple[str, ...]
+  words: int
+
+  def read(self, rows: np.ndarray) -> Arrays:
+    image, label, text = self.paths
+    examples = self.examples(rows, self.paths)
+    with self._reading():
+      encoded = [example[image] for example in examples]
+      decoded = list(images.map_threads(self._decode, encoded))
+      out = {'image': np.array(decoded, np.uint8).reshape(-1, *self.shape)}
+      if label is not None:
+        out['label'] = self.labels(examples)
+      if text is not None:
+        some = [_texts(_pick(example, text)) for example in examples]
+        tokens = [captions.repeat(x, _CAPTIONS, self.words) for x in some]
+        shape = _CAPTIONS, self.words, captions.PIECES
+        out['text'] = np.array(tokens, np.int32).reshape(-1, *shape)
+    return out
+
+  def examples(self, rows: np.ndarray, paths: tuple) -> list[Any]:
+    """Returns some features of some examples, with the encoded image."""
+    import tensorflow_datasets as tfds
+
+    # TFDS itself would decode images in one thread.
+    raw = {path: tfds.decode.SkipDecoding() for path in self.paths[:1]}
+    raw = {path: x for path, x in raw.items() if path in paths}
+    features = _select(self.features, paths)
+    with self._reading():
+      return [
+        features.deserialize_example_np(record, decoders=raw)
+        for record in self.records.__getitems__(rows.tolist())
+      ]
+
+  def labels(self, examples: list[Any]) -> np.ndarray:
+    """Returns the labels, int32 [N]; raises InputError on one of no class."""
+    labels = [_pick(example, self.paths[1]) for example in examples]
+    labels = np.array(labels, np.int32)
+    check_labels(labels, self.classes, self.what)
+    return labels
+
+  def _reading(self):
+    return inputs.reading(f'an example of {self.what}', 'data.dataset')
+
+  def _decode(self, encoded: bytes) -> np.ndarray:
+    with images.open_image(encoded) as image:
+      return images.fit(image, self.shape)
 
 
-def _feature_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields every `features.json` below a folder, through links as TFDS does."""
-  seen = set()
-  for path, folders, files in os.walk(folder, followlinks=True):
-    place = os.path.realpath(path)
-    if place in seen:  # a link that leads in a circle
-      folders.clear()
-      continue
-    seen.add(place)
-    if 'features.json' in files:
-      yield pathlib.Path(path) / 'features.json'
-
-
-def _feature_classes(value: Any) -> Iterator[str]:
-  """Yields the names of classes at any depth of a `features.json`."""
-  if isinstance(value, list):
-    value = dict(enumerate(value))
-  if not isinstance(value, dict):
-    return
-  for key, inner in value.items():
-    # In the forms that TFDS reads: today's, protobuf's other, and an older one.
-    if key in ('pythonClassName', 'python_class_name', 'type'):
-      if isinstance(inner, str):
-        yield inner
-    yield from _feature_classes(inner)
-
-
-def _similar(name: str) -> str:
-  import tensorflow_datasets as tfds
-
-  known = tfds.list_builders(with_community_datasets=False)
-  if name in known:
-    return ''
-  return nearest(name, known).partition(' Known')[0]  # which are hundreds
-
-
-def _how_to_prepare(dataset: str, folder: str) -> str:
-  return (
-    f'run `tfds build {dataset} --file_format=array_record '
-    f'--data_dir={folder}` on a machine with TensorFlow, copy {folder} here '
-    'and name it in data.data_dir.'
-  )
-
-
-def _choose(info, image: str, label: str | None, shape):
-  """Returns the features to read, the shape, the label and its classes."""
+def _image_shape(info, image: str, shape) -> images.Shape:
+  """Returns (H, W, C), by default that of the data set's images."""
   import tensorflow_datasets as tfds
 
   known = info.features
@@ -353,72 +199,79 @@ def _choose(info, image: str, label: str | None, shape):
     raise InputError(
       f'data.image: "{image}" of {info.full_name} is not of 8 bits.'
     )
-  if shape is None:
-    shape = known[image].shape
-    if None in shape:
-      raise InputError(
-        f'data.shape: the images of {info.full_name} differ in size; say to '
-        'which (height, width, channels) they are resized.'
-      )
-    try:
-      shape = images.check_shape(shape)
-    except InputError as error:
-      raise InputError(f'{error} It is that of {info.full_name}.') from error
-  shape = images.check_shape(shape)
-
-  features = {image: known[image]}
-  if label == 'label' and label not in known:
-    label = None
-  if label is None:
-    return tfds.features.FeaturesDict(features), shape, None, ()
+  if shape is not None:
+    return images.check_shape(shape)
+  if None in known[image].shape:
+    raise InputError(
+      f'data.shape: the images of {info.full_name} differ in size; say to '
+      'which (height, width, channels) they are resized.'
+    )
   try:
-    chosen = _pick(known, label)
-    scalar = chosen.shape == () and np.dtype(chosen.np_dtype).kind in 'biu'
-  except (KeyError, TypeError, AttributeError):
-    scalar = False
-  if not scalar:
+    return images.check_shape(known[image].shape)
+  except InputError as error:
+    raise InputError(f'{error} It is that of {info.full_name}.') from error
+
+
+def _classes(
+  info, image: str, label: str | None
+) -> tuple[str | None, tuple[str, ...]]:
+  """Returns the label, None where it is left out, and its classes."""
+  known = info.features
+  if label is None or (label == 'label' and label not in known):
+    return None, ()
+  chosen = _find(known, label)
+  is_scalar = getattr(chosen, 'shape', None) == ()
+  kind = np.dtype(chosen.np_dtype).kind if is_scalar else 'O'
+  if kind not in 'biu':
     raise InputError(
       f'data.label: {info.full_name} has no integer "{label}".'
       + nearest(label, set(known) - {image})
     )
-  classes = tuple(getattr(chosen, 'names', None) or ())
-  if np.dtype(chosen.np_dtype).kind == 'b':
-    classes = ('False', 'True')
-  features.update(_nested(label, chosen))
-  return tfds.features.FeaturesDict(features), shape, label, classes
+  if kind == 'b':
+    return label, ('False', 'True')
+  return label, tuple(getattr(chosen, 'names', None) or ())
 
 
-def _nested(label: str, feature: Any):
-  """One feature, as the examples are: {'attributes': {'Smiling': ...}}."""
+def _check_text(info, text: str) -> None:
   import tensorflow_datasets as tfds
 
-  for part in reversed(label.split('/')):
-    feature = tfds.features.FeaturesDict({part: feature})
-  return feature
-
-
-def _with_text(info, features, text: str):
-  """Returns the features to read with the one that has the captions."""
-  import tensorflow_datasets as tfds
-
-  first, *rest = text.split('/')
-  try:
-    chosen = info.features[first]
-    if rest:  # a sequence of dicts is a dict of sequences
-      chosen = getattr(chosen, 'feature', chosen)
-      last = _pick(chosen, '/'.join(rest))
-    else:
-      last = getattr(chosen, 'feature', chosen)
-    if not isinstance(last, tfds.features.Text):
-      raise TypeError
-  except (KeyError, TypeError, AttributeError):
+  chosen = _find(info.features, text, sequences=True)
+  if not isinstance(chosen, tfds.features.Text):
     raise InputError(
       f'data.text: {info.full_name} has no text "{text}".'
       + nearest(text, info.features)
-    ) from None
-  return tfds.features.FeaturesDict(
-    {**dict(features.items()), first: info.features[first]}
-  )
+    )
+
+
+def _find(feature: Any, path: str, sequences: bool = False) -> Any:
+  """Returns the feature at a path such as 'attributes/Smiling', or None.
+
+  With `sequences`, also one inside of a sequence.
+  """
+  import tensorflow_datasets as tfds
+
+  for part in path.split('/'):
+    if not isinstance(feature, tfds.features.FeaturesDict):
+      return None
+    feature = feature[part] if part in feature else None
+    if sequences and isinstance(feature, tfds.features.Sequence):
+      feature = feature.feature
+  return feature
+
+
+def _select(features: Any, paths: tuple) -> Any:
+  """Returns the features at some paths, nested as they are."""
+  import tensorflow_datasets as tfds
+
+  chosen: dict[str, Any] = {}
+  for path in filter(None, paths):
+    (first, *rest), feature = path.split('/'), _find(features, path)
+    if feature is None or first in chosen:  # of a sequence, or another one
+      rest, feature = [], features[first]
+    for name in reversed(rest):
+      feature = tfds.features.FeaturesDict({name: feature})
+    chosen[first] = feature
+  return tfds.features.FeaturesDict(chosen)
 
 
 def _texts(value: Any) -> list[str]:

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from gen_jax.data.checks import check_split
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import check_known
 
 
@@ -48,7 +48,7 @@ def find(mixture: str) -> Mixture:
 
 
 @functools.lru_cache(maxsize=4)
-def load(split: str, mixture: str) -> ArraySource:
+def load(split: str, mixture: str) -> Source:
   """Returns a split, the same points each time; the label is the mode.
 
   Args:
@@ -77,4 +77,4 @@ def load(split: str, mixture: str) -> ArraySource:
     'label': label,
   }
   names = tuple(f'({x:.3g}, {y:.3g})' for x, y in shape.centers)
-  return ArraySource(f'toy {mixture}', split, arrays, names)
+  return array_source(f'toy {mixture}', split, arrays, names)

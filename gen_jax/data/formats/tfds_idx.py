@@ -11,9 +11,8 @@ import http.client
 import io
 import os
 import pathlib
-import queue
+import shutil
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from gen_jax.data import inputs
 from gen_jax.data.datasets import embedded, mnist
 from gen_jax.data.formats import idx
 from gen_jax.errors import InputError
+from gen_jax.runtime import deadline
 
 _TIMEOUT = 5.0  # seconds without an answer or a byte
 
@@ -35,30 +35,20 @@ class IdxDataset(NamedTuple):
   """Where the files of a data set are, and what it is.
 
   Attributes:
-    url: of the folder with the files.
     files: split -> (images, labels), each a file name and its SHA-256.
-    embedded: whether the files ship with gen_jax.
     classes: names by label.
-    homepage: of the data set.
-    description: in a sentence.
+    url: of the folder with the files; '' where they ship with gen_jax.
   """
 
-  url: str
   files: dict[str, tuple[tuple[str, str], tuple[str, str]]]
-  embedded: bool
   classes: tuple[str, ...]
-  homepage: str
-  description: str
+  url: str = ''
 
 
 DATASETS = {
   'mnist': IdxDataset(
-    url='https://storage.googleapis.com/cvdf-datasets/mnist/',
     files=mnist.FILES,
-    embedded=True,
     classes=tuple('0123456789'),
-    homepage='http://yann.lecun.com/exdb/mnist/',
-    description='The MNIST database of handwritten digits.',
   ),
   'fashion_mnist': IdxDataset(
     url='http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
@@ -84,7 +74,6 @@ DATASETS = {
         ),
       ),
     },
-    embedded=False,
     classes=(
       'T-shirt/top',
       'Trouser',
@@ -97,8 +86,6 @@ DATASETS = {
       'Bag',
       'Ankle boot',
     ),
-    homepage='https://github.com/zalandoresearch/fashion-mnist',
-    description="Zalando's article images, in the format of MNIST.",
   ),
 }
 
@@ -126,10 +113,8 @@ class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     }
     return tfds.core.DatasetInfo(
       builder=self,
-      description=dataset.description,
       features=tfds.features.FeaturesDict(features),
       supervised_keys=('image', 'label'),
-      homepage=dataset.homepage,
     )
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -185,7 +170,7 @@ def _read(name: str, file: str, sha256: str, manual_dir: str | None) -> bytes:
     with inputs.reading(path, 'data.manual_dir'):
       data = inputs.read_bytes(path)
     origin = str(path)
-  elif dataset.embedded:
+  elif not dataset.url:
     return embedded.read(f'{name}/{file}', sha256)
   else:
     origin = dataset.url + file
@@ -208,36 +193,21 @@ def _file_names(dataset: IdxDataset) -> list[str]:
 
 def _download(url: str) -> bytes:
   """Returns the content, or raises OSError after a silence of `_TIMEOUT`."""
-  # The time-out of a socket does not bound the look-up of the host's name,
-  # which can take a minute without a network; the wait for a thread does.
-  answers = queue.Queue()
 
-  def ask() -> None:
-    try:
-      answers.put(urllib.request.urlopen(url, timeout=_TIMEOUT))
-    except (OSError, http.client.HTTPException) as e:
-      answers.put(e)
+  # The timeout of a socket does not limit the look-up of the host's name,
+  # which can take a minute without a network.
+  def connect():
+    return urllib.request.urlopen(url, timeout=_TIMEOUT)
 
-  threading.Thread(target=ask, daemon=True).start()
-  try:
-    response = answers.get(timeout=_TIMEOUT)
-  except queue.Empty:
-    raise TimeoutError(f'no answer in {_TIMEOUT:g} seconds') from None
-  if isinstance(response, Exception):
-    raise response
   content = io.BytesIO()
-  size = int(response.headers.get('Content-Length') or 0)
-  with (
-    response,
-    tqdm.tqdm(
+  with deadline.call(connect, _TIMEOUT) as response:
+    shown = tqdm.tqdm.wrapattr(
+      response,
+      'read',
       desc=os.path.basename(url),
-      total=size,
-      unit='B',
-      unit_scale=True,
+      total=int(response.headers.get('Content-Length') or 0),
       disable=None,  # not in log files
-    ) as bar,
-  ):
-    while part := response.read(1 << 16):
-      content.write(part)
-      bar.update(len(part))
+    )
+    with shown as stream:
+      shutil.copyfileobj(stream, content)
   return content.getvalue()

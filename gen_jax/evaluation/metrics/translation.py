@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gen_jax.data.shuffling import permutation
-from gen_jax.data.sources import UnpairedSource, shuffle_groups
+from gen_jax.data.sources import shuffle_groups
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
 from gen_jax.evaluation.features import extractors
@@ -97,7 +97,7 @@ class Errors:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
-    paired = not isinstance(self.task.source(self.split), UnpairedSource)
+    paired = not self.task.source(self.split).parts
     distance = _distance(images, paired)
     for here, there in directions(self.task):
       x = images[here]
@@ -153,7 +153,7 @@ class Pairs:
     return (Minimum(self.split),)
 
   def __post_init__(self):
-    if isinstance(self.task.source(self.split), UnpairedSource):
+    if self.task.source(self.split).parts:
       raise InputError(
         f'config.evals: the split {self.split!r} has no pairs to measure by: '
         'see data.pairs, or leave translation.Pairs out.'
@@ -260,7 +260,7 @@ class Grid:
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
-    paired = not isinstance(self.task.source(self.split), UnpairedSource)
+    paired = not self.task.source(self.split).parts
     for here, there in directions(self.task):
       x = images[here]
       row = [x, translate(self.task, players, here + there, x, len(x))]

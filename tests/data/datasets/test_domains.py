@@ -10,7 +10,7 @@ from gen_jax import config as config_lib
 from gen_jax.data.datasets import domains, emoji
 from gen_jax.data.opening import open_split
 from gen_jax.data.pipeline import Batches
-from gen_jax.data.sources import ArraySource, UnpairedSource
+from gen_jax.data.sources import array_source, unpaired
 from gen_jax.errors import InputError
 
 EMOJI = dict(
@@ -31,13 +31,13 @@ def sheets_are_read_once():
 def numbered(name, size):
   """Images that are their own number."""
   values = np.arange(size, dtype=np.uint8)[:, None, None, None]
-  return ArraySource(
+  return array_source(
     name, 'train', {name: np.broadcast_to(values, (size, 2, 2, 1))}
   )
 
 
 def apart():
-  return UnpairedSource({'a': numbered('a', 20), 'b': numbered('b', 30)})
+  return unpaired({'a': numbered('a', 20), 'b': numbered('b', 30)})
 
 
 def batches(**fields):
@@ -58,7 +58,7 @@ def test_each_domain_has_epochs_and_an_order_of_its_own():
   np.testing.assert_array_equal(np.sort(a), np.tile(np.arange(20), (3, 1)))
   np.testing.assert_array_equal(np.sort(b), np.tile(np.arange(30), (2, 1)))
   assert np.any(a[0] != a[1])
-  same = UnpairedSource({'a': numbered('a', 20), 'b': numbered('b', 20)})
+  same = unpaired({'a': numbered('a', 20), 'b': numbered('b', 20)})
   seen = shown(Batches(same, batch_size=20, seed=0), 0, 1)
   assert np.any(seen['a'] != seen['b'])
 
@@ -90,7 +90,7 @@ def test_pairs_are_of_one_emoji_and_others_are_apart():
     alone = open_split('emoji', 'test', style=style, shape=(8, 8, 3))
     np.testing.assert_array_equal(test.arrays[name], alone.arrays['image'])
   train = open_split('domains', 'train', **EMOJI)
-  assert isinstance(train, UnpairedSource)
+  assert set(train.parts) == {'a', 'b'}
   assert train.fields['a'] == ((8, 8, 3), np.uint8)
   assert '1690' in train.summary() and '221' in test.summary()
 

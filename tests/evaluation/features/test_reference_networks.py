@@ -15,7 +15,7 @@ from gen_jax import config as config_lib
 from gen_jax.config import stages
 from gen_jax.data.opening import open_split
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, TrainedModel, stratified_rows
 from gen_jax.evaluation.features import (
@@ -40,7 +40,7 @@ def task(data, shape=(28, 28, 1), classes=10, open_trained=None):
   """A task whose data are of a name and have no images of use."""
   arrays = {'image': np.zeros((2, *shape), np.uint8)}
   names = tuple(str(i) for i in range(classes))
-  source = ArraySource('toy', 'train', arrays, names)
+  source = array_source('toy', 'train', arrays, names)
   more = {'open_trained': open_trained} if open_trained else {}
   return Task(None, lambda split: source, Preprocess('unit'), data, **more)
 
@@ -122,7 +122,7 @@ def test_the_scorer_needs_words_and_its_own_style_of_emoji():
     'image': np.zeros((2, 64, 64, 3), np.uint8),
     'text': np.zeros((2, 2, 4, 3), np.int32),
   }
-  source = ArraySource('toy', 'train', arrays)
+  source = array_source('toy', 'train', arrays)
   for data in ({'name': 'captioned_folder'}, {'name': 'emoji', 'style': 'x'}):
     other = Task(None, lambda split: source, Preprocess('unit'), data)
     with pytest.raises(InputError, match='image_text_scorer.py'):

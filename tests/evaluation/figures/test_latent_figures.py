@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.figures.directions import Arithmetic, Traversal
@@ -50,7 +50,7 @@ def task(images, labels=None):
   arrays = {'image': images}
   if labels is not None:
     arrays['label'] = np.asarray(labels, np.int32)
-  source = ArraySource('toy', 'test', arrays)
+  source = array_source('toy', 'test', arrays)
   return Task(Pixels(), lambda split: source, Preprocess('unit'))
 
 

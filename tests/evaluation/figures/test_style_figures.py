@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.figures.style_figures import (
   Mixing,
@@ -47,7 +47,7 @@ class Plain:
 
 def task(**fields):
   image = np.zeros((1, 1, 4, 1), np.uint8)
-  source = ArraySource('toy', 'train', {'image': image})
+  source = array_source('toy', 'train', {'image': image})
   return Task(Plain(**fields), lambda split: source, Preprocess('unit'))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.data.subset import select
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
@@ -38,7 +38,7 @@ def task(classes=(0,), labels=LABELS):
   arrays = {'image': images}
   if labels is not None:
     arrays['label'] = labels
-  whole = ArraySource('toy', 'test', arrays, NAMES)
+  whole = array_source('toy', 'test', arrays, NAMES)
   train = select(whole, classes=classes) if classes else whole
   return Task(Fake(), {'train': train, 'test': whole}.get, Preprocess('unit'))
 

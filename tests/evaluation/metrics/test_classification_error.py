@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.classification import Error
@@ -28,7 +28,7 @@ class Reader:
 
 
 def task(**arrays):
-  source = ArraySource('toy', 'test', arrays, ('a', 'b', 'c'))
+  source = array_source('toy', 'test', arrays, ('a', 'b', 'c'))
   return Task(Reader(), lambda split: source, Preprocess('unit'))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics import compression
@@ -57,7 +57,7 @@ class Half:
 def values(**fields):
   x = RNG.integers(0, 256, (130, 4, 4, 1), np.uint8)
   x[:, 2:] = 0
-  source = ArraySource('toy', 'test', {'image': x})
+  source = array_source('toy', 'test', {'image': x})
   task = Task(Half(), lambda split: source, Preprocess('unit'))
   return dict(Compression(task, batch_size=50, shown=5, **fields).run({}, KEY))
 

@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax import config as config_lib
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import reference_classifier
@@ -64,7 +64,7 @@ def task(objective):
   noise = np.random.default_rng(0).uniform(size=(600, 16, 16, 1))
   image = (stripes(labels, noise) * 255).astype(np.uint8)
   arrays = {'image': image, 'label': labels}
-  source = ArraySource('toy', 'train', arrays, ('a', 'b', 'c'))
+  source = array_source('toy', 'train', arrays, ('a', 'b', 'c'))
   data = config_lib.default().data.to_dict()
   return Task(objective, lambda split: source, Preprocess('unit'), data)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.diversity import Diversity, distances
@@ -33,7 +33,7 @@ class Collapsed:
 def run(modes, **fields):
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (300, 3, 4, 1), np.uint8)
-  source = ArraySource('toy', 'test', {'image': image}, ())
+  source = array_source('toy', 'test', {'image': image}, ())
   task = Task(Collapsed(modes), lambda split: source, Preprocess('unit'))
   return dict(Diversity(task, **fields).run({}, KEY))
 

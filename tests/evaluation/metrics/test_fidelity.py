@@ -6,7 +6,7 @@ import pytest
 from drawn import drawn
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import reference_classifier
@@ -44,7 +44,7 @@ def task(shift, classes=('a', 'b', 'c'), count=600):
   """Data uniform in [64, 191], as samples in [-.5, .5] are on that scale."""
   rng = np.random.default_rng(0)
   image = rng.integers(64, 192, (count, 2, 3, 1), np.uint8)
-  source = ArraySource('toy', 'train', {'image': image}, classes)
+  source = array_source('toy', 'train', {'image': image}, classes)
   return Task(Uniform(shift), lambda split: source, Preprocess('symmetric'))
 
 

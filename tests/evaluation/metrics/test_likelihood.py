@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.likelihood import ELBO
@@ -28,7 +28,7 @@ class Fake:
 
 
 def task(**arrays):
-  source = ArraySource('toy', 'test', {'image': IMAGES, **arrays}, ('a', 'b'))
+  source = array_source('toy', 'test', {'image': IMAGES, **arrays}, ('a', 'b'))
   return Task(Fake(), lambda split: source, Preprocess('unit'))
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task, stratified_rows
 from gen_jax.evaluation.metrics import mixture
@@ -54,7 +54,7 @@ class Pixels:
 
 def test_log_likelihoods_are_means_over_latents():
   x = RNG.integers(0, 256, (300, 2, 2, 1), np.uint8)
-  source = ArraySource('toy', 'test', {'image': x})
+  source = array_source('toy', 'test', {'image': x})
   task = Task(Pixels(), lambda split: source, Preprocess('unit'))
   out = dict(Samples(task, components=1, train=200, shown=9).run({}, KEY))
   flat = x.reshape(300, 4) / 255

@@ -11,7 +11,7 @@ from gen_jax import config as config_lib
 from gen_jax.commands import sample
 from gen_jax.data.datasets import toy
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import reference_classifier
@@ -142,7 +142,7 @@ class Cycle:
 
 def stacked(triples, data=((1, 2, 3), (4, 5, 6)), num=40, **fields):
   image = np.round(stacks(data) * 255).astype(np.uint8)
-  source = ArraySource('stacked_mnist', 'test', {'image': image})
+  source = array_source('stacked_mnist', 'test', {'image': image})
   task = Task(
     Cycle(triples),
     lambda split: source,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import extractors
@@ -43,7 +43,7 @@ class Pixels:
 
 def task(classes=()):
   image = np.zeros((3, 2, 2, 3), np.uint8)
-  source = ArraySource('toy', 'train', {'image': image}, classes)
+  source = array_source('toy', 'train', {'image': image}, classes)
   return Task(Linear(), lambda split: source, Preprocess('unit'))
 
 

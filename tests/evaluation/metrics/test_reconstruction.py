@@ -6,7 +6,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource
+from gen_jax.data.sources import array_source
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.denoising import Denoising, psnr
 from gen_jax.evaluation.metrics.probe import Probe
@@ -32,7 +32,7 @@ class Fake:
 
 
 def task(arrays):
-  source = ArraySource('toy', 'test', arrays)
+  source = array_source('toy', 'test', arrays)
   return Task(Fake(), lambda split: source, Preprocess('unit'))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import ArraySource, UnpairedSource
+from gen_jax.data.sources import array_source, unpaired
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics import translation
@@ -39,11 +39,11 @@ class Shift:
 
 def task(objective, paired=True, b=B):
   if paired:
-    source = ArraySource('pairs', 'test', {'a': A, 'b': b})
+    source = array_source('pairs', 'test', {'a': A, 'b': b})
   else:
     sides = {'a': A, 'b': b[::-1]}
-    source = UnpairedSource(
-      {k: ArraySource(k, 'test', {k: v}) for k, v in sides.items()}
+    source = unpaired(
+      {k: array_source(k, 'test', {k: v}) for k, v in sides.items()}
     )
   return Task(objective, lambda split: source, Preprocess('symmetric'))
 
