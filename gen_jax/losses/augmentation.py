@@ -1,9 +1,9 @@
-"""Augmentations through which a judge sees data and images alike.
+"""Differentiable augmentations of real and generated images.
 
-Differentiable augmentation (Zhao et al. 2020, eq. 5 to 7) keeps a judge from
-learning few images by heart. With one random T its loss is of D(T(x)) and
-D(T(G(z))), the generator's of D(T(G(z))): the gradient passes through T.
-Strengths are those of the authors' program; it has no deformation.
+Differentiable augmentation (Zhao et al. 2020, eq. 5 to 7) keeps a discriminator
+from memorizing a small data set. It gets T(x) and T(G(z)) with a random T in
+both of its losses, and the gradient of the generator passes through T. The
+strengths are those of the authors' program, which has no deformation.
 
 Each is `(images [B, H, W, C], key) -> images`, of pixels in [-1, 1], with a
 draw of its own for each image.

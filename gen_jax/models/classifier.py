@@ -19,7 +19,7 @@ class ConvClassifier(nn.Module):
     channels: of the convolutions; each halves the image.
     kernel: size of their kernels, in pixels.
     features: width of the layer before the logits.
-    dropout: share of the map and of the features left out in training.
+    dropout: fraction of the map and of the features left out in training.
   """
 
   classes: Count

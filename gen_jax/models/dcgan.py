@@ -1,8 +1,8 @@
-"""Convolutional generators and judges (Radford et al. 2015).
+"""Convolutional generators and discriminators (Radford et al. 2015).
 
-A generator maps codes [B, Z] to images [B, H, W, C] in [-1, 1], a judge images
-to logits [B]; both take `train`, which says whether statistics are those of the
-batch.
+A generator maps latents [B, Z] to images [B, H, W, C] in [-1, 1]. A
+discriminator maps images to logits [B]. With `train` batch normalization takes
+the statistics of the batch, otherwise the running averages.
 """
 
 import flax.linen as nn
@@ -31,7 +31,7 @@ _INIT = nn.initializers.normal(_STD)
 
 
 class Generator(nn.Module):
-  """A small map from the code, then transposed convolutions of stride 2.
+  """A small map from the latents, then transposed convolutions of stride 2.
 
   Batch normalization and rectifiers after each layer but the last, tanh after
   that (section 3). The paper's, for 64 pixels, has maps of 1024, 512, 256 and
@@ -55,7 +55,8 @@ class Generator(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, latents: jax.Array, train: bool = False) -> jax.Array:
+    """Returns images [B, H, W, C] of latents [B, Z]."""
     height, width, depth = self.shape
     first, *others = self.channels
     small, *sizes = levels(height, width, len(self.channels))
@@ -72,21 +73,21 @@ class Generator(nn.Module):
         ]
       ),
       *(
-        Cut(ConvTranspose(c, kernel, strides=2, **inner), size)
+        Crop(ConvTranspose(c, kernel, strides=2, **inner), size)
         for c, size in zip(others, sizes, strict=False)
       ),
     ]
-    x = codes
+    x = latents
     for layer in layers:
       normalized = Normalized(
         layer, self.normalize, scale_std=_STD, dtype=self.dtype
       )
       x = nn.relu(normalized(x, train))
-    x = Cut(ConvTranspose(depth, kernel, strides=2, **common), sizes[-1])(x)
+    x = Crop(ConvTranspose(depth, kernel, strides=2, **common), sizes[-1])(x)
     return jnp.tanh(x.astype(jnp.float32))
 
 
-class Cut(nn.Module):
+class Crop(nn.Module):
   """A layer, of whose map the first `size` rows and columns are kept."""
 
   layer: nn.Module
@@ -94,6 +95,7 @@ class Cut(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns the first rows and columns of the map."""
     height, width = self.size
     return self.layer(x)[:, :height, :width]
 
@@ -107,7 +109,7 @@ class Discriminator(nn.Module):
     normalize: 'batch', of each convolution but the first (section 3);
       'spectral', of every layer (Miyato et al. 2018); or '' for none, as a
       gradient penalty needs it.
-    slope: of the rectifiers below 0.
+    negative_slope: of the leaky ReLUs.
     hidden: widths of dense layers after the last map.
     extra: outputs of a second head on the same trunk, [B, extra]; 0 for none.
     head: width of the layer before those.
@@ -116,21 +118,24 @@ class Discriminator(nn.Module):
   channels: SomeSizes = (64, 128, 256, 512)
   kernel: Size = 5
   normalize: Normalization = 'batch'
-  slope: Fraction = 0.2
+  negative_slope: Fraction = 0.2
   hidden: Sizes = ()
   extra: Count = 0
   head: Size = 128
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, images: jax.Array, train: bool = False):
+  def __call__(
+    self, images: jax.Array, train: bool = False
+  ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    """Returns logits [B] of images, and the second head's outputs if any."""
     x, kernel = images, (self.kernel, self.kernel)
     outer = self.normalize if self.normalize != 'batch' else ''
     common = dict(kernel_init=_INIT, dtype=self.dtype)
 
     def activated(layer, kind, x):
       layer = Normalized(layer, kind, scale_std=_STD, dtype=self.dtype)
-      return nn.leaky_relu(layer(x, train), self.slope)
+      return nn.leaky_relu(layer(x, train), self.negative_slope)
 
     for index, width in enumerate(self.channels):
       kind = self.normalize if index else outer
@@ -148,7 +153,7 @@ class Discriminator(nn.Module):
     if not self.extra:
       return logit
     x = Dense(self.head, dtype=self.dtype, name='head')(x)
-    x = nn.leaky_relu(x, self.slope)
+    x = nn.leaky_relu(x, self.negative_slope)
     x = Dense(self.extra, dtype=self.dtype, name='extra')(x)
     return logit, x.astype(jnp.float32)
 
@@ -156,15 +161,17 @@ class Discriminator(nn.Module):
 class SmallGenerator(nn.Module):
   """For MNIST, as in TensorFlow's tutorial 'Deep Convolutional GAN'.
 
-  2,305,472 parameters for codes of 100. Its first statistics are of each unit,
-  its rectifiers leaky, its initialization Glorot's.
+  It has 2,305,472 parameters for latents of size 100. The first batch
+  normalization is of each unit, the ReLUs are leaky, and the initialization is
+  Glorot's.
   """
 
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
+  def __call__(self, latents: jax.Array, train: bool = False) -> jax.Array:
     # What Keras takes where nothing is said.
+    """Returns images [B, 28, 28, 1] of latents [B, Z]."""
     init = nn.initializers.glorot_uniform()
     common = dict(use_bias=False, kernel_init=init, dtype=self.dtype)
 
@@ -172,7 +179,7 @@ class SmallGenerator(nn.Module):
       norm = Normalized(layer, 'batch', 0.99, 1e-3, dtype=self.dtype)
       return nn.leaky_relu(norm(x, train), 0.3)
 
-    x = normalized(Dense(7 * 7 * 256, **common), codes)
+    x = normalized(Dense(7 * 7 * 256, **common), latents)
     x = x.reshape(-1, 7, 7, 256)
     x = normalized(ConvTranspose(128, (5, 5), **common), x)
     x = normalized(ConvTranspose(64, (5, 5), strides=2, **common), x)
@@ -184,7 +191,7 @@ class SmallDiscriminator(nn.Module):
   """For MNIST, as in TensorFlow's tutorial: 212,865 parameters.
 
   Attributes:
-    dropout: share of each map that is left out in training.
+    dropout: fraction of each map that is left out in training.
   """
 
   dropout: Decay = 0.3
@@ -192,6 +199,7 @@ class SmallDiscriminator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """Returns logits [B] of images [B, H, W, C]."""
     x, init = images, nn.initializers.glorot_uniform()
     for width in (64, 128):
       x = Conv(width, (5, 5), strides=2, kernel_init=init, dtype=self.dtype)(x)

@@ -1,7 +1,8 @@
-"""Fully connected generators and judges, for games of two players.
+"""Fully connected generators and discriminators.
 
-A generator maps codes [B, Z] to images [B, H, W, C], a judge images to logits
-[B]; both take `train`, which says whether statistics are those of the batch.
+A generator maps latents [B, Z] to images [B, H, W, C]. A discriminator maps
+images to logits [B]. With `train` batch normalization takes the statistics of
+the batch, otherwise the running averages.
 """
 
 import math
@@ -42,8 +43,9 @@ class Generator(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array, train: bool = False) -> jax.Array:
-    x = codes
+  def __call__(self, latents: jax.Array, train: bool = False) -> jax.Array:
+    """Returns images [B, H, W, C] of latents [B, Z]."""
+    x = latents
     for width in self.hidden:
       layer = Dense(
         width,
@@ -63,21 +65,22 @@ class Discriminator(nn.Module):
   Attributes:
     hidden: widths of the layers.
     normalize: '' or 'spectral', of every layer.
-    slope: of the rectifiers below 0.
+    negative_slope: of the leaky ReLUs.
     pieces: with 2 or more a layer is instead the largest of so many linear maps
       (Goodfellow et al. 2013).
-    dropout: share of each layer's output that is left out in training.
+    dropout: fraction of each layer's output that is left out in training.
   """
 
   hidden: Sizes = (512, 256)
   normalize: Normalization = ''
-  slope: Fraction = 0.2
+  negative_slope: Fraction = 0.2
   pieces: Size = 1
   dropout: Decay = 0.0
   dtype: Dtype = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """Returns logits [B] of images [B, H, W, C]."""
     x = images.reshape(len(images), -1)  # [B, H W C]
     for width in self.hidden:
       layer = Dense(
@@ -89,7 +92,7 @@ class Discriminator(nn.Module):
       if self.pieces > 1:
         x = jnp.max(x.reshape(len(x), width, self.pieces), axis=-1)
       else:
-        x = nn.leaky_relu(x, self.slope)
+        x = nn.leaky_relu(x, self.negative_slope)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     layer = Dense(1, dtype=self.dtype)
     x = Normalized(layer, self.normalize, dtype=self.dtype)(x, train)

@@ -74,6 +74,7 @@ class Discriminator(nn.Module):
     labels: jax.Array | None = None,
     alpha: jax.Array | float = 1.0,
   ) -> jax.Array:
+    """Returns logits [B]; see the class for `labels` and `alpha`."""
     largest, dtype = images.shape[1], self.dtype
 
     def maps(resolution):

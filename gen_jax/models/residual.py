@@ -23,6 +23,7 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns the block's output, [B, H, W, C]."""
     width, kernel = x.shape[-1], (self.kernel, self.kernel)
     y = conv.Conv(width, kernel, dtype=self.dtype)(nn.silu(x))
     y = conv.Conv(
@@ -52,6 +53,7 @@ class ResidualEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """Returns outputs [B, features] of images [B, H, W, C]."""
     x = images
     for width in self.channels:  # [B, H / 2, W / 2, width]
       x = conv.Conv(width, (4, 4), strides=2, dtype=self.dtype)(x)
@@ -70,7 +72,7 @@ class ResidualDecoder(nn.Module):
     shape: of an image, (H, W, C).
     channels: of each level, from the smallest map on.
     blocks: in each level.
-    hidden: width of the layer between the code and the first map.
+    hidden: width of the layer between the latents and the first map.
   """
 
   shape: Shape
@@ -80,10 +82,11 @@ class ResidualDecoder(nn.Module):
   dtype: Dtype = None
 
   @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
+  def __call__(self, latents: jax.Array) -> jax.Array:
+    """Returns outputs [B, H, W, C] of latents [B, Z]."""
     height, width, depth = self.shape
     small, *sizes = levels(height, width, len(self.channels))
-    x = nn.silu(Dense(self.hidden, dtype=self.dtype)(codes))
+    x = nn.silu(Dense(self.hidden, dtype=self.dtype)(latents))
     x = Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(x)
     x = x.reshape(-1, *small, self.channels[0])
     widths = (*self.channels[1:], depth)

@@ -56,6 +56,7 @@ class UpsampledConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns a map of twice the size."""
     w = self.param('kernel', _INIT, (3, 3, x.shape[-1], self.features))
     x, w = nn.dtypes.promote_dtype(x, w, dtype=self.dtype)
     return conv.conv_transpose(x, fused_scale_kernel(w), strides=2, padding=2)
@@ -103,6 +104,7 @@ class Generator(nn.Module):
   def __call__(
     self, texts: jax.Array, noise: jax.Array, train: bool = False
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns images, and the mean and log-variance of the conditioning."""
     height, width, depth = self.shape
     first, *others = self.channels
     scale = 2 ** len(others)
@@ -168,6 +170,7 @@ class Refiner(nn.Module):
     noise: jax.Array,
     train: bool = False,
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns images, and the mean and log-variance of the conditioning."""
     height, width, depth = self.shape
     made = images.shape[1] * 2 ** (len(self.up) - len(self.down) + 1)
     if made != height or images.shape[1] % 2 ** (len(self.down) - 1):
@@ -253,6 +256,7 @@ class Discriminator(nn.Module):
   def __call__(
     self, images: jax.Array, texts: jax.Array, train: bool = False
   ) -> jax.Array:
+    """Returns logits [T, B] of images and T caption vectors each."""
     inner, dtype = self.normalize, self.dtype
     outer = inner if inner != 'batch' else ''
 

@@ -48,6 +48,7 @@ class Mapping(nn.Module):
   def __call__(
     self, latents: jax.Array, labels: jax.Array | None = None
   ) -> jax.Array:
+    """Returns w, [B, width], of latents [B, Z]."""
     x = latents
     if self.classes:
       shape = self.classes, latents.shape[-1]
@@ -77,6 +78,7 @@ class Layer(nn.Module):
   def __call__(
     self, x: jax.Array, noise: jax.Array | None, w: jax.Array
   ) -> jax.Array:
+    """Returns features, [B, H, W, C]."""
     depth = x.shape[-1]
     added = self.param('bias', nn.initializers.zeros, (depth,))
     if noise is not None:
@@ -108,6 +110,7 @@ class Synthesis(nn.Module):
     alpha: jax.Array | float = 1.0,
     shared_noise: bool = False,
   ) -> jax.Array:
+    """Returns images; see `Generator.synthesize`."""
     dtype, sizes = self.dtype, resolutions(self.shape[0])
     noise = iter(self._noise(1 if shared_noise else len(w_plus), sizes))
     layers = iter(jnp.swapaxes(w_plus, 0, 1))
@@ -189,7 +192,8 @@ class Generator(nn.Module):
   noise: bool = True
   dtype: Dtype = None
 
-  def setup(self):
+  def setup(self) -> None:
+    """Makes both networks."""
     height, width, _ = self.shape
     if height != width:
       raise InputError(f'objective.gen.shape={self.shape}: expected a square.')
@@ -242,5 +246,6 @@ class Generator(nn.Module):
     labels: jax.Array | None = None,
     alpha: jax.Array | float = 1.0,
   ) -> jax.Array:
+    """Returns images [B, H, H, C] of latents [B, Z]."""
     w = self.map_latents(latents, labels)
     return self.synthesize(self.broadcast(w), alpha)

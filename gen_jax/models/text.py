@@ -42,6 +42,7 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: jax.Array, train: bool = False) -> jax.Array:
+    """Returns vectors [B, E] of tokens [B, words, pieces]; 0 is no piece."""
     present = tokens > 0  # [B, W, P]
     table = nn.Embed(
       self.buckets,
@@ -81,6 +82,7 @@ class PrecomputedEmbedding(nn.Module):
 
   @nn.compact
   def __call__(self, vectors: jax.Array, train: bool = False) -> jax.Array:
+    """Returns the vectors, [B, E]."""
     del train
     return vectors
 

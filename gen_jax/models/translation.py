@@ -98,6 +98,7 @@ class ResidualTranslator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """Returns translated images, [B, H, W, out]."""
     _check_size(self, images)
     common = dict(kernel_init=INIT, dtype=self.dtype)
 
@@ -151,6 +152,7 @@ class UNetTranslator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """Returns translated images, [B, H, W, out]."""
     _check_size(self, images)
     common = dict(kernel_init=INIT, dtype=self.dtype)
     depth = len(self.channels)
@@ -202,6 +204,7 @@ class PatchDiscriminator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """Returns a logit for each patch, [B, h, w]."""
     smallest = 3 * 2**self.levels  # a map of 2x2 before the last layer
     if min(images.shape[1:3]) < smallest:
       raise InputError(

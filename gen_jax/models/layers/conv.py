@@ -185,6 +185,7 @@ class Conv(_Layer):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns maps, [B, Ho, Wo, features]."""
     return self.apply_map(conv, x)
 
 
@@ -193,4 +194,5 @@ class ConvTranspose(_Layer):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns maps, [B, Ho, Wo, features]."""
     return self.apply_map(conv_transpose, x)

@@ -20,7 +20,7 @@ products. On other platforms XLA's own forms are the right ones.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -125,7 +125,8 @@ W.defvjp(
 # The forms.
 
 
-def plain(x: jax.Array, w: jax.Array, pads: Pads, **kwargs) -> jax.Array:
+def plain(x: jax.Array, w: jax.Array, pads: Pads, **kwargs: Any) -> jax.Array:
+  """Returns XLA's own convolution of x [B, H, W, C] and w [kh, kw, C, K]."""
   kwargs.setdefault('window_strides', (1, 1))
   return lax.conv_general_dilated(
     x, w, padding=pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), **kwargs

@@ -1,5 +1,7 @@
 """A class as a few learned numbers, before a network that is told it."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,8 @@ class Embedded(nn.Module):
   features: Size = 16
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False):
+  def __call__(self, x: jax.Array, train: bool = False) -> Any:
+    """Returns the output of the network behind the table."""
     rest, label = jnp.split(x, [x.shape[-1] - self.classes], axis=-1)
     # A row has norm 1, as a one-hot class has.
     table = self.param(

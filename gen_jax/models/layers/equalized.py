@@ -37,6 +37,7 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns outputs, [..., features]."""
     shape = x.shape[-1], self.features
     init = nn.initializers.normal(1 / self.lr_mul)
     w = self.param('kernel', init, shape) * (
@@ -69,6 +70,7 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns maps, [B, Ho, Wo, features]."""
     size = self.kernel
     shape = (size, size, x.shape[-1], self.features)
     w = self.param('kernel', nn.initializers.normal(1.0), shape)

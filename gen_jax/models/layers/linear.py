@@ -56,6 +56,7 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns outputs, [..., features]."""
     shape = x.shape[-1], self.features
     w = self.param('kernel', self.kernel_init, shape, self.param_dtype)
     x, w = promote_dtype(x, w, dtype=self.dtype)

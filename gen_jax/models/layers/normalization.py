@@ -50,6 +50,7 @@ class Normalized(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Returns the normalized output of the layer."""
     if self.kind == 'spectral':
       return nn.SpectralNorm(self.layer, collection_name='spectral')(
         x, update_stats=train
