@@ -37,6 +37,7 @@ class DenseEncoder(nn.Module):
   def __call__(
     self, images: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
+    """Returns outputs [B, features] of images [B, H, W, C]."""
     x = _join(images.reshape(len(images), -1), condition)  # [B, H W C + K]
     for width in self.hidden:
       x = self.activation(Dense(width, dtype=self.dtype)(x))
@@ -61,6 +62,7 @@ class DenseDecoder(nn.Module):
   def __call__(
     self, latents: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
+    """Returns outputs [B, H, W, C] of latents [B, Z]."""
     x = _join(latents, condition)  # [B, Z + K]
     for width in self.hidden:
       x = self.activation(Dense(width, dtype=self.dtype)(x))
@@ -87,6 +89,7 @@ class ConvEncoder(nn.Module):
   def __call__(
     self, images: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
+    """Returns outputs [B, features] of images [B, H, W, C]."""
     x = images
     if condition is not None:  # as planes of one value, [B, H, W, C + K]
       planes = condition[:, None, None]
@@ -123,6 +126,7 @@ class ConvDecoder(nn.Module):
   def __call__(
     self, latents: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
+    """Returns outputs [B, H, W, C] of latents [B, Z]."""
     height, width, depth = self.shape
     small, *sizes = levels(height, width, len(self.channels))
     x = _join(latents, condition)
@@ -151,6 +155,7 @@ class MapEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """Returns the last map of images [B, H, W, C], flattened."""
     x, kernel = images, (self.kernel, self.kernel)
     for width in self.channels[:-1]:
       x = self.activation(conv.Conv(width, kernel, dtype=self.dtype)(x))
@@ -175,6 +180,7 @@ class MapDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, latents: jax.Array) -> jax.Array:
+    """Returns outputs [B, H, W, C] of flattened maps."""
     height, width, depth = self.shape
     x, kernel = (
       latents.reshape(len(latents), height, width, -1),
