@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 
 from gen_jax.data.formats import pixels
-from gen_jax.data.sources import Fields, Source
+from gen_jax.data.sources import Fields, Source, image_shapes
 from gen_jax.errors import DataError, InputError
 
 _Size = Annotated[int, at.Ge(0)]
@@ -48,12 +48,12 @@ class Described(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """A description of a training split; older versions wrote less of it.
+  """A description of a training split.
 
   Attributes:
     classes: names by label; empty without labels.
-    shapes: of one example, by field. Older versions wrote only images.
-    dtypes: by field, or None if an older version wrote the record.
+    shapes: of one example, by field.
+    dtypes: by field.
     ranges: as `Source.ranges`.
     examples: how many there are.
     fingerprint: as `Source.fingerprint`.
@@ -61,15 +61,13 @@ class Record:
 
   classes: tuple[str, ...]
   shapes: dict[str, tuple[_Size, ...]]
-  dtypes: dict[str, _Dtype] | None = None
-  ranges: dict[str, dict[str, tuple[float, float]]] = dataclasses.field(
-    default_factory=dict
-  )
-  examples: _Size | None = None
-  fingerprint: str | None = None
+  dtypes: dict[str, _Dtype]
+  ranges: dict[str, dict[str, tuple[float, float]]]
+  examples: _Size
+  fingerprint: str
 
   def __post_init__(self):
-    if self.dtypes is not None and self.dtypes.keys() != self.shapes.keys():
+    if self.dtypes.keys() != self.shapes.keys():
       raise ValueError('`shapes` and `dtypes` have different fields')
 
   @classmethod
@@ -89,35 +87,18 @@ class Record:
     )
 
   @property
-  def complete(self) -> bool:
-    """Whether nothing else is needed to use a model without its data."""
-    return self.dtypes is not None
-
-  @property
   def fields(self) -> Fields:
-    """The shape and dtype of each field; only a complete record has them."""
+    """The shape and dtype of each field of one example."""
     return {
       name: (shape, np.dtype(self.dtypes[name]))
       for name, shape in self.shapes.items()
     }
 
-  @property
-  def images(self) -> dict[str, tuple[int, ...]]:
-    """The shapes of the images; older versions wrote no others."""
-    if self.dtypes is None:
-      return self.shapes
-    kinds = {name: np.dtype(dtype).kind for name, dtype in self.dtypes.items()}
-    return {
-      name: shape
-      for name, shape in self.shapes.items()
-      if len(shape) == 3 and kinds[name] in 'uf'
-    }
-
   def change_of_meaning(self, now: 'Record') -> str:
-    """Says why the model would misread other data; '' if it would not."""
+    """Returns why the model would misread other data; '' if it would not."""
     if self.classes != now.classes:
       return _change_of_classes(self.classes, now.classes)
-    for name, shape in now.images.items():
+    for name, shape in image_shapes(now).items():
       before = self.shapes.get(name, shape)
       if before != shape:
         return f'{name!r} had the shape {list(before)}, now {list(shape)}'
@@ -127,17 +108,17 @@ class Record:
         if before != limits:
           return (
             f'pixels of {name!r} that are {kind} had the range '
-            f'{_plain(before)}, now {_plain(limits)}'
+            f'{_show(before)}, now {_show(limits)}'
           )
     return ''
 
   def change_of_content(self, now: 'Record') -> str:
-    """Says how other data differ; '' if they do not, or nobody can tell."""
-    before, after = self.examples, now.examples
-    if None not in (before, after) and before != after:
-      return f'the training split had {before} examples, now {after}'
-    before, after = self.fingerprint, now.fingerprint
-    if None not in (before, after) and before != after:
+    """Returns how other data differ; '' if they do not."""
+    if self.examples != now.examples:
+      return (
+        f'the training split had {self.examples} examples, now {now.examples}'
+      )
+    if self.fingerprint != now.fingerprint:
       return (
         'the training split has as many examples as before, but their content '
         '(names, sizes, labels or pixels) changed'
@@ -212,5 +193,5 @@ def _change_of_classes(before, after) -> str:
   )
 
 
-def _plain(limits) -> list[int | float]:
-  return [int(x) if float(x).is_integer() else x for x in limits]
+def _show(limits) -> str:
+  return '[{:g}, {:g}]'.format(*limits)

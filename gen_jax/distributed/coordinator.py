@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from gen_jax.errors import InputError
+from gen_jax.runtime import timeout
 
 Address = tuple[str, int]  # host and port
 
@@ -52,32 +53,25 @@ def parse(text: str) -> Address:
 
 def check_known(address: Address) -> None:
   """Raises InputError unless the host has an address; takes a few seconds."""
-  error: list[Exception] = []
 
   def resolve():
-    deadline = time.monotonic() + _RESOLVE
+    end = time.monotonic() + _RESOLVE
     while True:
       try:
-        socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-        error.clear()
-        return
-      except (OSError, UnicodeError) as failure:
-        error[:] = [failure]
-        again = getattr(failure, 'errno', None) == socket.EAI_AGAIN
-        if not again or time.monotonic() > deadline:
-          return
+        return socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+      except socket.gaierror as error:
+        if error.errno != socket.EAI_AGAIN or time.monotonic() > end:
+          raise
       time.sleep(_PAUSE)
 
-  # The name service has timeouts of its own, which can be minutes.
-  thread = threading.Thread(target=resolve, daemon=True)
-  thread.start()
-  thread.join(_RESOLVE)
-  if error or thread.is_alive():
-    reason = _reason(error[0]) if error else 'the name service does not answer'
+  try:
+    # The name service has timeouts of its own, which can be minutes.
+    timeout.call(resolve, _RESOLVE)
+  except (OSError, UnicodeError) as error:
     raise InputError(
-      f'--coordinator: the host {address[0]!r} is unknown ({reason}): give the '
-      'name or the address of the host of process 0.'
-    )
+      f'--coordinator: the host {address[0]!r} is unknown ({_reason(error)}): '
+      'give the name or the address of the host of process 0.'
+    ) from error
 
 
 def _reason(error: Exception) -> str:

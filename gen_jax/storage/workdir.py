@@ -5,7 +5,6 @@ import functools
 import os
 import pathlib
 import stat
-import threading
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from gen_jax.data import record as data_record
 from gen_jax.data.record import Record
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError, first_line
+from gen_jax.runtime import timeout
 from gen_jax.storage import file_lock
 
 _CLOUD_SECONDS = 20  # until a cloud counts as out of reach
@@ -54,32 +54,21 @@ def _cloud(text):
   """Returns a path in a cloud which answers within seconds."""
   from etils import epath
 
-  failed: list[Exception] = []
-
-  def ask():
-    try:
-      epath.Path(text).exists()
-    except Exception as error:  # each library has its own
-      failed.append(error)
-
-  # Libraries try again for minutes where there is no network.
-  asking = threading.Thread(target=ask, daemon=True)
-  asking.start()
-  asking.join(_CLOUD_SECONDS)
-  if asking.is_alive():
-    raise InputError(
-      f'workdir {text} cannot be reached: no answer in {_CLOUD_SECONDS} s.'
-    )
-  if failed and isinstance(failed[0], KeyError):
+  try:
+    path = epath.Path(text)
+    timeout.call(path.exists, _CLOUD_SECONDS)
+  except KeyError as error:
     raise InputError(
       f'workdir {text}: expected a local folder, gs://... or s3://...'
+    ) from error
+  except Exception as error:  # each library has its own
+    kind = (
+      '' if isinstance(error, TimeoutError) else f'{type(error).__name__}: '
     )
-  if failed:
     raise InputError(
-      f'workdir {text} cannot be reached: {type(failed[0]).__name__}: '
-      + first_line(failed[0])
-    ) from failed[0]
-  return epath.Path(text)
+      f'workdir {text} cannot be reached: {kind}{first_line(error)}'
+    ) from error
+  return path
 
 
 def check_inside(workdir: Any) -> None:
@@ -174,7 +163,7 @@ def write_record(workdir: Any, name: str, text: str) -> None:
 def data_records(workdir: Any) -> tuple[Record, ...]:
   """Returns what a workdir keeps of the data of its stages.
 
-  There are none if an older version made the workdir.
+  There are none if the workdir has no `data.json`.
 
   Raises:
     InputError: when `data.json` cannot be read.

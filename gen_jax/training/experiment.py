@@ -64,7 +64,7 @@ class Experiment:
   @property
   def described(self) -> Described:
     """The classes, fields and ranges of the training data, without examples."""
-    if self.kept is not None and self.kept.record.complete:
+    if self.kept is not None:
       return self.kept.record
     return self.train_source
 

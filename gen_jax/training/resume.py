@@ -63,8 +63,10 @@ def check(
     config_lib.difference(old, config, places, end=False) if old else ()
     for places in (True, False)
   )
-  # Another config may well have other data, which is no news then.
-  same = not apart and _check_content(workdir, pairs, len(data))
+  if not apart:  # another config may well have other data
+    for before, now in pairs:
+      data_record.refuse(workdir, before.change_of_content(now))
+  same = not apart and len(pairs) == len(data)
   if changes and not same:
     raise InputError(
       f'workdir {workdir} was made with another config '
@@ -74,17 +76,6 @@ def check(
     return ''
   trained = checkpoint.newest(workdir / 'checkpoints')
   return _check_end(old, config, trained, workdir, extend)
-
-
-def _check_content(workdir, pairs, count) -> bool:
-  """Returns whether all data are known to be the same; refuses others.
-
-  Older versions did not write what there is to compare.
-  """
-  for before, now in pairs:
-    data_record.refuse(workdir, before.change_of_content(now))
-  prints = [x.fingerprint for pair in pairs for x in pair]
-  return len(pairs) == count and None not in prints
 
 
 def _check_end(old, new, trained, where, extend) -> str:

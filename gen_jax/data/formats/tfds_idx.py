@@ -26,7 +26,7 @@ from gen_jax.data import inputs
 from gen_jax.data.datasets import embedded, mnist
 from gen_jax.data.formats import idx
 from gen_jax.errors import InputError
-from gen_jax.runtime import deadline
+from gen_jax.runtime import timeout
 
 _TIMEOUT = 5.0  # seconds without an answer or a byte
 
@@ -200,7 +200,7 @@ def _download(url: str) -> bytes:
     return urllib.request.urlopen(url, timeout=_TIMEOUT)
 
   content = io.BytesIO()
-  with deadline.call(connect, _TIMEOUT) as response:
+  with timeout.call(connect, _TIMEOUT) as response:
     shown = tqdm.tqdm.wrapattr(
       response,
       'read',
