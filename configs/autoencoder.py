@@ -22,11 +22,13 @@ area under the ROC curve over the ten digits is 0.985 for the scaled error, and
     --over=data.classes=0,1,2,3,4,5,6,7,8,9 --workdir=runs/one_class
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the dense autoencoder, or the variant that `arg` names."""
   config = default()
   config.steps = 10_000
@@ -50,24 +52,29 @@ def get_config(arg=None):
   return presets.choose(config, arg, *variants)
 
 
-def deep(config):
+def deep(config: ConfigDict) -> None:
+  """Uses hidden layers of 1000, 500 and 250."""
   presets.dense_networks(config, 32, 1000, 500, 250)
 
 
-def conv(config):
+def conv(config: ConfigDict) -> None:
+  """Uses convolutional networks."""
   config.steps = 7000
   presets.conv_networks(config, 32, 32, 64)
 
 
-def l1(config):
+def l1(config: ConfigDict) -> None:
+  """Minimizes absolute instead of squared errors."""
   config.objective.reconstruction = 'l1'
 
 
-def cross_entropy(config):
+def cross_entropy(config: ConfigDict) -> None:
+  """Minimizes the cross-entropy of pixels as probabilities."""
   config.objective.reconstruction = 'cross_entropy'
 
 
-def one_class(config):
+def one_class(config: ConfigDict) -> None:
+  """Trains on one digit and measures how well it detects the others."""
   config.data.classes = (0,)
   config.steps = 3000
   config.objective.encoder.features = 16
@@ -77,13 +84,15 @@ def one_class(config):
   )
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
   conv(config)
   config.objective.encoder.features = 128
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   presets.dense_networks(config, 4, 16)
   config.evals.mixture.components = 2

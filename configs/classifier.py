@@ -19,11 +19,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the classifier of MNIST, or the variant that `arg` names."""
   config = default()
   config.steps = 6000
@@ -50,24 +52,24 @@ def get_config(arg=None):
   return presets.choose(config, arg, fashion_mnist, folder, samples, test)
 
 
-def fashion_mnist(config):
+def fashion_mnist(config: ConfigDict) -> None:
   """Trains on clothes, whose deformation could change their class."""
   presets.fashion_mnist(config)
   config.objective.level = 0.0
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
   """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
 
 
-def samples(config):
+def samples(config: ConfigDict) -> None:
   """Trains for half as many steps."""
   config.steps = 3000
   config.ema.model = 1 - 10 / config.steps
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
   """Trains a tiny network for a few steps."""
   presets.test(config)
   config.objective.network.update(channels=(4, 8), features=16)

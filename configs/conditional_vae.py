@@ -11,11 +11,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the dense conditional VAE, or the variant that `arg` names."""
   config = default()
   config.steps = 20_000
@@ -32,19 +34,22 @@ def get_config(arg=None):
   return presets.choose(config, arg, conv, folder, test)
 
 
-def conv(config):
+def conv(config: ConfigDict) -> None:
+  """Uses convolutional networks."""
   config.steps = 6000
   presets.conv_networks(config, 2 * 20, 32, 64)
   config.optim.model.learning_rate = 2e-3
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own labeled images, --config.data.path=DIR."""
   presets.folder(config)
   conv(config)
   config.objective.encoder.features = 2 * 64
   config.objective.update(likelihood='gaussian', learn_variance=True)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   presets.dense_networks(config, 2 * 3, 16)

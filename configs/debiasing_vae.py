@@ -12,11 +12,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the debiasing VAE, or the variant that `arg` names."""
   config = default()
   config.steps = 10_000
@@ -40,11 +42,13 @@ def get_config(arg=None):
   return presets.choose(config, arg, histogram, plain, folder, test)
 
 
-def histogram(config):
+def histogram(config: ConfigDict) -> None:
+  """Estimates the density as Amini et al. 2019 do."""
   config.objective.density = 'histogram'
 
 
-def plain(config):
+def plain(config: ConfigDict) -> None:
+  """Trains the same VAE without debiasing."""
   config.batch_size = 128
   config.objective.name = 'vae.VAE'
   for field in ('candidates', 'density', 'strength'):
@@ -52,13 +56,15 @@ def plain(config):
   del config.evals.shift
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
   config.objective.update(likelihood='gaussian', learn_variance=True)
   config.evals.elbo.by_class = False
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   config.batch_size = 16
   config.data.train = 'train[:640]'

@@ -14,11 +14,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the dense denoiser, or the variant that `arg` names."""
   config = default()
   config.steps = 8000
@@ -41,15 +43,18 @@ def get_config(arg=None):
   return presets.choose(config, arg, *variants)
 
 
-def masking(config):
+def masking(config: ConfigDict) -> None:
+  """Sets half of the pixels to 0."""
   config.objective.update(corruption='masking', level=0.5)
 
 
-def salt_and_pepper(config):
+def salt_and_pepper(config: ConfigDict) -> None:
+  """Sets 30% of the pixels to 0 or 1."""
   config.objective.update(corruption='salt_and_pepper', level=0.3)
 
 
-def photos(config):
+def photos(config: ConfigDict) -> None:
+  """Trains on patches of photographs, --config.data.path=DIR."""
   config.steps = 2000
   config.batch_size = 32
   config.data.name = 'patches'
@@ -65,10 +70,12 @@ def photos(config):
   del config.evals.probe
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   presets.dense_networks(config, 16, 16)

@@ -22,11 +22,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the scorer of emoji, or the variant that `arg` names."""
   config = default()
   config.seed = 1000
@@ -67,7 +69,7 @@ def get_config(arg=None):
   return presets.choose(config, arg, folder, test)
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
   """Trains on your own images with captions, --config.data.path=DIR."""
   config.data.name = 'captioned_folder'
   config.data.update(
@@ -75,7 +77,7 @@ def folder(config):
   )
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
   """Trains tiny networks for a few steps."""
   presets.test(config)
   config.data.update(words=6, shape=(16, 16, 3))

@@ -13,11 +13,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the IWAE with 50 latents, or the variant that `arg` names."""
   config = default()
   config.steps = 10_000
@@ -37,22 +39,26 @@ def get_config(arg=None):
   return presets.choose(config, arg, dreg, vae, folder, test)
 
 
-def dreg(config):
+def dreg(config: ConfigDict) -> None:
+  """Uses the doubly reparameterized gradient."""
   config.objective.estimator = 'dreg'
 
 
-def vae(config):
+def vae(config: ConfigDict) -> None:
+  """Trains with one sample per image, for as many samples in all."""
   config.steps = 50_000
   config.objective.update(name='vae.VAE', samples=1)
   del config.objective.estimator
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
   config.objective.update(likelihood='gaussian', learn_variance=True)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   presets.dense_networks(config, 2 * 3, 16)
   config.objective.samples = 5

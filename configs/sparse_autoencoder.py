@@ -13,11 +13,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config with the KL penalty, or the variant `arg`."""
   config = default()
   config.steps = 8000
@@ -41,19 +43,23 @@ def get_config(arg=None):
   return presets.choose(config, arg, l1, dense, folder, test)
 
 
-def l1(config):
+def l1(config: ConfigDict) -> None:
+  """Uses rectified units and an L1 penalty."""
   config.objective.latent_activation = 'relu'
   config.objective.sparsity = dict(name='sparsity.L1', weight=0.3)
 
 
-def dense(config):
+def dense(config: ConfigDict) -> None:
+  """Uses no penalty."""
   del config.objective.sparsity
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   config.objective.encoder.features = 16

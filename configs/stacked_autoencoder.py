@@ -20,6 +20,10 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from typing import Any
+
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
@@ -28,7 +32,7 @@ MASKING = dict(corruption='masking', level=0.5)
 DEFORMATION = dict(corruption='deformation', level=2.5)
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the pretrained classifier, or the variant that `arg` names."""
   config = default()
   config.log_every = 250
@@ -41,7 +45,7 @@ def get_config(arg=None):
   return presets.choose(config, arg, *variants)
 
 
-def pretraining(corruption):
+def pretraining(corruption: dict[str, Any]) -> tuple[dict[str, Any], ...]:
   """Returns the stages before the classifier's.
 
   Args:
@@ -76,8 +80,16 @@ def pretraining(corruption):
   )
 
 
-def classifier(corruption, rate, steps):
-  """Returns the last stage; `rate` is the learning rate of the layers."""
+def classifier(
+  corruption: dict[str, Any], rate: float, steps: int
+) -> dict[str, Any]:
+  """Returns the last stage.
+
+  Args:
+    corruption: fields of the objective.
+    rate: learning rate of the layers.
+    steps: of this stage.
+  """
   optim = default()
   presets.cosine(optim, {**dict.fromkeys(LAYERS, rate), 'classifier': 3e-3})
   return {
@@ -93,7 +105,7 @@ def classifier(corruption, rate, steps):
   }
 
 
-def networks(name, **fields):
+def networks(name: str, **fields: Any) -> dict[str, Any]:
   """Returns an objective with the layers that all stages share."""
   return dict(
     name=f'stacked_autoencoder.{name}',
@@ -106,29 +118,35 @@ def networks(name, **fields):
   )
 
 
-def scratch(config):
+def scratch(config: ConfigDict) -> None:
+  """Trains the classifier only."""
   config.stages = (classifier(MASKING, rate=1e-3, steps=400),)
 
 
-def deform(config):
+def deform(config: ConfigDict) -> None:
+  """Deforms the images of the classifier, too."""
   last = classifier(DEFORMATION, rate=1e-3, steps=1000)
   config.stages = (*pretraining(DEFORMATION), last)
 
 
-def deform_scratch(config):
+def deform_scratch(config: ConfigDict) -> None:
+  """Trains the classifier only, on deformed images."""
   config.stages = (classifier(DEFORMATION, rate=1e-3, steps=1000),)
 
 
-def masking(config):
+def masking(config: ConfigDict) -> None:
+  """Masks the images in all stages."""
   last = classifier(MASKING, rate=3e-4, steps=400)
   config.stages = (*pretraining(MASKING), last)
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own labeled images, --config.data.path=DIR."""
   presets.folder(config)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   for stage in config.stages:
     stage['steps'] = 3

@@ -18,11 +18,13 @@ Variants:
   test: a tiny version for the tests.
 """
 
+from ml_collections import ConfigDict
+
 from configs import presets
 from gen_jax.config import default
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the convolutional VAE, or the variant that `arg` names."""
   config = default()
   config.steps = 6000
@@ -54,18 +56,21 @@ def get_config(arg=None):
   return presets.choose(config, arg, *variants)
 
 
-def dense(config):
+def dense(config: ConfigDict) -> None:
+  """Uses fully connected networks, 784-400-20-400-784."""
   config.steps = 30_000
   presets.dense_networks(config, 2 * 20, 400)
   config.optim.model.learning_rate = 1e-3
 
 
-def deep(config):
+def deep(config: ConfigDict) -> None:
+  """Uses fully connected networks with two hidden layers of 500."""
   dense(config)
   presets.dense_networks(config, 2 * 20, 500, 500)
 
 
-def residual(config):
+def residual(config: ConfigDict) -> None:
+  """Uses residual blocks at each resolution."""
   config.steps = 2500
   shared = dict(blocks=1, hidden=256, dtype='float32')
   config.objective.encoder = dict(
@@ -80,12 +85,14 @@ def residual(config):
   config.optim.model.update(learning_rate=1e-3, clip_norm=100.0)
 
 
-def capacity(config):
+def capacity(config: ConfigDict) -> None:
+  """Lets the KL grow to 25 nats during training (Burgess et al. 2018)."""
   dense(config)
   config.objective.update(beta=100.0, capacity=25.0, capacity_steps=20_000)
 
 
-def latent2(config):
+def latent2(config: ConfigDict) -> None:
+  """Uses two latents and draws the whole latent space."""
   deep(config)
   config.objective.encoder.features = 2 * 2
   config.evals.manifold = dict(
@@ -93,28 +100,33 @@ def latent2(config):
   )
 
 
-def gaussian(config):
+def gaussian(config: ConfigDict) -> None:
+  """Models gray values, with one learned variance."""
   config.data.binarize = ''
   config.objective.update(likelihood='gaussian', learn_variance=True)
 
 
-def continuous_bernoulli(config):
+def continuous_bernoulli(config: ConfigDict) -> None:
+  """Models gray values by the continuous Bernoulli distribution."""
   config.data.binarize = ''
   config.objective.likelihood = 'continuous_bernoulli'
 
 
-def fashion_mnist(config):
+def fashion_mnist(config: ConfigDict) -> None:
+  """Trains on the gray values of Fashion-MNIST."""
   continuous_bernoulli(config)
   presets.fashion_mnist(config)
 
 
-def folder(config):
+def folder(config: ConfigDict) -> None:
+  """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
   gaussian(config)
   presets.conv_networks(config, 2 * 64, 32, 64, 128, 256, base=64)
 
 
-def test(config):
+def test(config: ConfigDict) -> None:
+  """Makes it a tiny version for the tests."""
   presets.test(config)
   presets.conv_networks(config, 2 * 2, 4, 8)
   config.evals.nll.update(samples=20, chunk=10)

@@ -89,6 +89,10 @@ def _cannot_open(path: str) -> TrainedModel:
   raise InputError(f'a workdir cannot be opened here: {path}.')
 
 
+# The names and values that an evaluator yields.
+Results = Iterator[tuple[str, Any]]
+
+
 class Evaluator(Protocol):
   """Computes numbers or pictures from trained players.
 
@@ -102,7 +106,7 @@ class Evaluator(Protocol):
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""
 
-  def run(self, players: Players, key: jax.Array) -> Iterator[tuple[str, Any]]:
+  def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
 
 
@@ -134,7 +138,7 @@ class Task:
 
   @property
   def fields(self) -> Fields:
-    """The shape and dtype of each field of the training data."""
+    """Returns the shape and dtype of each field of the training data."""
     return self._described.fields
 
   @property

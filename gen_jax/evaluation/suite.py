@@ -39,7 +39,7 @@ class Suite:
     evals: Mapping[str, Mapping[str, Any]],
     seed: int,
     only: Collection[str] | None = None,
-  ):
+  ) -> None:
     """Makes the evaluators, so that a wrong field is found at the start.
 
     Args:
@@ -100,6 +100,7 @@ class Suite:
     return list(self._every.values())
 
   def names(self) -> list[str]:
+    """Returns the names of all evaluators."""
     return list(self._evaluators)
 
   def split(self, name: str) -> str:

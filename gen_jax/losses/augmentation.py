@@ -20,9 +20,10 @@ def color(
 ) -> jax.Array:
   """Changes brightness, saturation and contrast, in this order; not clipped.
 
-  Adds a number uniform in [-1/2, 1/2], multiplies the distance to a pixel's
-  gray by one in [0, 2], and that to the image's mean by one in [1/2, 3/2]:
-  `strength` is a factor of these ranges' widths.
+  It adds a number in [-1/2, 1/2], multiplies the difference to a pixel's gray
+  value by a number in [0, 2], and the difference to the image's mean by a
+  number in [1/2, 3/2]. All are uniform. `strength` scales the widths of these
+  ranges.
   """
   draws = jax.random.uniform(key, (3, len(images), 1, 1, 1), minval=-1)
   brightness, saturation, contrast = strength * draws
@@ -36,7 +37,7 @@ def color(
 def translation(
   images: jax.Array, key: jax.Array, ratio: float = 0.125
 ) -> jax.Array:
-  """Moves by whole pixels, at most `ratio` of a side; what is bared is 0."""
+  """Moves by whole pixels, at most `ratio` of a side; the rest is 0."""
   keys = jax.random.split(key)
   for axis, key_axis, equation in zip(
     (1, 2), keys, ('bij,bjwc->biwc', 'bij,bhjc->bhic'), strict=True
@@ -53,7 +54,7 @@ def translation(
 
 
 def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
-  """Sets a window to 0, of `ratio` of each side, where it fits or in part."""
+  """Sets a window to 0, of `ratio` of each side, at a random place."""
   inside = True
   for axis, key_axis in zip((1, 2), jax.random.split(key), strict=True):
     size = images.shape[axis]
@@ -71,10 +72,11 @@ def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
 def deformation(
   images: jax.Array, key: jax.Array, ratio: float = 1 / 14
 ) -> jax.Array:
-  """Moves, stretches, slants and bends, by about `ratio` of a side.
+  """Deforms images at random, by about `ratio` of a side.
 
-  Within its border, which is continued; see `corruption.deformation`. What an
-  image is, it leaves, and hides how it is drawn.
+  It moves, stretches, slants and bends them, see `corruption.deformation`. This
+  keeps the class of an image, and hides how it is drawn. Pixels from outside
+  have the value of the nearest pixel of the border.
   """
   level = ratio * min(images.shape[1:3])
   return corruption.deformation(images, level, key, border=True)
@@ -91,7 +93,7 @@ AUGMENTATIONS = {
 def augment(
   images: jax.Array, names: tuple[str, ...], key: jax.Array
 ) -> jax.Array:
-  """Applies those of AUGMENTATIONS that are named, in the order given."""
+  """Applies the named ones of AUGMENTATIONS, in the order given."""
   for index, name in enumerate(names):
     images = AUGMENTATIONS[name](images, jax.random.fold_in(key, index))
   return images

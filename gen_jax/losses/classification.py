@@ -7,10 +7,10 @@ import jax.numpy as jnp
 def sigmoid_cross_entropy(
   logits: jax.Array, targets: jax.Array | float
 ) -> jax.Array:
-  """-x log s(l) - (1 - x) log(1 - s(l)) elementwise, in nats.
+  """Returns -x log s(l) - (1 - x) log(1 - s(l)) elementwise, in nats.
 
-  With s the sigmoid that is x softplus(-l) + (1 - x) softplus(l). Value and
-  gradient keep their digits at any logit and for any target in [0, 1].
+  Here s is the sigmoid, so this is x softplus(-l) + (1 - x) softplus(l). Value
+  and gradient keep their digits at any logit and for any target in [0, 1].
 
   Args:
     logits: l.
@@ -26,10 +26,13 @@ def sigmoid_cross_entropy(
 
 
 def softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """-log softmax(logits)[label], [B, K] and integers [B] -> [B], in nats.
+  """Returns -log softmax(logits)[label] of each example, [B], in nats.
 
-  logsumexp(l) - l_label, which is exact at any logit. A label must lie in
-  [0, K): as everywhere in JAX, an index beyond is not found out.
+  It is computed as logsumexp(l) - l_label, which is exact at any logit.
+
+  Args:
+    logits: l, [B, K].
+    labels: integers [B] in [0, K). JAX does not detect an index out of range.
   """
   of_label = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
   return jax.nn.logsumexp(logits, axis=-1) - of_label

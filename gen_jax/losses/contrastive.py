@@ -1,19 +1,22 @@
-"""Losses that tell pairs from what is no pair."""
+"""Losses that distinguish matching pairs from mismatched ones."""
 
 import jax
 import jax.numpy as jnp
 
 
 def symmetric(logits: jax.Array, same: jax.Array | None = None) -> jax.Array:
-  """Cross-entropy of each pair among all, both ways, [B, B] -> [B], in nats.
+  """Returns the cross-entropy of each pair in both directions, [B], in nats.
 
-  -(log softmax_j(l_ij) + log softmax_i(l_ij)) / 2 at i = j (Zhang et al. 2020,
-  eq. 4, with both directions alike, as in Radford et al. 2021, figure 3). log B
-  where all logits are equal.
+  It is -(log softmax_j(l_ij) + log softmax_i(l_ij)) / 2 at i = j, and log B
+  when all logits are equal.
 
   Args:
-    logits: of the i-th of the one kind with the j-th of the other.
-    same: [B, B], pairs that are right as well, and so no negatives.
+    logits: l, [B, B]; l_ij compares the i-th image with the j-th caption.
+    same: [B, B], other pairs that match, and are therefore not negatives.
+
+  References:
+    Zhang et al. 2020, eq. 4, with equal weights of both directions as in
+    Radford et al. 2021, figure 3.
   """
   count = len(logits)
   right = jnp.diagonal(logits)

@@ -15,7 +15,8 @@ def gaussian(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
 def masking(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
   """Sets a pixel, in all its channels, to 0 with probability `level`.
 
-  Vincent et al. 2008, section 2.3.
+  References:
+    Vincent et al. 2008, section 2.3.
   """
   kept = jax.random.bernoulli(key, 1 - level, (*images.shape[:3], 1))
   return images * kept
@@ -35,15 +36,24 @@ def salt_and_pepper(
 def deformation(
   images: jax.Array, level: float, key: jax.Array, border: bool = False
 ) -> jax.Array:
-  """Shifts, stretches, slants and bends each image by a draw of its own.
+  """Deforms each image at random: shifts, stretches, slants and bends it.
 
-  Uniform: shifts by at most `level` pixels each way, stretches that move the
-  border by at most 2/3 of that, and a slant that moves the top and the bottom
-  row by at most twice that, as handwriting is slanted most of all. To these
-  comes a smooth random field (Simard et al. 2003, section 2), with 0.6 `level`
-  as the standard deviation of either component and a sixth of the side as its
-  width. Pixels between are interpolated linearly; those from outside are 0, or
-  the nearest of the `border`.
+  The first three are uniform: shifts of at most `level` pixels in each
+  direction, stretches that move the border by at most 2/3 of that, and a slant
+  that moves the top and the bottom row by at most twice that, because slant
+  varies most in handwriting. A smooth random field is added, whose components
+  have the standard deviation 0.6 `level` and a width of a sixth of the side.
+  Pixels are interpolated linearly.
+
+  Args:
+    images: [B, H, W, C].
+    level: in pixels.
+    key: of the random numbers.
+    border: whether pixels from outside have the value of the nearest pixel of
+      the border; else they are 0.
+
+  References:
+    Simard et al. 2003, section 2.
   """
   count, height, width, _ = images.shape
   key_affine, key_field = jax.random.split(key)

@@ -1,8 +1,8 @@
 """Losses of translations, means over pixels: [B, H, W, C] -> [B].
 
-Means, unlike the project's other reconstruction errors, since that is what the
-weights of Zhu et al. 2017 are of (lambda = 10 beside a mean over patches): they
-serve images of any size alike.
+They are means, unlike the other reconstruction errors of the package, because
+the weights of Zhu et al. 2017 are for means (lambda = 10, with a mean over
+patches). The same weights then serve images of any size.
 """
 
 import jax
@@ -12,11 +12,15 @@ from gen_jax.losses.likelihoods import check_shapes
 
 
 def absolute(x: jax.Array, y: jax.Array) -> jax.Array:
-  """mean |x - y|, [B]: of a cycle (eq. 2), or of an identity (section 5.2)."""
+  """Returns the mean of |x - y| over the pixels of each image, [B].
+
+  References:
+    Zhu et al. 2017, eq. 2 for a cycle, and section 5.2 for an identity.
+  """
   check_shapes(x, y)
   return mean_rest(jnp.abs(x - y))
 
 
 def mean_rest(x: jax.Array) -> jax.Array:
-  """Mean over all axes but the first, [B, ...] -> [B]."""
+  """Returns the mean over all axes but the first, [B, ...] -> [B]."""
   return jnp.mean(x.reshape(len(x), -1), axis=1)

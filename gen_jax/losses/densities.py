@@ -23,15 +23,18 @@ def log_normal(
 def histogram(
   latents: jax.Array, bins: int = 10, alpha: float = 0.01
 ) -> jax.Array:
-  """log prod_j (Q_j(z_j) + alpha), Q_j the histogram of dimension j.
+  """Returns log prod_j (Q_j(z_j) + alpha), [B].
 
-  Amini et al. 2019, eq. 2-3: it takes the dimensions for independent, so what
-  is rare in their combination alone goes unseen.
+  Q_j is the histogram of dimension j. This treats the dimensions as
+  independent, so it does not detect latents that are rare in combination only.
 
   Args:
-    latents: [B, Z].
+    latents: z, [B, Z].
     bins: of each histogram, between the least and the greatest value.
-    alpha: of a bin, keeps the density from 0.
+    alpha: added to each bin, so that the density is not 0.
+
+  References:
+    Amini et al. 2019, eq. 2-3.
   """
   low, high = jnp.min(latents, axis=0), jnp.max(latents, axis=0)  # [Z]
   place = (latents - low) / jnp.maximum(high - low, 1e-12) * bins
@@ -42,10 +45,17 @@ def histogram(
 
 
 def neighbors(latents: jax.Array, k: int = 1) -> jax.Array:
-  """-Z log d_k, d_k the distance to the k-th nearest other latents.
+  """Returns -Z log d_k, [B].
 
-  Loftsgaarden and Quesenberry 1965: the ball around latents that holds k others
-  has the volume ~ d_k^Z.
+  d_k is the distance to the k-th nearest other latents of the batch. The ball
+  that contains k others has a volume proportional to d_k^Z.
+
+  Args:
+    latents: [B, Z].
+    k: number of neighbors in the ball.
+
+  References:
+    Loftsgaarden and Quesenberry 1965.
   """
   # Distances do not depend on the mean, but the rounding of products does.
   latents = latents - jnp.mean(latents, axis=0)

@@ -16,9 +16,9 @@ from gen_jax.losses.densities import log_normal
 
 
 def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
-  """Cross-entropy of pixels in [0, 1], from logits; -log p(x), [B].
+  """Returns the cross-entropy of pixels in [0, 1], [B].
 
-  For binary x it is a likelihood.
+  For binary x it is -log p(x).
   """
   check_shapes(x, logits)
   return sum_pixels(sigmoid_cross_entropy(logits, x))
@@ -27,22 +27,25 @@ def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
 def gaussian(
   x: jax.Array, mean: jax.Array, log_variance: jax.Array | float = 0.0
 ) -> jax.Array:
-  """-log N(x; mean, exp(log_variance)), [B], with its constant."""
+  """Returns -log N(x; mean, exp(log_variance)), [B], with its constant."""
   check_shapes(x, mean)
   return -sum_pixels(log_normal(x, mean, log_variance))
 
 
 def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
-  """-log p(x) of pixels in [0, 1] (Loaiza-Ganem and Cunningham 2019, eq. 6).
+  """Returns -log p(x) of pixels in [0, 1], [B].
 
-  The Bernoulli's cross-entropy less the log of the normalizer
+  It is the cross-entropy of the Bernoulli minus the log of the normalizer
   2 artanh(1 - 2 s(l)) / (1 - 2 s(l)), which in logits is l / tanh(l / 2).
+
+  References:
+    Loaiza-Ganem and Cunningham 2019, eq. 6.
   """
   return bernoulli(x, logits) - sum_pixels(log_normalizer(logits))
 
 
 def log_normalizer(logits: jax.Array) -> jax.Array:
-  """log(l / tanh(l / 2)) elementwise; log 2 at l = 0."""
+  """Returns log(l / tanh(l / 2)) elementwise; log 2 at l = 0."""
   # Near 0 the quotient is 0 / 0, and its series takes over. The inner where
   # keeps the gradient of the branch that is not taken finite.
   near = jnp.abs(logits) < 0.1
@@ -54,9 +57,10 @@ def log_normalizer(logits: jax.Array) -> jax.Array:
 
 
 def continuous_bernoulli_mean(logits: jax.Array) -> jax.Array:
-  """E[x] = s(l) / (2 s(l) - 1) + 1 / (2 artanh(1 - 2 s(l))), elementwise.
+  """Returns the mean of the continuous Bernoulli distribution, elementwise.
 
-  In logits: 1 / (1 - exp(-l)) - 1 / l, and 1/2 + l / 12 near 0.
+  E[x] = s(l) / (2 s(l) - 1) + 1 / (2 artanh(1 - 2 s(l))). In logits it is
+  1 / (1 - exp(-l)) - 1 / l, and 1/2 + l / 12 near 0.
   """
   near = jnp.abs(logits) < 0.1
   safe = jnp.where(near, 1.0, logits)

@@ -14,23 +14,24 @@ from gen_jax.losses.likelihoods import bernoulli, check_shapes, sum_pixels
 
 
 def l2(x: jax.Array, output: jax.Array) -> jax.Array:
-  """Sum of squared errors, [B]."""
+  """Returns the sum of squared errors, [B]."""
   check_shapes(x, output)
   return sum_pixels(jnp.square(x - output))
 
 
 def l1(x: jax.Array, output: jax.Array) -> jax.Array:
-  """Sum of absolute errors, [B]."""
+  """Returns the sum of absolute errors, [B]."""
   check_shapes(x, output)
   return sum_pixels(jnp.abs(x - output))
 
 
 def scaled_l2(x: jax.Array, output: jax.Array) -> jax.Array:
-  """||x - y||^2 / ||x||, [B]: the squared error on the scale of its image.
+  """Returns ||x - y||^2 / ||x||, [B].
 
-  The geometric mean of the squared error and the relative one. Where the
-  background is 0, an image with more on it has more to get wrong: as an anomaly
-  score the squared error mistakes heavy strokes, and misses thin ones.
+  This is the geometric mean of the squared error and the relative squared
+  error. When the background is 0, images with more strokes have larger squared
+  errors, so as an anomaly score the squared error overrates heavy strokes and
+  underrates thin ones.
   """
   norm = jnp.sqrt(sum_pixels(jnp.square(x)))
   return l2(x, output) / jnp.maximum(norm, 1e-6)

@@ -5,17 +5,21 @@ import jax.numpy as jnp
 
 
 def l1(latents: jax.Array) -> jax.Array:
-  """sum_j |a_j|, [B, Z] -> [B]."""
+  """Returns sum_j |a_j|, [B, Z] -> [B]."""
   return jnp.sum(jnp.abs(latents), axis=-1)
 
 
 def kl_bernoulli(mean_activation: jax.Array, target: float) -> jax.Array:
-  """sum_j KL(Bernoulli(target) || Bernoulli(rho_j)), [Z] -> scalar, in nats.
+  """Returns sum_j KL(Bernoulli(target) || Bernoulli(rho_j)), in nats.
 
-  Ng 2011, "Sparse autoencoder", section 2: rho_j is the mean activation of a
-  unit over the batch, in (0, 1).
+  Args:
+    mean_activation: rho_j, of each unit over the batch, [Z] in (0, 1).
+    target: the mean activation that a unit should have.
+
+  References:
+    Ng 2011, "Sparse autoencoder", section 2.
   """
-  # A unit that never fires would cost log(0): it costs what float32 can hold.
+  # The clipping keeps the penalty of a unit that is never active finite.
   tiny = jnp.finfo(mean_activation.dtype).tiny
   rho = jnp.clip(mean_activation, tiny, 1 - jnp.finfo(jnp.float32).epsneg)
   return jnp.sum(

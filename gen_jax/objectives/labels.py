@@ -8,7 +8,7 @@ from gen_jax.errors import InputError
 
 
 def one_hot(labels: jax.Array, classes: int) -> jax.Array:
-  """Labels, integers [B], one-hot; shares of classes [B, K] as they are."""
+  """Returns labels [B] as one-hot rows, and class weights [B, K] as given."""
   return labels if labels.ndim == 2 else jax.nn.one_hot(labels, classes)
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from gen_jax.core import Aux, Batch, Objective, Players, Update
+from gen_jax.core import Aux, Batch, Capabilities, Objective, Players, Update
 from gen_jax.models.layers.resampling import downsample
 from gen_jax.registry.fields import Count, Shape, Weight
 
@@ -46,7 +46,7 @@ class Projection:
 
   @property
   def pixels(self) -> str:
-    """The range of the model's images."""
+    """Returns the range of the model's images."""
     return self.model.pixels
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
@@ -81,7 +81,8 @@ class Projection:
     metrics = {'pixel': jnp.mean(pixel), 'feature': jnp.mean(feature)}
     return jnp.sum(total), Aux(metrics)
 
-  def predict_fns(self):
+  def predict_fns(self) -> Capabilities:
+    """Returns what the projected images can be used for."""
     return {'reconstruct': self.reconstruct}
 
   def w_plus(self, players: Players) -> jax.Array:

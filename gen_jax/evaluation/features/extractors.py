@@ -48,6 +48,7 @@ class Features(Protocol):
   identity: str
 
   def extract(self, images: np.ndarray) -> np.ndarray:
+    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
     """Features [N, F] of images [N, H, W, C], float32 in [0, 1]."""
 
 
@@ -123,9 +124,11 @@ class Classified:
 
   @property
   def identity(self) -> str:
+    """Returns the name and a hash, which are logged with each result."""
     return f'classifier {self.classifier.hash}'
 
   def extract(self, images: np.ndarray) -> np.ndarray:
+    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
     return self.classifier.extract(images)[1]
 
 
@@ -152,10 +155,12 @@ class RandomFeatures:
   seed: Seed = 0
 
   def extract(self, images: np.ndarray) -> np.ndarray:
+    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
     return _in_parts(self.apply, images)
 
   @functools.cached_property
   def identity(self) -> str:
+    """Returns the name and a hash, which are logged with each result."""
     digest = hashlib.sha256()
     for weights in self._weights:
       digest.update(weights.tobytes())
@@ -211,7 +216,7 @@ class Function:
   shape: Shape
   identity: str = dataclasses.field(init=False)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     # The identity depends on the features of fixed noise. They are rounded,
     # because their last bits differ between machines.
     size = _PROBES * math.prod(self.shape)
@@ -230,6 +235,7 @@ class Function:
     object.__setattr__(self, 'identity', f'{self.name} {digest}')
 
   def extract(self, images: np.ndarray) -> np.ndarray:
+    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
     return _in_parts(self.function, images)
 
 

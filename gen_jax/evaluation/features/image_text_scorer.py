@@ -32,12 +32,12 @@ class ImageTextScorer:
 
   @property
   def hash(self) -> str:
-    """12 hexadecimal digits of the parameters."""
+    """Returns 12 hexadecimal digits of a hash of the parameters."""
     return self.network.hash
 
   @property
   def accuracy(self) -> float:
-    """How often a test image is nearer to its caption than to nine others."""
+    """Returns how often an image is nearest to its caption of ten."""
     return self.network.accuracy
 
   def encode_images(self, images: np.ndarray) -> np.ndarray:

@@ -35,12 +35,12 @@ class ReferenceClassifier:
 
   @property
   def hash(self) -> str:
-    """12 hexadecimal digits of the parameters."""
+    """Returns 12 hexadecimal digits of a hash of the parameters."""
     return self.network.hash
 
   @property
   def accuracy(self) -> float:
-    """The fraction of its test images that it classifies correctly."""
+    """Returns the fraction of test images that it classifies correctly."""
     return self.network.accuracy
 
   def extract(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.formats import images
 from gen_jax.data.text import captions
-from gen_jax.evaluation.context import Minimum, Task, filled
+from gen_jax.evaluation.context import Minimum, Results, Task, filled
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8, to_unit
@@ -118,13 +119,15 @@ class Sentences:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     captions.read(self.sentences, self.task.data)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     fields = captions.read(self.sentences, self.task.data)
     texts = read(self.task, players, fields)
     pictures = draw(self.task, players, np.repeat(texts, self.num, 0), key)
@@ -152,10 +155,12 @@ class HeldOut:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     raw = self.task.read(self.split, self.rows)
     shape = raw['image'].shape[1:]
     texts = read(self.task, players, fields_of(raw))
@@ -189,13 +194,15 @@ class Between:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     captions.read(self.sentences, self.task.data)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     fields = captions.read(self.sentences, self.task.data)
     texts = read(self.task, players, fields)
     made = between(self.task, players, texts, self.rows, self.columns, key)

@@ -1,14 +1,15 @@
 """Pictures of latents that are moved along a direction."""
 
 import dataclasses
-from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.subset import read_labels
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task, stratified_rows
+from gen_jax.evaluation.context import Minimum, Results, Task, stratified_rows
 from gen_jax.registry.fields import Count, Number, Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -45,16 +46,18 @@ class Arithmetic:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if len(self.classes) not in (0, 2):
       raise InputError(
         f'directions.Arithmetic: classes={self.classes}: expected two.'
       )
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     latents, labels, images = self.task.latents(
       players, 'train', self.train, self.batch_size, key
     )
@@ -132,16 +135,18 @@ class Traversal:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split, self.index + 1)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.index < 0:
       raise InputError(
         f'directions.Traversal: index={self.index}: expected 0 or more.'
       )
 
-  def run(self, players, key) -> Iterator[tuple[str, np.ndarray]]:
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     latents, _, _ = self.task.latents(
       players, 'train', self.train, self.batch_size, key
     )

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 from gen_jax.storage.images import grid, to_uint8
@@ -20,10 +22,12 @@ class Samples:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     sample = self.task.predict('sample')
     images = sample(players, key=key, num=self.num)
     yield 'samples', plot.draw(images, self.task.objective.pixels)
@@ -40,10 +44,12 @@ class Reconstructions:
 
   needs = ('reconstruct',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     batch = self.task.batch(self.split, self.num, key)
     out = self.task.predict('reconstruct')(players, batch, key=key)
     pairs = jnp.stack([batch['image'], out], axis=1)  # [N, 2, H, W, C]
@@ -68,10 +74,12 @@ class Dictionary:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     del key
     size = self.task.latent_size(players)
     rest = jnp.zeros((1, size))

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 from gen_jax.storage.images import grid, to_uint8
@@ -53,7 +54,8 @@ class Interpolation:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
   @functools.cached_property
@@ -68,7 +70,8 @@ class Interpolation:
 
     return jax.jit(interpolate)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     batch = self.task.batch(self.split, 2 * self.rows, key)
     even = len(batch['image']) // 2 * 2
     out = self._run(players, {k: x[:even] for k, x in batch.items()})
@@ -87,10 +90,12 @@ class Manifold:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     del key
     size = self.task.latent_size(players)
     if size != 2:
@@ -120,10 +125,12 @@ class Scatter:
 
   needs = ('encode',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     latents, labels, _ = self.task.latents(
       players, self.split, self.num, self.batch_size, key
     )

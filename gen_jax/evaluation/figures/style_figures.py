@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.evaluation.context import Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Number, Size
 from gen_jax.storage.images import grid, to_uint8, to_unit
@@ -22,7 +23,8 @@ class _Figure:
 
   needs = _NEEDS
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
   def _styles(self, players, key, num):
@@ -50,7 +52,8 @@ class Truncation(_Figure):
   rows: Size = 4
   psis: tuple[Number, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     styles, mean = self._styles(players, key, self.rows)
     columns = jnp.asarray(self.psis)[None, :, None, None]  # [1, T, 1, 1]
     styles = lerp(mean, styles[:, None], columns)
@@ -76,7 +79,8 @@ class Mixing(_Figure):
   columns: Size = 6
   psi: Number = 1.0
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     styles, _ = self._styles(players, key, self.rows + self.columns)
     left, top = styles[: self.rows], styles[self.rows :]
     sources = self._draw(players, styles, key)
@@ -123,7 +127,8 @@ class Noise(_Figure):
   draws: Size = 50
   psi: Number = 1.0
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     styles, _ = self._styles(players, key, self.rows)
     synthesize = self.task.predict('synthesize')
     images = []
@@ -163,7 +168,8 @@ class Walk(_Figure):
   frames: Size = 12
   psi: Number = 0.7
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     styles, _ = self._styles(players, key, self.tiles * self.stops)
     styles = styles.reshape(self.stops, self.tiles, *styles.shape[1:])
     pictures = []

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size, Weight
 
 
@@ -24,10 +26,12 @@ class ActiveUnits:
 
   needs = ('encode',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     latents, _, _ = self.task.latents(
       players, self.split, self.num, self.batch_size, key
     )

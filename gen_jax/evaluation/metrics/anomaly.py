@@ -6,9 +6,10 @@ import functools
 import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.subset import class_index, read_labels
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -46,10 +47,11 @@ class Anomaly:
 
   needs = ('anomaly_scores',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.draws < 1:
       raise InputError(
         f'anomaly.Anomaly: draws={self.draws}: expected 1 or more.'
@@ -81,7 +83,8 @@ class Anomaly:
       )
     return np.asarray(normal)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     scores, labels = self._scores(players, key)

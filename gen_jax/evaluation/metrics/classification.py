@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 
@@ -27,10 +29,12 @@ class Error:
 
   needs = ('classify',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     guesses, truth = self.task.guesses(
       players, self.split, self.num, self.batch_size, key
     )

@@ -2,10 +2,18 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
+from gen_jax.evaluation.context import (
+  Minimum,
+  Results,
+  Task,
+  filled,
+  stratified_rows,
+)
 from gen_jax.evaluation.metrics.denoising import psnr
 from gen_jax.registry.fields import Count, Fraction, Size, SomeSizes
 from gen_jax.storage import plot
@@ -100,10 +108,11 @@ class Compression:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.bits or any(not 1 <= b <= 12 for b in self.bits):
       raise InputError(
         f'compression.Compression: bits={self.bits}: expected 1 to 12 each.'
@@ -114,7 +123,8 @@ class Compression:
         'in [0, 1).'
       )
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     sets = (('train', self.train), (self.split, self.num))
     (train, _, seen), (latents, _, images) = (
       self.task.latents(players, split, num, self.batch_size, key)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -25,10 +26,12 @@ class Relabeled:
 
   needs = ('relabel',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     relabel = self.task.predict('relabel')
     batch = self.task.batch(self.split, self.rows, key)
     count = len(batch['image'])
@@ -54,10 +57,12 @@ class BetweenClasses:
 
   needs = ('sample_classes',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     count = len(self.task.classes)
     first = jnp.eye(count)  # [K, K]
     second = jnp.roll(first, -1, axis=0)

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid
@@ -28,13 +30,15 @@ class LabelAccuracy:
 
   needs = ('sample_classes',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum('test'),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     reference_classifier.load(self.task, self.classifier)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     names = self.task.classes
     classifier = reference_classifier.load(self.task, self.classifier)
     labels = np.arange(self.num) % len(names)
@@ -68,10 +72,12 @@ class Neighbors:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum('train', self.columns),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     from sklearn.neighbors import NearestNeighbors
 
     samples = self.task.samples(players, self.rows, key)

@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Size
 
 
@@ -26,14 +27,16 @@ class Shift:
 
   needs = ('sampling_probabilities',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if 'label' not in self.task.source(self.split).fields:
       raise InputError('config.evals: debiasing.Shift needs labeled data.')
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     probabilities, parts = self.task.predict(self.needs[0]), []
     order = permutation(0, 'debiasing', 0, len(self.task.source(self.split)))
     # Latents that occur twice in a batch that is filled up would be too dense.

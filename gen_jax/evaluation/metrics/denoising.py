@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task, stratified_rows
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task, stratified_rows
 from gen_jax.registry.fields import Count, Size, SomeSizes
 from gen_jax.storage.images import grid, to_uint8
 
@@ -34,10 +35,12 @@ class Denoising:
 
   needs = ('corrupt', 'reconstruct')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     corrupt, reconstruct = (self.task.predict(name) for name in self.needs)
     clean, noisy, denoised = [], [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
@@ -69,7 +72,7 @@ class Denoising:
 
 
 def psnr(clean: np.ndarray, images: np.ndarray) -> np.ndarray:
-  """Peak signal-to-noise ratio of images in [0, 1], [B], in dB."""
+  """Returns the peak signal-to-noise ratio of images in [0, 1], [B], in dB."""
   errors = np.square(clean - np.clip(images, 0, 1))
   mse = errors.reshape(len(errors), -1).mean(axis=1, dtype=np.float64)
   return -10 * np.log10(np.maximum(mse, 1e-12))
@@ -89,7 +92,7 @@ def _wiener(images, window):
 
 
 def ssim(clean: np.ndarray, images: np.ndarray) -> float:
-  """Mean structural similarity of images in [0, 1], as scikit-image has it."""
+  """Returns the mean structural similarity of images in [0, 1]."""
   from skimage.metrics import structural_similarity
 
   return float(

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
+from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Fraction
 
 
@@ -34,10 +35,11 @@ class Diversity:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.num < 2:
       raise InputError(
         f'diversity.Diversity: num={self.num}: expected 2 or more.'
@@ -49,7 +51,8 @@ class Diversity:
     images = self.task.batch(self.split, self.num, jax.random.key(0))['image']
     return len(images), *distances(images)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     count, pairs, nearest = self._real
     samples = self.task.predict('sample')(players, key=key, num=count)
     pairs, nearest = (

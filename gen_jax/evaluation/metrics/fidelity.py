@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.registry.fields import Count, Size
@@ -41,11 +43,12 @@ class Fidelity:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     # `kid` compares halves of two or more images.
     return Minimum('train', 2), Minimum(self.split, max(self.k + 1, 4))
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     extractors.check(self.features, self.task, self.classifier)
 
   @functools.cached_property
@@ -61,7 +64,8 @@ class Fidelity:
     moments, train = statistics.moments(real), statistics.moments(train)
     return real, moments, train, statistics.frechet(train, moments)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     fakes = self.task.samples(players, self.num, key)
     fake = self._extractor.extract(fakes)
     real, moments, train, frechet_train = self._real

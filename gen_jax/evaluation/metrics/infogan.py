@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Number, Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -33,10 +34,12 @@ class Matching:
 
   needs = ('classify',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     guesses, labels = self.task.guesses(
       players, 'train', self.train, self.batch_size, key
     )
@@ -69,10 +72,12 @@ class Sweeps:
 
   needs = ('sample_codes',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     vary = self.task.predict('sample_codes')
     objective = self.task.objective
     rest = jnp.zeros((objective.categories, objective.continuous))

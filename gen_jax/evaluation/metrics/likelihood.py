@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from gen_jax.core import Players
 from gen_jax.distributed import prediction
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 
 
@@ -31,17 +32,19 @@ class ELBO:
 
   needs = ('elbo',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     source = self.task.source(self.split) if self.by_class else None
     if source is not None and 'label' not in source.fields:
       raise InputError(
         'config.evals: likelihood.ELBO: by_class=True needs labeled data.'
       )
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     elbo, parts = self.task.predict('elbo'), []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     for index, (batch, count) in enumerate(batches):
@@ -85,10 +88,11 @@ class NLL:
 
   needs = ('log_weights',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.samples < 1 or self.chunk < 1 or self.samples % self.chunk:
       raise InputError(
         f'likelihood.NLL: samples={self.samples} is not a multiple of '
@@ -113,7 +117,8 @@ class NLL:
 
     return prediction.shard_batch(estimate)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     values = []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)
     total = -(-len(self.task.choose(self.split, self.num)) // self.batch_size)

@@ -8,7 +8,7 @@ deterministic autoencoders", section 4).
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -118,10 +118,12 @@ class Samples:
 
   needs = ('encode', 'decode')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', max(self.components, 2)), Minimum(self.split)
 
-  def run(self, players: Any, key: jax.Array):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     sets = (('train', self.train), (self.split, self.num))
     train, test = (
       self.task.latents(players, split, num, self.batch_size, key)[0]

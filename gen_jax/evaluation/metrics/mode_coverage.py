@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.datasets import toy
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
@@ -38,16 +40,18 @@ class Modes:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum('test'),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.task.data.get('name') != 'toy':
       raise InputError(
         "config.evals: mode_coverage.Modes needs data.name='toy'."
       )
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     data = self.task.batch('test', self.shown, key)['image']
     samples = self.task.predict('sample')(players, key=key, num=self.num)
     if not (plot.is_points(samples) and plot.is_points(data)):
@@ -94,10 +98,11 @@ class StackedModes:
 
   needs = ('sample',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.task.data.get('name') != 'stacked_mnist':
       raise InputError(
         'config.evals: mode_coverage.StackedModes needs '
@@ -112,7 +117,8 @@ class StackedModes:
   def _real(self):
     return self._balance(self.task.read(self.split, self.num)['image'])
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     samples = self.task.samples(players, self.num, key)
     if samples.shape[1:] != (28, 28, 3):
       raise InputError(

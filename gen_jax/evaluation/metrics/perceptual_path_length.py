@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.figures.latent_figures import lerp, slerp
 from gen_jax.registry.fields import Count, Positive, Size
@@ -42,10 +43,11 @@ class PathLength:
 
   needs = ('sample_latents', 'map_latents', 'synthesize')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.num < 100 or self.epsilon <= 0:
       raise InputError(
         f'config.evals: paths.PathLength: num={self.num}, epsilon='
@@ -84,7 +86,8 @@ class PathLength:
 
     return jax.jit(pairs, static_argnames='space')
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     for space in ('z', 'w'):
       for sampling in ('full', 'end'):
         # The same pairs of codes in both spaces.

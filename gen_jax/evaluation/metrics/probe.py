@@ -3,7 +3,10 @@
 import dataclasses
 import warnings
 
-from gen_jax.evaluation.context import Minimum, Task
+import jax
+
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 
 
@@ -29,10 +32,12 @@ class Probe:
 
   needs = ('encode',)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', self.neighbors, classes=2), Minimum(self.split)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     from sklearn.decomposition import PCA
 
     sets = (('train', self.num), (self.split, 0))

@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Size
 
 
@@ -27,14 +29,16 @@ class Error:
 
   needs = ('encode', 'reconstruct')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split)
 
   @functools.cached_property
   def _pca(self):
     return {}  # error by number of components, whatever the players are
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     reconstruct = self.task.predict('reconstruct')
     total, count = 0.0, 0
     for batch, valid in self._batches(self.split, key):

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import image_text_scorer
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import statistics
@@ -72,13 +73,15 @@ class Retrieval:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split, 2)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     image_text_scorer.load(self.task, self.scorer)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     scorer = image_text_scorer.load(self.task, self.scorer)
     raw = self.task.read(self.split, self.num)
     shape = raw['image'].shape[1:]
@@ -156,13 +159,15 @@ class Diversity:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     image_text_scorer.load(self.task, self.scorer)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     scorer = image_text_scorer.load(self.task, self.scorer)
     raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
@@ -215,10 +220,12 @@ class Reals:
 
   needs = ('encode_text', 'encode_image')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split, 2),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     encode_text, encode_image = map(self.task.predict, self.needs)
     vectors = [], []
     batches = self.task.batches(self.split, self.num, self.batch_size, key)

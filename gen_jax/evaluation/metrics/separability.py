@@ -6,8 +6,9 @@ import warnings
 import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import to_unit
@@ -38,10 +39,11 @@ class Separability:
 
   needs = ('sample_latents', 'map_latents', 'synthesize')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum('test'),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if len(self.task.classes) < 2:
       raise InputError(
         'config.evals: separability.Separability needs labels of two classes '
@@ -49,7 +51,8 @@ class Separability:
       )
     reference_classifier.load(self.task, self.classifier)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     classifier = reference_classifier.load(self.task, self.classifier)
     latents, w, logits = self._sample(players, key, classifier)
     logits -= logits.max(axis=1, keepdims=True)

@@ -2,15 +2,17 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
-from gen_jax.evaluation.context import Minimum, Task
+from gen_jax.core import Players
+from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.figures import captioned
 from gen_jax.registry.fields import Count
 
 
 def slopes(pictures: np.ndarray) -> float:
-  """Mean squared difference of neighboring pixels, [N, H, W, C]."""
+  """Returns the mean squared difference of neighboring pixels, [N, H, W, C]."""
   pictures = np.asarray(pictures, np.float64)
   down, right = (np.diff(pictures, axis=axis) for axis in (1, 2))
   return float(np.mean(np.square(down)) + np.mean(np.square(right)))
@@ -34,10 +36,12 @@ class Sharpness:
 
   needs = ('encode_text', 'generate')
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
     real = slopes(raw['image'] / 255)

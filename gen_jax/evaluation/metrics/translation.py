@@ -6,12 +6,20 @@ Errors are mean absolute differences of pixels in [0, 1].
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
+from gen_jax.core import Players
 from gen_jax.data.shuffling import permutation
 from gen_jax.data.sources import shuffle_groups
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Task, filled, stratified_rows
+from gen_jax.evaluation.context import (
+  Minimum,
+  Results,
+  Task,
+  filled,
+  stratified_rows,
+)
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.evaluation.metrics.denoising import psnr, ssim
@@ -63,7 +71,7 @@ def translate(
 
 
 def absolute(x: np.ndarray, y: np.ndarray) -> float:
-  """Mean absolute difference of images in [-1, 1], as of [0, 1]."""
+  """Returns the mean absolute difference, of images in [-1, 1] as of [0, 1]."""
   return float(np.abs(x - y).mean(dtype=np.float64) / 2)
 
 
@@ -90,10 +98,12 @@ class Errors:
 
   needs = property(_needs)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
@@ -149,17 +159,19 @@ class Pairs:
 
   needs = property(_needs)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.task.source(self.split).parts:
       raise InputError(
         f'config.evals: the split {self.split!r} has no pairs to measure by: '
         'see data.pairs, or leave translation.Pairs out.'
       )
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
@@ -196,13 +208,15 @@ class Frechet:
 
   needs = property(_needs)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return Minimum('train', 2), Minimum(self.split, 2)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     extractors.check(self.features)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
@@ -253,10 +267,12 @@ class Grid:
 
   needs = property(_needs)
 
-  def minimum(self):
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
     return (Minimum(self.split),)
 
-  def run(self, players, key):
+  def run(self, players: Players, key: jax.Array) -> Results:
+    """Yields each result with its name."""
     images = {
       name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
     }
@@ -275,7 +291,7 @@ class Grid:
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-  """Luminance, [N, H, W, C] -> [N, H, W, 1]."""
+  """Returns the luminance, [N, H, W, C] -> [N, H, W, 1]."""
   if images.shape[-1] < 3:
     return images[..., :1]
   weights = np.array([0.299, 0.587, 0.114], np.float32)
@@ -283,7 +299,7 @@ def gray(images: np.ndarray) -> np.ndarray:
 
 
 def as_channels(images: np.ndarray, channels: int) -> np.ndarray:
-  """The same images with other channels: gray or repeated; opaque of four."""
+  """Returns images as gray (1), color (3) or color and opacity (4)."""
   have = images.shape[-1]
   if have == channels:
     return images
@@ -298,7 +314,7 @@ def as_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Of the pixels of each image, [N]; 0 where one is constant."""
+  """Returns the correlation of each pair of images, [N]; 0 for a constant."""
   x, y = (a.reshape(len(a), -1).astype(np.float64) for a in (x, y))
   x, y = (a - a.mean(axis=1, keepdims=True) for a in (x, y))
   size = np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))

@@ -75,7 +75,7 @@ class GaussianMixture(Latents):
   components: Size = 32
   radius: Positive = 8.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.components > self.size:
       raise InputError(
         f'latents.components={self.components}: there is an axis for each '
