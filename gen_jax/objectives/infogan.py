@@ -11,7 +11,7 @@ from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
 from gen_jax.losses.classification import softmax_cross_entropy
-from gen_jax.losses.information import gaussian_log_likelihood
+from gen_jax.losses.densities import log_normal
 from gen_jax.objectives.parts import adversarial
 from gen_jax.objectives.parts.latents import Latents, Normal
 from gen_jax.objectives.parts.regularizers import (
@@ -177,7 +177,7 @@ class InfoGAN:
     }
     loss = self.category_weight * cross_entropy
     if self.continuous:
-      likelihood = gaussian_log_likelihood(codes[:, start:], mean)
+      likelihood = jnp.sum(log_normal(codes[:, start:], mean), axis=-1)
       loss -= self.continuous_weight * jnp.mean(likelihood)
       errors = jnp.square(codes[:, start:] - mean)
       metrics['continuous_error'] = jnp.mean(errors)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 from drawn import drawn
 
 from gen_jax.data.pipeline import Preprocess
@@ -15,7 +14,6 @@ from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.metrics.infogan import Matching
-from gen_jax.losses.information import gaussian_log_likelihood
 from gen_jax.models import dense
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.gan import GAN
@@ -244,13 +242,6 @@ def test_both_players_of_an_acgan_descend_the_error_of_the_class():
 
   for difference, cost in compute(drawn(objective.init, KEY, BATCH)):
     assert float(difference) == pytest.approx(float(cost), rel=1e-4)
-
-
-def test_a_likelihood_of_codes_is_that_of_scipy():
-  x, mean = np.random.default_rng(0).normal(size=(2, 5, 3))
-  expected = scipy.stats.norm(mean, np.exp(0.2)).logpdf(x).sum(1)
-  out = jax.jit(gaussian_log_likelihood)(x, mean, 0.4)
-  np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
 def test_a_code_has_noise_one_category_and_numbers():
