@@ -39,8 +39,8 @@ def histogram(
   low, high = jnp.min(latents, axis=0), jnp.max(latents, axis=0)  # [Z]
   place = (latents - low) / jnp.maximum(high - low, 1e-12) * bins
   place = jnp.clip(place.astype(jnp.int32), 0, bins - 1)  # [B, Z]
-  share = jnp.mean(jax.nn.one_hot(place, bins), axis=0)  # [Z, bins]
-  here = share[jnp.arange(latents.shape[-1]), place]  # [B, Z]
+  fraction = jnp.mean(jax.nn.one_hot(place, bins), axis=0)  # [Z, bins]
+  here = fraction[jnp.arange(latents.shape[-1]), place]  # [B, Z]
   return jnp.sum(jnp.log(here + alpha), axis=-1)
 
 

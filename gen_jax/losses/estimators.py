@@ -1,4 +1,4 @@
-"""What autodiff is told where a better gradient than its own is known."""
+"""Functions with a gradient other than their own, for gradient estimators."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""Pictures of what moves in latent space."""
+"""Pictures of a latent space."""
 
 import dataclasses
 import functools
@@ -16,19 +16,22 @@ from gen_jax.storage.images import grid, to_uint8
 
 
 def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
-  """Points on the straight line from start to end [..., Z], t in [0, 1]."""
+  """Returns points on the line from start to end [..., Z], t in [0, 1]."""
   return (1 - t) * start + t * end
 
 
 def slerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
-  """Points on the great circle from start to end [..., Z] (White 2016).
+  """Returns points on the great circle from start to end [..., Z].
 
   With the angle w between them:
     sin((1 - t) w) / sin(w) start + sin(t w) / sin(w) end.
-  Between points of one length all have that length, as draws from a normal in
-  many dimensions nearly do; the straight line comes closer to the origin.
-  Where both point the same or opposite ways, or one is the origin, it is the
-  straight line.
+  If both have the same norm, so do all points between them. Samples of a normal
+  distribution in many dimensions have almost equal norms, and a straight line
+  between them comes closer to the origin. For parallel or opposite vectors, or
+  when one is 0, the result is the straight line.
+
+  References:
+    White 2016, Sampling Generative Networks.
   """
   norms = jnp.linalg.norm(start, axis=-1) * jnp.linalg.norm(end, axis=-1)
   cosine = jnp.sum(start * end, axis=-1) / jnp.maximum(norms, 1e-12)
@@ -43,8 +46,8 @@ def slerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
 class Interpolation:
   """Decoded latents between those of two images, a pair of images per row.
 
-  On the straight line between them at the left, on the great circle at the
-  right; t goes from 0 to 1 in each.
+  The left half follows the straight line between them, the right half the great
+  circle. In each, t goes from 0 to 1.
   """
 
   task: Task

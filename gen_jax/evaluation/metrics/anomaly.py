@@ -1,4 +1,4 @@
-"""How well a model of some classes tells the others apart."""
+"""How well a model of some classes detects images of other classes."""
 
 import dataclasses
 import functools
@@ -19,19 +19,21 @@ class Anomaly:
   """Area under the ROC curve of each anomaly score of the model.
 
   An image of a class that is not normal is an anomaly. The area is the
-  probability that an anomaly scores above a normal image; the average
-  precision counts the anomalies as positives, so that its chance level is
-  their share.
+  probability that an anomaly scores above a normal image. The average
+  precision counts the anomalies as positives, so at chance level it is the
+  fraction of anomalies.
 
-  The figure has four pairs of rows, images above their reconstructions, by the
-  first of the scores: the most anomalous of the split, the most normal, the
-  anomalies that were missed by most, and the worst false alarms.
+  The figure has four pairs of rows, images above their reconstructions, sorted
+  by the first score: the most anomalous images of the split, the most normal
+  ones, the anomalies with the smallest scores, and the normal images with the
+  largest ones.
 
   Attributes:
     normal: classes, by number or name; those of the training split if empty,
       which `data.classes` chooses.
     num: images of the split; 0 for all.
-    draws: of a score that is random, as a VAE's; their mean counts.
+    draws: evaluations of a random score, such as that of a VAE; their mean
+      counts.
     by_class: also the area of each anomalous class against the normal ones.
     shown: images in a row of the figure.
   """

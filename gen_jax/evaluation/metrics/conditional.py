@@ -1,4 +1,4 @@
-"""Pictures of models that know classes."""
+"""Pictures of class-conditional models."""
 
 import dataclasses
 
@@ -14,10 +14,10 @@ from gen_jax.storage.images import grid, to_uint8
 
 @dataclasses.dataclass(frozen=True)
 class Relabeled:
-  """Held-out images, each followed by itself as every class in turn.
+  """Held-out images, each followed by its style in every class.
 
-  What stays in a row is the style, which the class does not say (Kingma et al.
-  2014, figure 1).
+  An image is encoded with its own class and decoded with the others (Kingma et
+  al. 2014, figure 1).
   """
 
   task: Task
@@ -46,7 +46,7 @@ class Relabeled:
 
 @dataclasses.dataclass(frozen=True)
 class BetweenClasses:
-  """One code a row, while its class becomes the next one: a 2 becomes a 3.
+  """Samples with the same latents in a row, between a class and the next one.
 
   Attributes:
     columns: steps from one class to the other.
@@ -67,14 +67,14 @@ class BetweenClasses:
     first = jnp.eye(count)  # [K, K]
     second = jnp.roll(first, -1, axis=0)
     t = jnp.linspace(0, 1, self.columns)[None, :, None]
-    shares = (1 - t) * first[:, None] + t * second[:, None]  # [K, T, K]
+    weights = (1 - t) * first[:, None] + t * second[:, None]  # [K, T, K]
     sample = self.task.predict('sample_classes')
     rows = []
     for row in range(count):
-      # One key, and so the same codes, for every column.
+      # The same key, and so the same latents, for every column.
       images = [
         sample(
-          players, shares[row, column][None], key=jax.random.fold_in(key, row)
+          players, weights[row, column][None], key=jax.random.fold_in(key, row)
         )
         for column in range(self.columns)
       ]

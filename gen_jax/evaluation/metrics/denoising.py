@@ -1,4 +1,4 @@
-"""How much noise a denoiser takes away."""
+"""How much noise a denoiser removes."""
 
 import dataclasses
 
@@ -13,12 +13,12 @@ from gen_jax.storage.images import grid, to_uint8
 
 @dataclasses.dataclass(frozen=True)
 class Denoising:
-  """PSNR (dB) and SSIM to the clean image, beside the Wiener filter's.
+  """PSNR (dB) and SSIM of denoised images, and those of the Wiener filter.
 
-  The noise is that of training, drawn anew. All images are clipped to [0, 1];
-  PSNR is 10 log10(1 / MSE), the mean over images. The Wiener filter is SciPy's
-  local one; its window is the best of those given, on these very images, which
-  favors it.
+  The images have noise of the same kind as in training, and all are clipped to
+  [0, 1]. PSNR is 10 log10(1 / MSE), the mean over images. The Wiener filter is
+  the local one of SciPy. Its window is the best of those given for the same
+  images, which favors it.
 
   Attributes:
     num: images of the split; 0 for all.
