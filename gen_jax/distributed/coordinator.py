@@ -100,9 +100,6 @@ def check_own(address: Address) -> None:
       'another port in --coordinator, to all processes.'
     ) from error
   with server:
-    if _is_own(address):
-      return
-    # The address may be translated on the way to this host.
     try:
       socket.create_connection(address, _ATTEMPT).close()
     except OSError as error:
@@ -119,22 +116,6 @@ def _listen(port):
       ('', port), family=socket.AF_INET6, dualstack_ipv6=True
     )
   return socket.create_server(('', port))
-
-
-def _is_own(address):
-  """Whether this host has the address."""
-  try:
-    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-  except (OSError, UnicodeError):
-    return False
-  for family, kind, _, _, (host, _, *rest) in found:
-    try:
-      with socket.socket(family, kind) as probe:
-        probe.bind((host, 0, *rest))
-      return True
-    except OSError:
-      continue
-  return False
 
 
 def wait_for(address: Address, deadline: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from gen_jax.distributed import collectives, process_group
+from gen_jax.distributed import collectives, connection
 from gen_jax.distributed.process_group import CommonError, client, key
 from gen_jax.errors import EvaluationError, InputError, NonFiniteError
 from gen_jax.runtime import crash, jax_private
@@ -36,7 +36,7 @@ def joined(*flags: Any) -> Iterator[None]:
   a minute with a line that says so.
   """
   watch = _Watch()
-  process_group.connect(*flags, lost=watch.lost)
+  connection.connect(*flags, lost=watch.lost)
   if _count() == 1:
     yield
     return

@@ -1,10 +1,9 @@
 """Checkpoints: asynchronous, verified, and never in place of a better one."""
 
 import contextlib
-import json
 import pathlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +12,9 @@ import numpy as np
 import gen_jax
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group
-from gen_jax.errors import InputError, first_line
+from gen_jax.errors import InputError
+from gen_jax.storage import checkpoint_files
+from gen_jax.storage.checkpoint_files import MisfitError
 
 _SHOWN = 3  # arrays that do not fit and are named
 _OPENINGS = 20  # tries to list a folder that changes
@@ -69,7 +70,7 @@ class Checkpointer:
         lambda: ocp.CheckpointManager(self.path, options=options)
       )
     except OSError as error:
-      raise _unreadable(self.path, error) from error
+      raise checkpoint_files.unreadable(self.path, error) from error
 
   def steps(self) -> Sequence[int]:
     """Returns the steps that have a checkpoint, oldest first.
@@ -79,7 +80,8 @@ class Checkpointer:
     Raises:
       UnreadableError: when the folder cannot be listed now.
     """
-    steps = {int(name) for name in _listed(self.path) if _is_step(name)}
+    names = checkpoint_files.list_names(self.path)
+    steps = set(map(int, filter(checkpoint_files.is_step, names)))
     if not isinstance(self.path, pathlib.Path):
       # In a cloud, a folder alone does not tell that it is whole.
       self._manager.reload()
@@ -88,7 +90,7 @@ class Checkpointer:
 
   def has_damaged(self) -> bool:
     """Whether there are checkpoints that were set aside as damaged."""
-    return exist(self.path) and not self.steps()
+    return checkpoint_files.exist(self.path) and not self.steps()
 
   def save(
     self, state: TrainState, notes: Mapping[str, Any] | None = None
@@ -112,7 +114,7 @@ class Checkpointer:
       arrays=_arrays(state),
       checksums=_checksums(state),
     )
-    meta['checksum'] = _checksum(meta)
+    meta['checksum'] = checkpoint_files.checksum(meta)
     args = self._ocp.args
     with self._writing():
       saves = self._manager.save(
@@ -136,11 +138,9 @@ class Checkpointer:
       DamagedError: when all its files can be read, and it is not whole.
       UnreadableError: when a file cannot be read now.
     """
-    meta = read_notes(self.path, step)
+    notes = checkpoint_files.read_notes(self.path, step)
     folder = self.path / str(step)
-    with _reading(folder):
-      arrays = meta.get('arrays') or self._stored_arrays(step)
-    differences = _differences(arrays, _arrays(target))
+    differences = _differences(notes['arrays'], _arrays(target))
     if differences:
       more = len(differences) - _SHOWN
       raise MisfitError(
@@ -151,18 +151,12 @@ class Checkpointer:
         'another --workdir.'
       )
     args = self._ocp.args.StandardRestore(jax.tree.map(_abstract, target))
-    with _reading(folder):
+    with checkpoint_files.reading(folder):
       args = self._ocp.args.Composite(state=args)
       state = jax.device_get(self._manager.restore(step, args=args)['state'])
-      if _checksums(state) != meta['checksums']:
+      if _checksums(state) != notes['checksums']:
         raise ValueError('it does not match its checksums')
     return state
-
-  def _stored_arrays(self, step):
-    """The arrays of a checkpoint of an older version, whose notes lack them."""
-    handler = self._ocp.StandardCheckpointHandler()
-    metadata = handler.metadata(self.path / str(step) / 'state')
-    return _arrays(getattr(metadata, 'tree', metadata))
 
   def set_aside(self, step: int, reason: str = 'damaged') -> str:
     """Renames a checkpoint, so that its step can be saved again.
@@ -192,8 +186,7 @@ class Checkpointer:
 
   def close(self) -> None:
     """Waits, and frees what orbax holds."""
-    with self._writing():
-      self._manager.wait_until_finished()
+    self.wait()
     self._manager.close()
 
   @contextlib.contextmanager
@@ -204,8 +197,9 @@ class Checkpointer:
     except Exception as error:
       raise InputError(
         f'a checkpoint cannot be written below {self.path}: '
-        f'{_named(error)}. Those from before are whole: remove the cause,'
-        ' such as a full disk, and the same command goes on from the newest.'
+        f'{checkpoint_files.describe(error)}. Those from before are whole: '
+        'remove the cause, such as a full disk, and the same command goes on '
+        'from the newest.'
       ) from error
 
 
@@ -220,185 +214,41 @@ def _open(manager: Callable[[], Any]) -> Any:
   return manager()
 
 
-class DamagedError(InputError):
-  """A checkpoint that can be read and is not whole."""
-
-
-class UnreadableError(InputError):
-  """A checkpoint that cannot be read now; it may be whole."""
-
-
-class MisfitError(InputError):
-  """A checkpoint of other arrays than those that are needed."""
-
-
-def exist(path: Any) -> bool:
-  """Whether a folder has checkpoints, also such as were set aside as damaged.
-
-  Raises:
-    UnreadableError: when the folder cannot be listed now.
-  """
-  names = _listed(path)
-  return any(_is_step(n) or n.startswith('damaged-') for n in names)
-
-
-def newest(path: Any) -> int:
-  """Returns the last step that has a checkpoint below a folder, or 0.
-
-  Raises:
-    UnreadableError: when the folder cannot be listed now.
-  """
-  return max((int(name) for name in _listed(path) if _is_step(name)), default=0)
-
-
-def read_notes(path: Any, step: int) -> dict[str, Any]:
-  """Returns the notes of a checkpoint below a folder.
-
-  Raises:
-    DamagedError: when all its files can be read, and it is not whole.
-    UnreadableError: when a file cannot be read now.
-  """
-  folder = path / str(step)
-  with _reading(folder):
-    # Where orbax writes the item `meta` of a checkpoint. Read without orbax,
-    # whose managers are made by all processes together.
-    notes = json.loads((folder / 'meta' / 'metadata').read_text())
-    _check_notes(notes, step)
-  return notes
-
-
-def find_config(path: Any) -> tuple[Any, str] | None:
-  """Returns the newest checkpoint that has a config in its notes, and that.
-
-  Args:
-    path: the folder of the checkpoints.
-
-  Raises:
-    UnreadableError: when a file cannot be read now.
-  """
-  for step in sorted(filter(_is_step, _listed(path)), key=int, reverse=True):
-    with contextlib.suppress(DamagedError):
-      notes = read_notes(path, int(step))
-      if 'config' in notes:
-        return path / step, notes['config']
-  return None
-
-
-@contextlib.contextmanager
-def _reading(folder):
-  """Tells a checkpoint that is damaged from one that cannot be read now.
-
-  Orbax gives the same error for both, and for an error of a network folder
-  that passes. So the files are read once more: what can be read completely,
-  and still is not whole, is damaged.
-  """
-  try:
-    yield
-  except Exception as error:  # whatever orbax makes of broken files
-    try:
-      for file in _files(folder):
-        with file.open('rb') as opened:
-          while opened.read(2**20):
-            pass
-    except FileNotFoundError:
-      pass  # another process removes it
-    except OSError as failure:
-      raise _unreadable(folder, failure) from error
-    raise DamagedError(
-      f'checkpoint {folder} is damaged: {_named(error)}.'
-    ) from error
-
-
-def _listed(path: Any) -> list[str]:
-  try:
-    return [entry.name for entry in path.iterdir()]
-  except FileNotFoundError:
-    return []
-  except OSError as error:
-    raise _unreadable(path, error) from error
-
-
-def _is_step(name: str) -> bool:
-  return name.isdecimal() and str(int(name)) == name
-
-
-def _files(path: Any) -> Iterator[Any]:
-  """The files below a folder; other than glob, it skips none in silence."""
-  if not path.is_dir():
-    yield path
-    return
-  for entry in path.iterdir():
-    yield from _files(entry)
-
-
-def _unreadable(path: Any, error: OSError) -> UnreadableError:
-  return UnreadableError(
-    f'{path} cannot be read now: {error.strerror or error}. Nothing was '
-    'changed: start again when it can be read.'
-  )
-
-
-def _named(error: Exception) -> str:
-  return f'{type(error).__name__}: {first_line(error)}'.rstrip('.: ')
-
-
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
   return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=None)
 
 
-def _arrays(tree: Any) -> dict[str, list]:
-  """The dtype and shape of every array, by its name."""
+def _leaves(tree: Any) -> dict[str, Any]:
+  """Returns the arrays of a tree by name, such as 'players/gen/params'."""
   return {
-    '/'.join(_key(k) for k in path): [str(leaf.dtype), list(leaf.shape)]
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   }
 
 
-def _key(key: Any) -> str:
-  for field in ('key', 'name', 'idx'):
-    if hasattr(key, field):
-      return str(getattr(key, field))
-  return str(key)
+def _arrays(tree: Any) -> dict[str, list]:
+  """Returns the dtype and shape of every array, by its name."""
+  leaves = _leaves(tree).items()
+  return {name: [str(x.dtype), list(x.shape)] for name, x in leaves}
+
+
+def _checksums(state: TrainState) -> dict[str, int]:
+  """Returns the CRC-32 of the bytes of every array, by its name."""
+  return {
+    name: zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    for name, x in _leaves(state).items()
+  }
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-  """In which arrays a checkpoint, `old`, and a target differ."""
+  """Returns in which arrays a checkpoint, `old`, and a target differ."""
   found = []
   for name in [*new, *(name for name in old if name not in new)]:
     if name not in old:
       found.append(f'{name} is not in the checkpoint')
     elif name not in new:
       found.append(f'{name} is in the checkpoint alone')
-    elif list(old[name]) != list(new[name]):
-      (dtype, shape), (dtype_now, shape_now) = old[name], new[name]
-      found.append(
-        f'{name} is {dtype}{list(shape)} in the checkpoint, and '
-        f'{dtype_now}{list(shape_now)} now'
-      )
+    elif old[name] != new[name]:
+      before, now = ('{}{}'.format(*arrays[name]) for arrays in (old, new))
+      found.append(f'{name} is {before} in the checkpoint, and {now} now')
   return found
-
-
-def _checksum(meta: Mapping[str, Any]) -> int:
-  rest = {k: v for k, v in meta.items() if k != 'checksum'}
-  return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
-
-
-def _check_notes(meta: Any, step: int) -> None:
-  """Raises ValueError when these are not the notes of a checkpoint."""
-  if not isinstance(meta, dict) or not isinstance(meta.get('checksums'), dict):
-    raise ValueError('its notes have no checksums')
-  if meta.get('step') != step:
-    raise ValueError(f'its notes are those of step {meta.get("step")}')
-  # Older versions wrote none.
-  if 'checksum' in meta and _checksum(meta) != meta['checksum']:
-    raise ValueError('its notes do not match their checksum')
-
-
-def _checksums(state: TrainState) -> dict[str, int]:
-  """CRC-32 of every array's bytes, by its path."""
-  return {
-    jax.tree_util.keystr(path): zlib.crc32(
-      np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-    )
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-  }

@@ -12,7 +12,8 @@ from gen_jax.config import stages
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError, nearest
-from gen_jax.storage.checkpoint import Checkpointer, DamagedError
+from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.storage.checkpoint_files import DamagedError
 from gen_jax.storage.writer import Writer
 from gen_jax.training import restore
 
@@ -78,8 +79,8 @@ class Best:
     except DamagedError as error:
       _say(str(error))
       return {}
-    # Older versions wrote no value. With the name of another metric changed in
-    # the config, its line may have both.
+    # With the name of another metric changed in the config, its line may have
+    # both.
     known = notes.get('metric') == self._name
     value = notes.get('value') if known else history.get(step)
     return {} if value is None else {step: value}

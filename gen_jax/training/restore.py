@@ -9,9 +9,9 @@ from gen_jax.config import stages
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError
-from gen_jax.storage import checkpoint
-from gen_jax.storage.checkpoint import (
-  Checkpointer,
+from gen_jax.storage import checkpoint_files
+from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.storage.checkpoint_files import (
   DamagedError,
   MisfitError,
   UnreadableError,
@@ -136,7 +136,7 @@ def read(
   for wait in (*_WAITS, None):
     found, error = None, None
     try:
-      notes = checkpoint.read_notes(checkpointer.path, step)
+      notes = checkpoint_files.read_notes(checkpointer.path, step)
       experiment = of_stage(stages.at(plan, step))
       state = checkpointer.restore(step, experiment.abstract_state())
       found = Found(state, experiment, notes)

@@ -11,7 +11,7 @@ from gen_jax.config import stages
 from gen_jax.data import record as data_record
 from gen_jax.data.record import Record
 from gen_jax.errors import InputError
-from gen_jax.storage import checkpoint
+from gen_jax.storage import checkpoint_files
 from gen_jax.storage import workdir as workdir_lib
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.trained import find_config
@@ -53,7 +53,7 @@ def check(
       and `extend` is not given.
   """
   workdir = workdir_lib.folder(path)
-  if not checkpoint.exist(workdir / 'checkpoints'):
+  if not checkpoint_files.exist(workdir / 'checkpoints'):
     return ''
   pairs = list(zip(workdir_lib.data_records(workdir), data, strict=False))
   for before, now in pairs:
@@ -74,7 +74,7 @@ def check(
     )
   if old is None:
     return ''
-  trained = checkpoint.newest(workdir / 'checkpoints')
+  trained = checkpoint_files.newest(workdir / 'checkpoints')
   return _check_end(old, config, trained, workdir, extend)
 
 

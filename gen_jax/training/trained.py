@@ -12,7 +12,7 @@ from gen_jax.config import stages, validation
 from gen_jax.core import TrainState
 from gen_jax.data.record import Kept
 from gen_jax.errors import InputError
-from gen_jax.storage import checkpoint
+from gen_jax.storage import checkpoint_files
 from gen_jax.storage import workdir as workdir_lib
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.training import restore
@@ -94,7 +94,7 @@ def find_config(workdir: Any) -> ConfigDict | None:
   if text is not None and len(text) > _CONFIG_LETTERS:
     raise InputError(f'{where} is too large to be a config.')
   if text is None:
-    found = checkpoint.find_config(workdir / 'checkpoints')
+    found = checkpoint_files.find_config(workdir / 'checkpoints')
     if found is None:
       return None
     where, text = found

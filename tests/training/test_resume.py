@@ -248,9 +248,7 @@ def test_damaged_checkpoints_alone_are_never_the_start_of_another_run(copied):
     assert unchanged(path.parent) == before
 
 
-def test_checkpoints_that_older_versions_called_damaged_are_no_new_start(
-  copied,
-):
+def test_checkpoints_that_are_called_damaged_are_no_new_start(copied):
   path, _, _ = copied
   for folder in (path / 'checkpoints').glob('[1-7]'):
     folder.rename(folder.with_name(f'damaged-{folder.name}-0'))
@@ -385,21 +383,10 @@ class Edited(autoencoder.DenseEncoder):
 Edited.__module__ = autoencoder.__name__
 
 
-def as_older_versions_wrote_it(path):
-  """Removes from all checkpoints the notes that there were none of."""
-  for file in path.glob('checkpoints/*/meta/metadata'):
-    notes = json.loads(file.read_text())
-    kept = {k: notes[k] for k in ('step', 'version', 'checksums')}
-    file.write_text(json.dumps(kept))
-
-
-@pytest.mark.parametrize('older', [False, True])
 def test_a_checkpoint_of_other_networks_is_refused_and_not_damaged(
-  copied, monkeypatch, older
+  copied, monkeypatch
 ):
   path, state, _ = copied
-  if older:
-    as_older_versions_wrote_it(path)
   before = unchanged(path.parent)
   with monkeypatch.context() as patch:
     patch.setattr(autoencoder, 'DenseEncoder', Edited)
@@ -415,32 +402,19 @@ def test_a_checkpoint_of_other_networks_is_refused_and_not_damaged(
   equal(train(staged(), path)[0], state)
 
 
-@pytest.mark.parametrize('older', [False, True])
-def test_a_lost_config_does_not_let_other_networks_in(copied, older):
+def test_a_lost_config_does_not_let_other_networks_in(copied):
   path, state, _ = copied
   (path / 'config.json').unlink()
-  if older:
-    as_older_versions_wrote_it(path)
   before = unchanged(path.parent)
   config = staged()
   config.objective.encoder.features = 6
-  message = 'does not fit the networks' if older else 'objective.encoder.feat'
-  with pytest.raises(InputError, match=message):
+  with pytest.raises(InputError, match='objective.encoder.feat'):
     train(config, path)
   assert not (path / 'config.json').exists()
   assert unchanged(path.parent) == before
-  if not older:  # whose checkpoints have no config
-    equal(final(path), state)
+  equal(final(path), state)
   equal(train(staged(), path)[0], state)
   assert read_config(path).objective.encoder.features == 4
-
-
-def test_a_checkpoint_of_an_older_version_resumes(copied):
-  path, state, _ = copied
-  as_older_versions_wrote_it(path)
-  for step in range(5, 8):
-    shutil.rmtree(path / 'checkpoints' / str(step))
-  equal(train(staged(), path)[0], state)
 
 
 def test_a_reader_lists_again_when_its_checkpoint_was_removed(
