@@ -8,7 +8,6 @@ are such pairs.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from gen_jax import config as config_lib
@@ -84,6 +83,6 @@ def _metric(args: argparse.Namespace) -> float:
 
 def _without_places(config) -> dict:
   """Returns a config as JSON holds it, without the paths of this machine."""
-  fields = json.loads(config_lib.to_json(config))
+  fields = config_lib.plain(config)
   fields['data'] = {k: v for k, v in fields['data'].items() if k not in PLACES}
   return fields

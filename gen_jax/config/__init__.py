@@ -4,7 +4,13 @@ from gen_jax.config.comparison import PLACES, difference, is_place, places
 from gen_jax.config.files import load
 from gen_jax.config.overrides import apply, override
 from gen_jax.config.schema import default, find
-from gen_jax.config.serialization import complete, from_json, to_json
+from gen_jax.config.serialization import (
+  complete,
+  flatten,
+  from_json,
+  plain,
+  to_json,
+)
 from gen_jax.config.variants import choose, half_life, own_images, tiny
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
   'default',
   'difference',
   'find',
+  'flatten',
   'from_json',
   'half_life',
   'is_place',
@@ -22,6 +29,7 @@ __all__ = [
   'override',
   'own_images',
   'places',
+  'plain',
   'tiny',
   'to_json',
 ]

@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jaxlib.version
@@ -52,7 +51,7 @@ def record(
   """Returns what has to be the same, as texts by names for a message."""
   whole = {
     '--workdir': os.fspath(workdir),
-    'config': json.loads(config_lib.to_json(config)),
+    'config': config_lib.plain(config),
     'the version of gen_jax': gen_jax.__version__,
     'the version of jax': jax.__version__,
     'the version of jaxlib': jaxlib.version.__version__,
@@ -61,7 +60,8 @@ def record(
     'data': json.loads(record_lib.write(data)),
     **{name: jax.config.values[name] for name in _SETTINGS},
   }
-  return dict(_flat('', whole))
+  leaves = config_lib.flatten(whole)
+  return {name: json.dumps(value) for name, value in leaves.items()}
 
 
 def _code() -> str:
@@ -72,15 +72,3 @@ def _code() -> str:
     digest.update(f'{file.relative_to(root).as_posix()}\0'.encode())
     digest.update(file.read_bytes() + b'\0')
   return digest.hexdigest()[:12]
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-  """Gives each leaf of nested dicts and lists with its name as text."""
-  if isinstance(value, Mapping) and value:
-    for key, field in value.items():
-      yield from _flat(f'{name}.{key}' if name else key, field)
-  elif isinstance(value, list) and value:
-    for index, field in enumerate(value):
-      yield from _flat(f'{name}[{index}]', field)
-  else:
-    yield name, json.dumps(value)
