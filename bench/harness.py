@@ -25,7 +25,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches

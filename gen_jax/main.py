@@ -5,10 +5,37 @@ from gen_jax.runtime import startup
 if __name__ == '__main__':
   startup.begin()
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Annotated
 
 from gen_jax.commands import cli
+from gen_jax.registry.fields import Count, Size
+
+_MANY = 'found by itself on a TPU pod, GKE, Slurm and Open MPI'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(cli.Configured):
+  """The arguments; the last three are those of many processes."""
+
+  workdir: Annotated[
+    str | None, 'runs/<config>[-<variant>] if not given'
+  ] = None
+  profile: Annotated[
+    bool, 'write a trace of a few dispatches to profile/ in the workdir'
+  ] = False
+  extend: Annotated[
+    bool,
+    'go on to another number of steps although learning rates, which depend on '
+    'it, jump',
+  ] = False
+  coordinator: Annotated[str | None, f'host:port of process 0; {_MANY}'] = None
+  num_processes: Annotated[Size | None, f'how many; {_MANY}'] = None
+  process_id: Annotated[
+    Count | None, f'of this process, from 0; {_MANY}'
+  ] = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,47 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
   bad input, 3 for a non-finite loss, 4 when another of many processes ended,
   and 5 when an evaluator failed, which does not end the training.
   """
-  parser = cli.Parser(
-    'gen_jax.main',
-    description=__doc__,
+  return cli.main(
+    _train,
+    Arguments,
+    __doc__,
+    argv,
+    prog='gen_jax.main',
     epilog='Any field of the config may be set: --config.steps=2000.\n'
     'A workdir that has a checkpoint is resumed.',
   )
-  parser.add_argument(
-    '--config', required=True, help='a file, and a variant of it: file.py:name'
-  )
-  parser.add_argument(
-    '--workdir', help='runs/<config>[-<variant>] if not given'
-  )
-  parser.add_argument(
-    '--profile',
-    action='store_true',
-    help='write a trace of a few dispatches to profile/ in the workdir',
-  )
-  parser.add_argument(
-    '--extend',
-    action='store_true',
-    help='go on to another number of steps although learning rates, which '
-    'depend on it, jump',
-  )
-  many = parser.add_argument_group(
-    'many processes',
-    'Found by themselves on a TPU pod, GKE, Slurm and Open MPI.',
-  )
-  many.add_argument('--coordinator', help='host:port of process 0')
-  many.add_argument('--num_processes', type=cli.number(int, 1))
-  many.add_argument(
-    '--process_id', type=cli.number(int, 0), help='of this one, from 0'
-  )
-  return cli.run(lambda: _train(*parser.read(argv)))
 
 
-def _train(args, overrides):
+def _train(args: Arguments) -> None:
   # Imported late: --help and a bad argument need no JAX.
   from gen_jax import config as config_lib
 
   config = config_lib.load(args.config)
-  config_lib.apply(config, overrides)
+  config_lib.apply(config, args.overrides)
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 

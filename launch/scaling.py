@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gen_jax import config as config_lib
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.runtime import settings
 from gen_jax.training.experiment import Experiment, state_bytes
@@ -78,7 +78,7 @@ class Cost(NamedTuple):
 def measure(name: str) -> Cost:
   """Compiles the step of a config's last stage, and reads its cost."""
   experiment = Experiment(stages.plan(config_lib.load(name))[-1])
-  step, _ = cost.of_step(experiment)
+  step, _ = cost.step_cost(experiment)
   state, updates = experiment.abstract_state(), experiment.objective.updates()
   exchanged = sum(
     state_bytes(state.players[player])

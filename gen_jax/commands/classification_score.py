@@ -9,8 +9,9 @@ Generative Models). It is low when samples lack variants of a class or do not
 look like it. Samples and classifier are kept in WORKDIR/classification_score.
 """
 
-import argparse
+import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
@@ -18,48 +19,35 @@ from gen_jax import config as config_lib
 from gen_jax.commands import cli
 from gen_jax.core import averaged, root_key
 from gen_jax.errors import InputError
+from gen_jax.registry.fields import Seed, Size
 from gen_jax.runtime import settings
 from gen_jax.storage import workdir
 from gen_jax.training import tasks, trained
 from gen_jax.training.loop import train
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(cli.TrainedRun, cli.Configured):
+  """The arguments; `config` is that of the classifier."""
+
+  num: Annotated[Size, 'samples, equally many of each class'] = 60_000
+  seed: Annotated[Seed, 'of the samples'] = 0
+  split: Annotated[str, 'of the real images; test by default'] = 'test'
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Trains a classifier on samples and prints its accuracy on real images."""
-  parser = cli.Parser('gen_jax classification_score', description=__doc__)
-  parser.add_trained_run()
-  parser.add_argument(
-    '--config',
-    required=True,
-    help='of the classifier, such as configs/classifier.py:samples',
-  )
-  parser.add_argument(
-    '--num',
-    type=cli.number(int, 1),
-    default=60_000,
-    help='samples, equally many of each class',
-  )
-  parser.add_argument('--seed', type=cli.seed, default=0)
-  parser.add_argument(
-    '--split', default='test', help='of the real images; test by default'
-  )
-  return cli.run(lambda: score(*parser.read(argv)))
+  return cli.main(classification_score, Arguments, __doc__, argv)
 
 
-def score(
-  args: argparse.Namespace, overrides: Sequence[tuple[str, str]]
-) -> float:
+def classification_score(args: Arguments) -> float:
   """Returns and prints the score.
-
-  Args:
-    args: of the command.
-    overrides: fields of the classifier's config.
 
   Raises:
     InputError: when an argument cannot be used, or the model has no classes.
   """
   config = config_lib.load(args.config)
-  config_lib.apply(config, overrides)
+  config_lib.apply(config, args.overrides)
   settings.configure()
   state, experiment = trained.open_trained(args.workdir, args.step)
   task = tasks.make_task(experiment)

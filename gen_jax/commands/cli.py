@@ -1,55 +1,160 @@
 """What the commands share: their arguments, and errors of one line."""
 
 import argparse
-import math
+import contextlib
+import dataclasses
 import os
 import re
 import select
 import sys
+import types
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import pydantic
 
 from gen_jax.errors import InputError
+from gen_jax.registry import fields
 from gen_jax.runtime import messages, reporting
 
+# Fields of a config and their values as text, from `--config.field=value`.
+Overrides = tuple[tuple[str, str], ...]
 
-class Parser(argparse.ArgumentParser):
-  """Reads the arguments of a command; a wrong one is an InputError.
+_Arguments = TypeVar('_Arguments')
 
-  It is to be used within `run`, which prints the error as one line.
-  """
 
-  def __init__(self, prog: str, description: str | None, **kwargs: Any):
-    super().__init__(
-      prog,
-      description=description,
-      allow_abbrev=False,
-      formatter_class=argparse.RawDescriptionHelpFormatter,
-      **kwargs,
-    )
+def _checkpoint(step: int | str | None) -> int | str | None:
+  if step is None or step == 'best' or isinstance(step, int) and step >= 0:
+    return step
+  raise ValueError("expected the step of a checkpoint, 0 or more, or 'best'")
 
-  def add_trained_run(self) -> None:
-    """Adds --workdir and --step, for commands that use a trained model."""
-    self.add_argument('--workdir', required=True, help='of a trained run')
-    self.add_argument(
-      '--step', type=checkpoint, help="of a checkpoint, or 'best'; the newest"
-    )
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+  """The arguments of commands that use a trained model."""
+
+  workdir: Annotated[str, 'of a trained run']
+  step: Annotated[
+    int | str | None,
+    pydantic.AfterValidator(_checkpoint),
+    "of a checkpoint, or 'best'; the newest",
+  ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Configured:
+  """The arguments of commands that read a config."""
+
+  config: Annotated[str, 'a file, and a variant of it: file.py:name']
+  overrides: Overrides = ()
+
+
+class _Parser(argparse.ArgumentParser):
   def error(self, message: str) -> NoReturn:
-    # The functions below begin with '=', the others name the flag alone.
+    # `_reader` begins with '=', argparse names the flag alone.
     message = re.sub(r'^argument ([^:]+): (?==)', r'\1', message)
     message = re.sub(r'^argument ([^:]+): ', r'\1: ', message)
     raise InputError(f'{message.rstrip(".")}; see --help.')
 
-  def read(
-    self, argv: Sequence[str] | None
-  ) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
-    """Returns the arguments, and the overrides of fields of the config."""
-    args, rest = self.parse_known_args(argv)
-    return args, overrides(rest)
+
+def main(
+  command: Callable[[Any], Any],
+  kind: type,
+  about: str | None,
+  argv: Sequence[str] | None,
+  **kwargs: str,
+) -> int:
+  """Runs a command with the arguments of a command line.
+
+  Args:
+    command: is called with the arguments.
+    kind: the dataclass of the arguments, see `parse`.
+    about: the description for --help.
+    argv: the command line; that of the process if None.
+    **kwargs: `prog` and `epilog` for --help.
+
+  Returns:
+    The exit code.
+  """
+  kwargs = {'prog': f'gen_jax {command.__name__}', **kwargs}
+  return run(lambda: command(parse(kind, argv, description=about, **kwargs)))
 
 
-def overrides(args: Sequence[str]) -> list[tuple[str, str]]:
+def parse(
+  kind: type[_Arguments], argv: Sequence[str] | None, **kwargs: Any
+) -> _Arguments:
+  """Reads the arguments of a command.
+
+  Args:
+    kind: a dataclass with a field for each flag: its type, of which the last
+      annotation is the help, and its default. A bool is a flag without a value,
+      and a tuple is given by repeating the flag. The field `overrides` holds
+      the fields of a config.
+    argv: the command line.
+    **kwargs: of argparse, for --help.
+
+  Raises:
+    InputError: when an argument is unknown, missing or out of its range.
+  """
+  parser = _Parser(
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    **kwargs,
+  )
+  known = fields.declared(kind)
+  takes_overrides = known.pop('overrides', None)
+  for name, field in known.items():
+    how: dict[str, Any] = {'type': _reader(field)}
+    if isinstance(field.default, bool):
+      how = {'action': 'store_true'}
+    elif _plain_type(field) is tuple:
+      how = {'action': 'append'}
+    parser.add_argument(
+      f'--{name}',
+      dest=name,
+      required=not field.has_default,
+      help=field.type.__metadata__[-1],
+      default=argparse.SUPPRESS,
+      **how,
+    )
+  given, rest = parser.parse_known_args(argv)
+  values = vars(given)
+  pairs = overrides(rest)
+  if takes_overrides:
+    values['overrides'] = pairs
+  elif pairs:
+    raise InputError(f'{rest[0]}: unknown argument; see --help.')
+  return kind(**values)
+
+
+def _plain_type(field: fields.Field) -> type:
+  """Returns the first type of a field, without its annotations."""
+  found = field.type
+  while typing.get_origin(found) in (Annotated, types.UnionType, typing.Union):
+    found = typing.get_args(found)[0]
+  return typing.get_origin(found) or found
+
+
+def _reader(field: fields.Field) -> Callable[[str], Any]:
+  """Returns the `type` of argparse for a field."""
+  kind = _plain_type(field)
+
+  def read(text: str) -> Any:
+    value: Any = text
+    if kind in (int, float):
+      with contextlib.suppress(ValueError):
+        value = kind(text)
+    try:
+      return fields.check(field, value, '')
+    except InputError as error:
+      reason = str(error).partition(': ')[2]
+      raise argparse.ArgumentTypeError(f'={text}: {reason}') from None
+
+  return read
+
+
+def overrides(args: Sequence[str]) -> Overrides:
   """Splits `--config.field=value` arguments into fields and texts.
 
   `--config.field value` is understood as well.
@@ -67,72 +172,20 @@ def overrides(args: Sequence[str]) -> list[tuple[str, str]]:
         raise InputError(f'{name}: expected a value.')
       text = rest.pop(0)
     pairs.append((name.removeprefix('--config.'), text))
-  return pairs
+  return tuple(pairs)
 
 
-def number(
-  kind: type[int] | type[float],
-  low: float | None = None,
-  high: float | None = None,
-) -> Callable[[str], Any]:
-  """Returns the `type` of an argument that is a finite number.
-
-  Args:
-    kind: int or float.
-    low: the least value, if there is one.
-    high: the largest value, if there is one.
-  """
-  expected = 'a whole number' if kind is int else 'a finite number'
-  if low is not None and high is not None:
-    expected += f', {low} to {high}'
-  elif low is not None:
-    expected += f', {low} or more'
-
-  def read(text: str) -> Any:
-    try:
-      value = kind(text)
-    except ValueError:
-      value = math.nan
-    if kind is float and not math.isfinite(value):
-      value = math.nan
-    # NaN compares as False.
-    above = low is None or value >= low
-    below = high is None or value <= high
-    if value != value or not above or not below:
-      raise argparse.ArgumentTypeError(f'={text}: expected {expected}.')
-    return value
-
-  return read
-
-
-seed = number(int, 0, 2**64 - 1)  # the `type` of --seed
-
-_step = number(int, 0)
-
-
-def checkpoint(text: str) -> int | str:
-  """Reads the value of --step: a number or 'best'."""
-  if text == 'best':
-    return text
-  try:
-    return _step(text)
-  except argparse.ArgumentTypeError:
-    raise argparse.ArgumentTypeError(
-      f"={text}: expected the step of a checkpoint, 0 or more, or 'best'."
-    ) from None
-
-
-def run(command: Callable[[], int | None]) -> int:
-  """Runs a command and returns its exit code.
+def run(command: Callable[[], Any]) -> int:
+  """Runs a function and returns the exit code of the process.
 
   An error is one line: what is foreseen is explained by its message, see
   `gen_jax.errors`. For everything else the line names a file that holds the
   traceback, and the exit code is 1. With GEN_JAX_DEBUG=1 errors are raised.
   """
   try:
-    code = command() or 0
+    command()
     _flush()
-    return code
+    return 0
   except (Exception, KeyboardInterrupt) as error:
     if isinstance(error, OSError) and not _can_print():
       if isinstance(error, BrokenPipeError):

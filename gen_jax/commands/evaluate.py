@@ -6,10 +6,11 @@ python -m gen_jax evaluate --workdir=runs/vae
 --add=anomaly.Anomaly --config.evals.anomaly.normal=3
 """
 
-import argparse
 import contextlib
+import dataclasses
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 from gen_jax import config as config_lib
 from gen_jax.commands import cli
@@ -23,48 +24,45 @@ from gen_jax.storage.writer import Writer
 from gen_jax.training import tasks, trained
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(cli.TrainedRun):
+  """The arguments.
+
+  Attributes:
+    overrides: other fields of the evaluators, and where the data are now.
+  """
+
+  only: Annotated[str, 'names of evaluators, with commas; all'] = ''
+  add: Annotated[
+    tuple[str, ...],
+    'MODULE.CLASS of gen_jax.evaluation, named by its class; may be given again',
+  ] = ()
+  out: Annotated[
+    str | None, 'folder for numbers and pictures; WORKDIR/evaluate'
+  ] = None
+  allow_code: Annotated[
+    tuple[str, ...],
+    "MODULE.FUNCTION, features of the workdir's config whose code may be "
+    'imported; may be given again',
+  ] = ()
+  overrides: cli.Overrides = ()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Evaluates the newest or a chosen checkpoint."""
-  parser = cli.Parser('gen_jax evaluate', description=__doc__)
-  parser.add_trained_run()
-  parser.add_argument(
-    '--only', default='', help='names of evaluators, with commas; all'
-  )
-  parser.add_argument(
-    '--add',
-    action='append',
-    default=[],
-    metavar='MODULE.CLASS',
-    help='one of gen_jax.evaluation, named by its class; may be given again',
-  )
-  parser.add_argument(
-    '--out', help='folder for numbers and pictures; WORKDIR/evaluate'
-  )
-  parser.add_argument(
-    '--allow_code',
-    action='append',
-    default=[],
-    metavar='MODULE.FUNCTION',
-    help="features of the workdir's config whose code may be imported; may be "
-    'given again',
-  )
-  return cli.run(lambda: evaluate(*parser.read(argv)))
+  return cli.main(evaluate, Arguments, __doc__, argv)
 
 
-def evaluate(args: argparse.Namespace, overrides: Sequence[tuple]) -> None:
+def evaluate(args: Arguments) -> None:
   """Runs the suite.
-
-  Args:
-    args: of the command.
-    overrides: other fields of the evaluators, and where the data are now.
 
   Raises:
     InputError: when the workdir, an override or a name cannot be used; or,
       after all others were run, when evaluators lack the data.
     EvaluationError: when evaluators failed, after all others were run.
   """
-  places = [pair for pair in overrides if config_lib.is_place(pair[0])]
-  overrides = [pair for pair in overrides if pair not in places]
+  places = [pair for pair in args.overrides if config_lib.is_place(pair[0])]
+  overrides = [pair for pair in args.overrides if pair not in places]
   for field, _ in overrides:
     if field.split('.')[0] != 'evals':
       raise InputError(

@@ -7,8 +7,11 @@ of the parameters. The reference networks in gen_jax/evaluation/features/weights
 are such pairs.
 """
 
-import argparse
+import dataclasses
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
 from gen_jax.commands import cli
@@ -21,31 +24,33 @@ from gen_jax.storage import outputs, weights, workdir
 from gen_jax.storage.writer import read_metrics
 from gen_jax.training import trained
 
-_SAFETENSORS = '.safetensors'
-_DTYPES = ('float32', 'float16')
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(cli.TrainedRun):
+  """The arguments; `overrides` say where the data are now."""
+
+  out: Annotated[str, 'NAME.safetensors']
+  metric: Annotated[
+    str | None, 'of the workdir, stored as the accuracy of the model'
+  ] = None
+  command: Annotated[str, 'that trained the model, for the JSON file'] = ''
+  dtype: Annotated[Literal['float32', 'float16'], 'of the file'] = 'float32'
+  overrides: cli.Overrides = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Exports the newest or a chosen checkpoint."""
-  parser = cli.Parser('gen_jax export', description=__doc__)
-  parser.add_trained_run()
-  parser.add_argument('--out', required=True, help='NAME.safetensors')
-  parser.add_argument(
-    '--metric', help='of the workdir, stored as the accuracy of the model'
-  )
-  parser.add_argument(
-    '--command', default='', help='that trained the model, for the JSON file'
-  )
-  parser.add_argument('--dtype', choices=_DTYPES, default=_DTYPES[0])
-  return cli.run(lambda: _export(*parser.read(argv)))
+  return cli.main(export, Arguments, __doc__, argv)
 
 
-def _export(
-  args: argparse.Namespace, overrides: Sequence[tuple[str, str]]
-) -> None:
-  out = outputs.parse(args.out, (_SAFETENSORS,))
+def export(args: Arguments) -> None:
+  """Writes the parameters and their description.
+
+  Raises:
+    InputError: when an argument cannot be used.
+  """
+  out = outputs.parse(args.out, ('.safetensors',))
   settings.configure()
-  state, experiment = trained.open_trained(args.workdir, args.step, overrides)
+  state, experiment = trained.open_trained(args.workdir, args.step, args.overrides)
   train, test = experiment.train_source, experiment.test_source
   shape, _ = train.fields['image']
   description = {
@@ -61,27 +66,21 @@ def _export(
     'config': _without_places(experiment.config),
   }
   if args.metric:
+    lines = read_metrics(workdir.folder(args.workdir) / 'metrics.jsonl')
+    metrics = {name: value for line in lines for name, value in line.items()}
+    if args.metric not in metrics:
+      raise InputError(
+        f'--metric={args.metric}: the workdir has no such metric.'
+        + nearest(args.metric, metrics)
+      )
     description['metric'] = args.metric
-    description['accuracy'] = _metric(args)
+    description['accuracy'] = metrics[args.metric]
   with outputs.writing(out):
     weights.write(out.path, averaged(state), description, args.dtype)
   print(f'{out}: {out.path.stat().st_size:,} bytes of step {int(state.step)}')
 
 
-def _metric(args: argparse.Namespace) -> float:
-  """Returns the last value of a metric of the workdir."""
-  values: dict[str, float] = {}
-  for line in read_metrics(workdir.folder(args.workdir) / 'metrics.jsonl'):
-    values |= line
-  if args.metric not in values:
-    raise InputError(
-      f'--metric={args.metric}: the workdir has no such metric.'
-      + nearest(args.metric, values)
-    )
-  return values[args.metric]
-
-
-def _without_places(config) -> dict:
+def _without_places(config: ConfigDict) -> dict[str, Any]:
   """Returns a config as JSON holds it, without the paths of this machine."""
   fields = config_lib.plain(config)
   fields['data'] = {k: v for k, v in fields['data'].items() if k not in PLACES}

@@ -97,16 +97,19 @@ def declared(fn: Callable) -> dict[str, Field]:
   }
 
 
-def check(field: Field, value: Any, where: str) -> None:
-  """Raises InputError unless a value is one of those that a field may have.
+def check(field: Field, value: Any, where: str) -> Any:
+  """Returns a value of a field as its type has it.
 
   Args:
     field: with the declared type.
     value: as a config holds it; lists count as tuples.
     where: the full name of the field, for the message.
+
+  Raises:
+    InputError: unless it is one of those that the field may have.
   """
   try:
-    _adapter(field.type).validate_python(_plain(value), strict=True)
+    return _adapter(field.type).validate_python(_plain(value), strict=True)
   except pydantic.ValidationError as error:
     # One for each alternative of a union, of which the first is the main one.
     found = error.errors(include_url=False)[0]

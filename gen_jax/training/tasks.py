@@ -1,7 +1,6 @@
 """Gives evaluators what they need of an experiment."""
 
 from collections.abc import Collection
-from typing import Any
 
 import jax
 
@@ -41,16 +40,14 @@ def open_model(path: str) -> TrainedModel:
     InputError: when it is no workdir, or has no checkpoint.
   """
   state, experiment = open_trained(path)
-  metrics: dict[str, Any] = {}
-  for line in read_metrics(workdir.folder(path) / 'metrics.jsonl'):
-    metrics |= line
+  lines = read_metrics(workdir.folder(path) / 'metrics.jsonl')
   described = experiment.described
   return TrainedModel(
     experiment.objective,
     averaged(state),
     tuple(image_shapes(described).get('image') or ()),
     tuple(described.classes),
-    metrics,
+    {name: value for line in lines for name, value in line.items()},
   )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gen_jax import config as config_lib
 from gen_jax.commands import compare
+from gen_jax.training import report
 from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -104,7 +105,7 @@ def test_an_older_run_without_some_fields_is_read(runs, tmp_path):
   ],
 )
 def test_workdirs_of_one_name_have_distinct_heads(paths, names):
-  found = compare.names([pathlib.Path(path) for path in paths])
+  found = report.names([pathlib.Path(path) for path in paths])
   assert len(set(found)) == len(found)
   assert [name.split(' (')[0].lstrip('/') for name in found] == [
     name.lstrip('/') if len(set(names)) > 1 else paths[0].lstrip('/')
@@ -130,9 +131,9 @@ def test_text_of_a_run_is_never_markup(runs, tmp_path):
     for step in (7, 8):
       line = {'step': step, 'error/<b>$\\x{$': step, '_a': step / 3}
       file.write(json.dumps(line) + '\n')
-  found = compare.read(run)
+  found = report.read(run)
   facts = {**found.facts, 'data': '<script>alert(1)</script>'}
-  text = compare.page([found._replace(facts=facts)])
+  text = report.page([found._replace(facts=facts)])
   assert '<script' not in text
   assert '<b>' not in text
   assert Page(text).rows['data'] == ['<script>alert(1)</script>']

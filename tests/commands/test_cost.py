@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.training.experiment import Experiment
 
@@ -17,7 +17,7 @@ def test_a_dense_network_costs_what_its_products_do(monkeypatch):
   monkeypatch.chdir(ROOT)
   config = config_lib.load('configs/vae.py:dense')
   experiment = Experiment(stages.plan(config)[0])
-  spent, _ = cost.of_step(experiment)
+  spent, _ = cost.step_cost(experiment)
   weights = [a * b for a, b in LAYERS]
   assert spent.parameters == sum(weights) + sum(b for _, b in LAYERS)
   # Forwards, and backwards in weights and in inputs but those of the first.

@@ -15,7 +15,7 @@ import optax
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.core import Aux, Update
 from gen_jax.training.experiment import Experiment
@@ -69,7 +69,7 @@ def test_a_step_in_a_loop_is_the_step_alone_with_plain_convolutions(
     config.objective.gen.channels = (8, 4)
     config.objective.disc.channels = (4, 8)
   experiment = Experiment(stages.plan(config)[stage])
-  _, alone = cost.of_step(experiment)
+  _, alone = cost.step_cost(experiment)
   loop = looped(experiment)
   forms = convolutions(loop)
   assert sum(form != PLAIN for form in forms) <= others

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.training.experiment import Experiment
 
@@ -26,7 +26,7 @@ def test_a_step_at_256_pixels(variant, capsys):
   stage.config.batch_size = batch_size = 4
   stage.config.objective.penalty_every = 1  # so that one step does it all
   experiment = Experiment(stage)
-  spent, compiled = cost.of_step(experiment)
+  spent, compiled = cost.step_cost(experiment)
   with capsys.disabled():
     print(f'\n{variant}, batch {batch_size}, with R1: {spent}')
   assert spent.flops > 1e12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import test_conv
 
-from gen_jax.commands import cost
+from gen_jax.training import cost
 from gen_jax.config import load, stages
 from gen_jax.models.layers import conv as conv_lib
 from gen_jax.models.layers import conv_native, conv_triple

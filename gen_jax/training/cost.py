@@ -1,0 +1,69 @@
+"""What a training step costs, by its program, without running it."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+
+from gen_jax.core import Objective, Update
+from gen_jax.models.layers import conv_native
+from gen_jax.runtime.compiled import peak_bytes
+from gen_jax.training.experiment import Experiment
+
+
+class Cost(NamedTuple):
+  """Of a training step.
+
+  Attributes:
+    parameters: how many.
+    flops: floating-point operations.
+    state: bytes of the state and of the batch.
+    peak: bytes held at a time, these among them.
+  """
+
+  parameters: int
+  flops: float
+  state: int
+  peak: int
+
+
+def step_cost(experiment: Experiment) -> tuple[Cost, jax.stages.Compiled]:
+  """Returns what a step costs, and the step, `(state, batch)`, compiled."""
+  state = experiment.abstract_state()
+  step = jax.jit(experiment.train_step(), donate_argnums=0)
+  with conv_native.off():  # whose operations no compiler counts
+    lowered = step.lower(state, experiment.abstract_batch())
+  compiled = lowered.compile()
+  params = [v['params'] for v in state.players.values()]
+  cost = Cost(
+    parameters=sum(x.size for x in jax.tree.leaves(params)),
+    flops=compiled.cost_analysis()['flops'],
+    state=compiled.memory_analysis().argument_size_in_bytes,
+    peak=peak_bytes(compiled),
+  )
+  return cost, compiled
+
+
+def mean_flops(experiment: Experiment) -> float:
+  """Returns the operations of a step, on average over those of a stage.
+
+  An update that does not run in each step counts in part. Nothing is compiled:
+  it is what the program asks for, before the compiler simplifies it.
+  """
+  state, batch = experiment.abstract_state(), experiment.abstract_batch()
+  total = 0.0
+  for update in experiment.objective.updates():
+    step = experiment.train_step(_Alone(update))
+    with conv_native.off():
+      lowered = jax.jit(step).lower(state, batch)
+    total += lowered.cost_analysis()['flops'] / update.every
+  return total
+
+
+class _Alone(NamedTuple):
+  """A game of one update, in each step."""
+
+  update: Update
+
+  def updates(self):
+    return (dataclasses.replace(self.update, every=1),)
