@@ -1,16 +1,16 @@
 """Times our training beside the same networks in PyTorch.
 
   python -m bench
-  python -m bench --rows vae_dense start --rounds 20 --json bench.json
+  python -m bench --rows=vae_dense,start --rounds=20 --json=bench.json
 
 Each row first checks that both sides do the same work: equal parameters,
 losses, gradients and first steps. Then blocks of training steps alternate, and
 the ratio of the medians is stated, in images/s; above 1 we are faster. Beside
 it: operations of a step, the most memory that ours takes, with the data set,
-and its share of the peak, the speed of products of large matrices. That is the
-largest of the speeds before and after every row; a share above 100% is marked
-with '!'. Run it on a machine that does nothing else. Without PyTorch our own
-numbers are shown.
+and its fraction of the peak, the speed of products of large matrices. The peak
+is the largest of the speeds before and after every row; a fraction above 100%
+is marked with '!'. Run it on a machine that does nothing else. Without PyTorch
+our own numbers are shown.
 
 With `--device gpu` both are on the first GPU, their products rounded alike
 (TF32), and PyTorch is timed once more with `torch.compile`, where that can
@@ -23,52 +23,97 @@ if __name__ == '__main__':
   startup.begin()
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
 import pathlib
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import bench
 from gen_jax.commands import cli
+from gen_jax.errors import InputError
+from gen_jax.registry.fields import Size, Weight
+
+if TYPE_CHECKING:  # JAX starts when the device is known
+  from bench.harness import Row
 
 _PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda'}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+  """The arguments."""
+
+  rows: Annotated[str, 'names with commas; all, if not given'] = ''
+  rounds: Annotated[Size, 'blocks a side'] = 10
+  seconds: Annotated[Weight, 'of a block'] = 2.0
+  steps: Annotated[Size | None, 'of a block, instead'] = None
+  device: Annotated[Literal['cpu', 'gpu'], 'of both sides'] = 'cpu'
+  compile: Annotated[bool, 'time torch.compile as well'] = False
+  pure: Annotated[bool, "without oneDNN's convolutions"] = False
+  json: Annotated[str | None, 'write the results to this file'] = None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns the exit code: 1 when the sides do not do the same work."""
-  parser = cli.Parser('bench', description=__doc__)
-  parser.add_argument('--rows', nargs='+', help='all, if not given')
-  parser.add_argument(
-    '--rounds', type=cli.number(int, 1), default=10, help='blocks a side'
-  )
-  parser.add_argument(
-    '--seconds', type=cli.number(float, 0), default=2.0, help='of a block'
-  )
-  parser.add_argument(
-    '--steps', type=cli.number(int, 1), help='of a block, instead'
-  )
-  parser.add_argument('--device', choices=list(_PLATFORMS), default='cpu')
-  parser.add_argument(
-    '--compile', action='store_true', help='time torch.compile as well'
-  )
-  parser.add_argument(
-    '--pure', action='store_true', help="without oneDNN's convolutions"
-  )
-  parser.add_argument('--json', type=pathlib.Path, help='write the results')
-  return cli.run(lambda: _bench(parser, parser.parse_args(argv)))
+  about = dict(prog='bench', description=__doc__)
+  return cli.run(lambda: _bench(cli.parse(Arguments, argv, **about)))
 
 
-def _bench(parser, args):
-  # Before JAX starts.
-  os.environ['JAX_PLATFORMS'] = _PLATFORMS[args.device]
-  if args.device == 'gpu':  # one for each side, and memory for both
-    seen = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
-    os.environ['CUDA_VISIBLE_DEVICES'] = seen.split(',')[0]
+def _bench(args: Arguments) -> int:
+  if args.device == 'gpu':  # oneDNN is for the CPU
+    args = dataclasses.replace(args, compile=True, pure=True)
+  _start(args.device)
+  from bench import equivalence, harness, peer, start
+  from gen_jax.models.layers import conv_native
+
+  rows = {row.name: row for row in find_rows()}
+  known = [*rows, start.NAME]
+  names = args.rows.split(',') if args.rows else known
+  unknown = [name for name in names if name not in known]
+  if unknown:
+    raise InputError(f'--rows={unknown[0]}: expected {", ".join(known)}.')
+  result = {**harness.environment(), 'rows': []}
+  if peer.torch is None:
+    print(peer.HOW_TO_INSTALL, file=sys.stderr)
+  elif not peer.use(args.device):
+    raise InputError(
+      '--device=gpu: this PyTorch has no CUDA; install one that has, or none.'
+    )
+  result['native'] = not args.pure and conv_native.available()
+  peak = harness.Peak(2048 if args.device == 'cpu' else 8192)
+  try:
+    for name in names:
+      if name != start.NAME:
+        _say(f'{name} ...')
+        peak.measure()
+        result['rows'].append(_compare(rows[name], args))
+        peak.measure()
+  except equivalence.DifferentWork as error:
+    print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
+    return 1
+  _report(result, peak)
+  if start.NAME in names:
+    _say(f'{start.NAME} ...')
+    result['rows'].append(start.measure())
+    print(start.line(result['rows'][-1]), flush=True)
+  if args.json:
+    text = json.dumps(result, indent=2) + '\n'
+    pathlib.Path(args.json).write_text(text)
+  return 0
+
+
+def _start(device: str) -> None:
+  """Starts JAX on a device, in this process and those of the sides."""
+  os.environ['JAX_PLATFORMS'] = _PLATFORMS[device]
+  if device == 'gpu':  # one for each side, and memory for both
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
+    os.environ['CUDA_VISIBLE_DEVICES'] = visible.split(',')[0]
     os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
-    args.compile = args.pure = True  # oneDNN is for the CPU
   from gen_jax.runtime import settings
 
   # In PyTorch's process too, which gains as much by it.
@@ -77,65 +122,32 @@ def _bench(parser, args):
 
   try:
     jax.devices()
-  except (RuntimeError, AssertionError):  # by the version of JAX
-    parser.error(
-      f'--device {args.device}: JAX finds none; for a GPU: pip install -e '
-      "'.[cuda]'"
-    )
-  from bench import harness, peer, sameness, start
-  from gen_jax.models.layers import conv_native
+  except (RuntimeError, AssertionError) as error:  # by the version of JAX
+    raise InputError(
+      f"--device={device}: JAX finds none; for a GPU: pip install -e '.[cuda]'"
+    ) from error
 
-  rows = {row.name: row for row in find_rows()}
-  names = args.rows or [*rows, start.NAME]
-  unknown = [n for n in names if n not in (*rows, start.NAME)]
-  if unknown:
-    parser.error(f'no row {unknown[0]!r}: {", ".join([*rows, start.NAME])}')
 
-  result = {**harness.environment(), 'rows': []}
-  if peer.torch is None:
-    print(peer.HOW_TO_INSTALL, file=sys.stderr)
-  elif not peer.use(args.device):
-    parser.error(
-      '--device gpu: this PyTorch has no CUDA; install one that has, or none.'
-    )
-  result['native'] = not args.pure and conv_native.available()
-  peak = harness.Peak(2048 if args.device == 'cpu' else 8192)
-  speeds = []
-  for name in names:
-    if name == start.NAME:
-      continue
-    _say(f'{name} ...')
-    try:
-      with conv_native.off() if args.pure else contextlib.nullcontext():
-        peak.measure()
-        speeds.append(_compare(rows[name], args))
-        peak.measure()
-    except sameness.DifferentWork as error:
-      print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
-      return 1
-  for row in speeds:  # once the peak is known
-    row['peak_share'] = peak.share(row)
-  result['rows'] += speeds
+def _report(result: dict[str, Any], peak: Any) -> None:
+  """Prints the rows, once the peak is known."""
+  from bench import harness
+
+  rows = result['rows']
+  for row in rows:
+    row['peak_fraction'] = peak.fraction(row)
   result['matrix_peaks_flops'] = peak.measured
-  if speeds:
+  if rows:
     print(
       f'{peak.flops / 1e9:,.0f} GFLOP/s is the speed of large products, the '
       f'peak: the largest of {len(peak.measured)} measurements\n'
-      + harness.table(speeds),
-      *harness.remarks(speeds),
+      + harness.table(rows),
+      *harness.remarks(rows),
       sep='\n',
       flush=True,
     )
-  if start.NAME in names:
-    _say(f'{start.NAME} ...')
-    result['rows'].append(start.measure())
-    print(start.line(result['rows'][-1]), flush=True)
-  if args.json:
-    args.json.write_text(json.dumps(result, indent=2) + '\n')
-  return 0
 
 
-def find_rows():
+def find_rows() -> list['Row']:
   """Returns the rows of every module here that has `rows`."""
   rows = []
   for module in pkgutil.iter_modules(bench.__path__):
@@ -145,37 +157,35 @@ def find_rows():
   return rows
 
 
-def _compare(row, args):
-  from bench import apart, harness, peer, sameness
+def _compare(row: 'Row', args: Arguments) -> dict[str, Any]:
+  from bench import equivalence, harness, peer, side_process
+  from gen_jax.models.layers import conv_native
 
-  ours = harness.Ours(row.load(), row.start)
-  batch = ours.config.batch_size
-  result = {
-    'row': row.name,
-    'config': row.config,
-    'fields': dict(row.fields),
-    'batch_size': batch,
-    'flops': ours.flops(),
-    'target': row.target,
-  }
-  sides = {apart.OURS: dict(side=apart.OURS, pure=args.pure)}
-  if peer.torch is not None:
-    result['same'] = sameness.check(ours, peer.Theirs(row.twin, ours))
-    result['threads'] = peer.torch.get_num_threads()
-    sides[apart.THEIRS] = dict(side=apart.THEIRS)
-    if args.compile and _can_compile(row, result):
-      sides['pytorch_compiled'] = dict(side=apart.THEIRS, compiled=True)
-  else:
-    ours.run(1)  # compiles it, for its memory
-  with contextlib.ExitStack() as stack:
-    running = []
-    for how in sides.values():
-      running.append(apart.Apart(row=row.name, device=args.device, **how))
-      stack.callback(running[-1].close)
-    result['steps'] = args.steps or harness.block_steps(running, args.seconds)
-    times, busy = harness.alternate(running, result['steps'], args.rounds)
-  result['busy_elsewhere'] = busy
-  times = dict(zip(sides, times, strict=True))
+  with conv_native.off() if args.pure else contextlib.nullcontext():
+    ours = harness.Ours(row.load(), row.start)
+    batch = ours.config.batch_size
+    result = {
+      'row': row.name,
+      'config': row.config,
+      'fields': dict(row.fields),
+      'batch_size': batch,
+      'flops': ours.flops(),
+      'target': row.target,
+    }
+    sides: dict[str, dict[str, Any]] = {
+      'gen_jax': dict(side=side_process.OURS, pure=args.pure)
+    }
+    if peer.torch is not None:
+      result['same'] = equivalence.check(ours, peer.Theirs(row.twin, ours))
+      result['threads'] = peer.torch.get_num_threads()
+      sides['pytorch'] = dict(side=side_process.THEIRS)
+      if args.compile and _can_compile(row, result):
+        sides['pytorch_compiled'] = dict(
+          side=side_process.THEIRS, compiled=True
+        )
+    else:
+      ours.run(1)  # compiles it, for its memory
+    times = _time_sides(row, args, sides, result)
   result |= {name: harness.summary(x, batch) for name, x in times.items()}
   result['peak_bytes'] = ours.peak_bytes()
   if 'pytorch' in times:
@@ -186,15 +196,36 @@ def _compare(row, args):
   return result
 
 
-def _can_compile(row, result):
+def _time_sides(
+  row: 'Row',
+  args: Arguments,
+  sides: Mapping[str, Mapping[str, Any]],
+  result: dict[str, Any],
+) -> dict[str, list[float]]:
+  """Returns seconds a step of each side, by round."""
+  from bench import harness
+  from bench.side_process import SideProcess
+
+  with contextlib.ExitStack() as stack:
+    running = []
+    for how in sides.values():
+      running.append(SideProcess(row=row.name, device=args.device, **how))
+      stack.callback(running[-1].close)
+    result['steps'] = args.steps or harness.block_steps(running, args.seconds)
+    times, load = harness.alternate(running, result['steps'], args.rounds)
+  result['other_load'] = load
+  return dict(zip(sides, times, strict=True))
+
+
+def _can_compile(row: 'Row', result: dict[str, Any]) -> bool:
   """Whether PyTorch's compiler can do its side, and does the same work."""
-  from bench import harness, peer, sameness
+  from bench import equivalence, harness, peer
 
   # Anew, since both sides begin at the parameters as made.
   ours = harness.Ours(row.load(), row.start)
   theirs = peer.Theirs(row.twin, ours, compiled=True)
   try:
-    sameness.check(ours, theirs)
+    equivalence.check(ours, theirs)
   except (RuntimeError, NotImplementedError) as error:
     result['compile_error'] = str(error)
     _say(f'{row.name}: torch.compile: {str(error).splitlines()[0]}')
@@ -202,7 +233,7 @@ def _can_compile(row, result):
   return True
 
 
-def _say(text):
+def _say(text: str) -> None:
   print(text, file=sys.stderr, flush=True)
 
 

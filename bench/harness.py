@@ -1,12 +1,12 @@
 """What every row of the benchmark shares: our side, alternation, numbers.
 
-Both sides run turn by turn, each in a process of its own (see `apart`), with
-the same allocator settings and cores. Timings drift, so only ratios of medians
-over alternating blocks count.
+Both sides run alternately, each in a process of its own (see `side_process`),
+with the same allocator settings and cores. Timings drift, so only ratios of
+medians over alternating blocks count.
 
-On a machine that is busy with something else PyTorch was seen to become 70
-times slower, and we only twice, which would flatter us. So what runs elsewhere
-is measured; a round that it spoilt is repeated.
+On a machine that is busy with something else, PyTorch can become 70 times
+slower, and this code only twice, which would favor this code. So the load of
+other processes is measured, and a round that it disturbed is repeated.
 """
 
 import dataclasses
@@ -25,17 +25,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
-from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.distributed import mesh
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.step import make_train_chunk
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The part of the machine's time that others may take in a round.
-MOST_ELSEWHERE = 0.03
+MAX_OTHER_LOAD = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Ours:
 
     It is derived here once more, so that PyTorch can be handed the noise of
     the very steps that are timed. Should the two ever differ, the check of
-    sameness fails.
+    equivalence fails.
     """
     key = jax.random.fold_in(stream(self.config.seed, 'train'), step)
     return jax.random.fold_in(jax.random.fold_in(key, 0), index + 1)
@@ -168,26 +168,26 @@ def alternate(
   """
   order, done = list(enumerate(sides)), []
   for _ in range(3 * rounds):
-    elsewhere, times = Elsewhere(sides), [0.0] * len(sides)
+    load, times = OtherLoad(sides), [0.0] * len(sides)
     for index, side in order:
       times[index] = _time(side, steps) / steps
-    done.append((elsewhere.share(), times))
+    done.append((load.fraction(), times))
     order.reverse()
-    if sum(share <= MOST_ELSEWHERE for share, _ in done) == rounds:
+    if sum(part <= MAX_OTHER_LOAD for part, _ in done) == rounds:
       break
   done = sorted(done, key=lambda x: x[0])[:rounds]
   by_side = zip(*(times for _, times in done), strict=True)
   return [list(times) for times in by_side], done[-1][0]
 
 
-class Elsewhere:
+class OtherLoad:
   """Measures what others than this process and the sides take, on Linux."""
 
   def __init__(self, sides: Sequence[Any] = ()):
     self._sides = sides
     self._start = self._read()
 
-  def share(self) -> float:
+  def fraction(self) -> float:
     """Returns their part of all cores' time since this was made, 0 to 1."""
     wall, busy, own = np.subtract(self._read(), self._start)
     return float(np.clip((busy - own) / (wall * os.cpu_count()), 0, 1))
@@ -247,7 +247,7 @@ class Peak:
   def flops(self) -> float:
     return max(self.measured)
 
-  def share(self, row: Mapping[str, Any]) -> float:
+  def fraction(self, row: Mapping[str, Any]) -> float:
     """Returns our operations/s in a row as a fraction of the peak."""
     return row['flops'] / row['gen_jax']['ms_per_step'] * 1000 / self.flops
 
@@ -256,14 +256,14 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns what limits the numbers of the rows, a line each."""
   lines = []
   for row in rows:
-    if row['busy_elsewhere'] > MOST_ELSEWHERE:
+    if row['other_load'] > MAX_OTHER_LOAD:
       lines.append(
-        f'{row["row"]}: other processes took {row["busy_elsewhere"]:.0%} of '
+        f'{row["row"]}: other processes took {row["other_load"]:.0%} of '
         'the machine, so its numbers say little: run it again alone'
       )
-    if row['peak_share'] > 1:
+    if row['peak_fraction'] > 1:
       lines.append(
-        f'{row["row"]}: {row["peak_share"]:.0%} of peak is impossible: the '
+        f'{row["row"]}: {row["peak_fraction"]:.0%} of peak is impossible: the '
         'products were slowed down, or a library does fewer operations than '
         'the program asks for. Run it again on an idle machine'
       )
@@ -306,7 +306,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
       f'{row["flops"] / 1e9:.1f}',
       '-' if memory is None else f'{memory / 2**20:,.0f}',
       *_cells(row['gen_jax']),
-      f'{row["peak_share"]:.0%}' + '!' * (row['peak_share'] > 1),
+      f'{row["peak_fraction"]:.0%}' + '!' * (row['peak_fraction'] > 1),
       *_cells(row.get('pytorch')),
     ]
     if 'ratio' in row:

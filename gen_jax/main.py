@@ -20,9 +20,9 @@ _MANY = 'found by itself on a TPU pod, GKE, Slurm and Open MPI'
 class Arguments(cli.Configured):
   """The arguments; the last three are those of many processes."""
 
-  workdir: Annotated[
-    str | None, 'runs/<config>[-<variant>] if not given'
-  ] = None
+  workdir: Annotated[str | None, 'runs/<config>[-<variant>] if not given'] = (
+    None
+  )
   profile: Annotated[
     bool, 'write a trace of a few dispatches to profile/ in the workdir'
   ] = False
@@ -33,9 +33,9 @@ class Arguments(cli.Configured):
   ] = False
   coordinator: Annotated[str | None, f'host:port of process 0; {_MANY}'] = None
   num_processes: Annotated[Size | None, f'how many; {_MANY}'] = None
-  process_id: Annotated[
-    Count | None, f'of this process, from 0; {_MANY}'
-  ] = None
+  process_id: Annotated[Count | None, f'of this process, from 0; {_MANY}'] = (
+    None
+  )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

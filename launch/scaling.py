@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gen_jax import config as config_lib
-from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.runtime import settings
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment, state_bytes
 
 CONFIGS = (

@@ -78,7 +78,11 @@ def main(
     The exit code.
   """
   kwargs = {'prog': f'gen_jax {command.__name__}', **kwargs}
-  return run(lambda: command(parse(kind, argv, description=about, **kwargs)))
+
+  def call() -> None:
+    command(parse(kind, argv, description=about, **kwargs))
+
+  return run(call)
 
 
 def parse(
@@ -119,7 +123,10 @@ def parse(
       **how,
     )
   given, rest = parser.parse_known_args(argv)
-  values = vars(given)
+  values = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in vars(given).items()
+  }
   pairs = overrides(rest)
   if takes_overrides:
     values['overrides'] = pairs
@@ -175,17 +182,17 @@ def overrides(args: Sequence[str]) -> Overrides:
   return tuple(pairs)
 
 
-def run(command: Callable[[], Any]) -> int:
-  """Runs a function and returns the exit code of the process.
+def run(command: Callable[[], int | None]) -> int:
+  """Runs a command and returns its exit code.
 
   An error is one line: what is foreseen is explained by its message, see
   `gen_jax.errors`. For everything else the line names a file that holds the
   traceback, and the exit code is 1. With GEN_JAX_DEBUG=1 errors are raised.
   """
   try:
-    command()
+    code = command() or 0
     _flush()
-    return 0
+    return code
   except (Exception, KeyboardInterrupt) as error:
     if isinstance(error, OSError) and not _can_print():
       if isinstance(error, BrokenPipeError):

@@ -35,7 +35,8 @@ class Arguments(cli.TrainedRun):
   only: Annotated[str, 'names of evaluators, with commas; all'] = ''
   add: Annotated[
     tuple[str, ...],
-    'MODULE.CLASS of gen_jax.evaluation, named by its class; may be given again',
+    'MODULE.CLASS of gen_jax.evaluation, named by its class; may be given '
+    'again',
   ] = ()
   out: Annotated[
     str | None, 'folder for numbers and pictures; WORKDIR/evaluate'

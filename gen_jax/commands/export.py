@@ -24,6 +24,7 @@ from gen_jax.storage import outputs, weights, workdir
 from gen_jax.storage.writer import read_metrics
 from gen_jax.training import trained
 
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments(cli.TrainedRun):
   """The arguments; `overrides` say where the data are now."""
@@ -50,7 +51,9 @@ def export(args: Arguments) -> None:
   """
   out = outputs.parse(args.out, ('.safetensors',))
   settings.configure()
-  state, experiment = trained.open_trained(args.workdir, args.step, args.overrides)
+  state, experiment = trained.open_trained(
+    args.workdir, args.step, args.overrides
+  )
   train, test = experiment.train_source, experiment.test_source
   shape, _ = train.fields['image']
   description = {

@@ -14,7 +14,6 @@ import io
 import os
 import pathlib
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,22 +202,3 @@ def _write_npy(file, stream):
   )
   for part in stream.parts:
     file.write(np.ascontiguousarray(part, dtype).tobytes())
-
-
-def in_order(
-  parts: Iterator[tuple[np.ndarray, np.ndarray]], folder: pathlib.Path
-) -> Iterator[np.ndarray]:
-  """Yields rows in their order, by way of a file without a name.
-
-  Args:
-    parts: indices [N_i] and rows [N_i, ...], all indices from 0 on once.
-    folder: where the file is kept meanwhile.
-  """
-  with tempfile.TemporaryFile(dir=folder) as file:
-    for indices, rows in parts:
-      for index, row in zip(indices, rows, strict=True):
-        file.seek(int(index) * row.nbytes)
-        file.write(row.tobytes())
-    file.seek(0)
-    while content := file.read(row.nbytes * 64):
-      yield np.frombuffer(content, row.dtype).reshape(-1, *row.shape)

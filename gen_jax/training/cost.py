@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 
-from gen_jax.core import Objective, Update
+from gen_jax.core import Update
 from gen_jax.models.layers import conv_native
 from gen_jax.runtime.compiled import peak_bytes
 from gen_jax.training.experiment import Experiment

@@ -108,7 +108,9 @@ def names(paths: Sequence[pathlib.Path]) -> list[str]:
   found = []
   for own in parts:
     unique = (
-      n for n in range(1, len(own)) if [p[-n:] for p in parts].count(own[-n:]) == 1
+      n
+      for n in range(1, len(own))
+      if [p[-n:] for p in parts].count(own[-n:]) == 1
     )
     found.append('/'.join(own[-next(unique, len(own)) :]))
   # The same workdir may be given again.

@@ -12,17 +12,18 @@ from gen_jax import config as config_lib
 pytest.importorskip('torch', reason='the benchmark needs PyTorch: .[bench]')
 
 from bench import (  # noqa: E402
-  apart,
   cyclegan,
+  equivalence,
   gan,
   harness,
   peer,
-  sameness,
+  side_process,
   start,
   stylegan,
   vae,
 )
 from bench.__main__ import find_rows, main  # noqa: E402
+from bench.side_process import SideProcess  # noqa: E402
 
 
 def small(name):
@@ -76,7 +77,7 @@ def style():
 def check(config, twin):
   stir = issubclass(twin, stylegan.StyleGAN)
   ours = harness.Ours(config, *[stylegan.stirred] * stir)
-  return sameness.check(ours, peer.Theirs(twin, ours))
+  return equivalence.check(ours, peer.Theirs(twin, ours))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ class OneLine(gan.WGANGP):
   ],
 )
 def test_another_network_is_noticed(config, twin, message):
-  with pytest.raises(sameness.DifferentWork, match=message):
+  with pytest.raises(equivalence.DifferentWork, match=message):
     check(config, twin)
 
 
@@ -163,21 +164,21 @@ def test_another_learning_rate_is_noticed():
   ours = harness.Ours(dense())
   theirs = peer.Theirs(vae.Dense, ours)
   theirs._rates['model'] = [2 * rate for rate in theirs._rates['model']]
-  with pytest.raises(sameness.DifferentWork, match='at step 1'):
-    sameness.check(ours, theirs)
+  with pytest.raises(equivalence.DifferentWork, match='at step 1'):
+    equivalence.check(ours, theirs)
 
 
 def test_rows_are_found_and_a_wrong_one_is_refused(capsys):
   assert {'vae_dense', 'vae_conv', 'dcgan', 'wgan_gp', 'stylegan'} <= {
     row.name for row in find_rows()
   }
-  assert main(['--rows', 'vae_thick']) == 2
+  assert main(['--rows=vae_thick']) == 2
   assert 'vae_thick' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('side', [apart.OURS, apart.THEIRS])
+@pytest.mark.parametrize('side', [side_process.OURS, side_process.THEIRS])
 def test_a_side_runs_in_a_process_of_its_own(side):
-  running = apart.Apart(side, 'vae_dense')
+  running = SideProcess(side, 'vae_dense')
   try:
     before = running.spent
     running.run(3)
@@ -188,9 +189,9 @@ def test_a_side_runs_in_a_process_of_its_own(side):
     running.run(1)
 
 
-def test_what_goes_wrong_in_that_process_is_told():
+def test_what_goes_wrong_in_that_process_is_reported():
   with pytest.raises(RuntimeError, match='StopIteration'):
-    apart.Apart(apart.OURS, 'no-such-row')
+    SideProcess(side_process.OURS, 'no-such-row')
 
 
 def test_a_device_that_is_not_there_is_refused():
@@ -202,7 +203,7 @@ def test_a_device_that_is_not_there_is_refused():
   )
   assert done.returncode == 2
   assert (
-    "--device gpu: JAX finds none; for a GPU: pip install -e '.[cuda]'"
+    "--device=gpu: JAX finds none; for a GPU: pip install -e '.[cuda]'"
     in done.stderr
   )
 

@@ -5,8 +5,9 @@ import pathlib
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.training import cost
+from gen_jax.commands import cost as command
 from gen_jax.config import stages
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -44,5 +45,5 @@ def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
 
 
 def test_a_stage_that_is_not_there_is_refused(refused):
-  error = refused(cost, '--config=configs/vae.py:dense', '--stage=2')
+  error = refused(command, '--config=configs/vae.py:dense', '--stage=2')
   assert '--stage=2' in error

@@ -17,7 +17,9 @@ from PIL import Image
 from gen_jax import main
 from gen_jax.commands import compare, project, sample, translate
 from gen_jax.errors import InputError
-from gen_jax.storage import images, outputs
+from gen_jax.evaluation import sampling
+from gen_jax.storage import image_stream, images, outputs
+from gen_jax.storage.image_stream import ImageStream
 
 TEST = '--config=tests/dense_vae.py'
 ALL = outputs.PICTURE, outputs.NPZ, outputs.FOLDER
@@ -164,7 +166,7 @@ def test_each_part_is_written_before_the_next_is_drawn(
     return np.zeros(shape, np.float32)
 
   for module, name in (
-    (sample, 'save_image'),
+    (image_stream, 'save_image'),
     (outputs.np, 'ascontiguousarray'),
     (images.Sheet, 'place'),
   ):
@@ -176,20 +178,10 @@ def test_each_part_is_written_before_the_next_is_drawn(
       return original(*args)
 
     monkeypatch.setattr(module, name, logged)
-  key = sample.jax.random.key(0)
-  drawing = sample._draw(draw, None, 192, None, key, 'unit')
-  sample._write(outputs.parse(f'{tmp_path}/{out}', ALL), drawing, {})
+  key = sampling.jax.random.key(0)
+  stream = sampling.stream(draw, None, key, 192, None, 'unit')
+  image_stream.write(outputs.parse(f'{tmp_path}/{out}', ALL), stream, {})
   assert log[:6] == ['draw', 'write'] * 3
-
-
-def test_rows_are_brought_in_order_on_disk(tmp_path):
-  rows = np.arange(300 * 2, dtype=np.float32).reshape(300, 2)
-  order = np.random.default_rng(0).permutation(300)
-  parts = ((part, rows[part]) for part in np.split(order, 30))
-  found = list(outputs.in_order(parts, tmp_path))
-  np.testing.assert_array_equal(np.concatenate(found), rows)
-  assert max(map(len, found)) < 100
-  assert not names(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -210,18 +202,18 @@ def test_a_picture_has_a_largest_number_of_images(
 def test_a_picture_holds_fewer_large_images():
   first = np.zeros((1, 1024, 1024, 3), np.uint8)
   out = outputs.Out(pathlib.Path('a.png'), outputs.PICTURE)
-  sample._check(out, sample._Drawing(64, iter(()), 1), first)
+  image_stream.check(out, ImageStream(64, ()), first)
   with pytest.raises(InputError, match='holds 85 of these samples'):
-    sample._check(out, sample._Drawing(86, iter(()), 1), first)
+    image_stream.check(out, ImageStream(86, ()), first)
 
 
 def test_points_are_one_picture_or_an_array(tmp_path):
   first = np.zeros((64, 1, 1, 2), np.float32)
-  drawing = sample._Drawing(2_000_000, iter(()), 1)
+  stream = ImageStream(2_000_000, ())
   for out in ('a/', 'a.png'):
     with pytest.raises(InputError, match='write --out=NAME.*npz'):
-      sample._check(outputs.parse(f'{tmp_path}/{out}', ALL), drawing, first)
-  sample._check(outputs.parse(f'{tmp_path}/a.npz', ALL), drawing, first)
+      image_stream.check(outputs.parse(f'{tmp_path}/{out}', ALL), stream, first)
+  image_stream.check(outputs.parse(f'{tmp_path}/a.npz', ALL), stream, first)
 
 
 @pytest.mark.parametrize('out', ['a.npz', 'a/', 'b/c/a.png'])
@@ -230,9 +222,9 @@ def test_what_the_disk_cannot_hold_is_refused_after_one_dispatch(
 ):
   usage = types.SimpleNamespace(free=1000)
   monkeypatch.setattr(outputs.shutil, 'disk_usage', lambda path: usage)
-  drawn, original = [], sample.to_uint8
+  drawn, original = [], sampling.to_uint8
   monkeypatch.setattr(
-    sample, 'to_uint8', lambda *args: drawn.append(1) or original(*args)
+    sampling, 'to_uint8', lambda *args: drawn.append(1) or original(*args)
   )
   args = [f'--workdir={trained}', f'--out={tmp_path}/{out}', '--num=4000']
   error = refused(sample, *args)
@@ -252,7 +244,7 @@ def test_a_billion_images_do_not_fit_on_a_disk(refused, trained, tmp_path):
 def test_an_interrupt_leaves_no_half_file(draw, monkeypatch, out, tmp_path):
   if not out.endswith('/'):
     pathlib.Path(out).write_text('from before')
-  original, count = sample.to_uint8, []
+  original, count = sampling.to_uint8, []
 
   def interrupted(*args):
     count.append(1)
@@ -260,7 +252,7 @@ def test_an_interrupt_leaves_no_half_file(draw, monkeypatch, out, tmp_path):
       raise KeyboardInterrupt
     return original(*args)
 
-  monkeypatch.setattr(sample, 'to_uint8', interrupted)
+  monkeypatch.setattr(sampling, 'to_uint8', interrupted)
   assert draw('--num=400', f'--out={out}') == 130
   if out.endswith('/'):
     assert names(tmp_path / 'a') == [f'{i:06d}.png' for i in range(128)]

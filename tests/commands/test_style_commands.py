@@ -11,6 +11,7 @@ from gen_jax.commands import evaluate, project, sample
 from gen_jax.data.formats import pixels
 from gen_jax.data.sources import array_source
 from gen_jax.errors import InputError
+from gen_jax.training import projection
 from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,9 +37,9 @@ def test_projected_images_are_mapped_as_the_training_data(tmp_path):
   file = tmp_path / 'a.png'
   Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(file)
   with pytest.raises(InputError, match='a.png cannot .* convert it to 8 bits'):
-    project._read(file, shape, described)
+    projection.read(file, shape, described)
   described.ranges['image'] = pixels.fixed((0, 4095))
-  assert (project._read(file, shape, described) == 255).all()
+  assert (projection.read(file, shape, described) == 255).all()
 
 
 @pytest.mark.long
@@ -60,7 +61,7 @@ def test_a_workdir_is_sampled_projected_and_looked_at(
   picture = tmp_path / 'me.png'
   Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(picture)
   args = [f'--workdir={workdir}', f'--image={picture}', '--steps=3']
-  assert project.main([*args, '--every-layer', f'--out={out}']) == 0
+  assert project.main([*args, '--every_layer', f'--out={out}']) == 0
   assert np.load(out)['w_plus'].shape == (1, 6, 4)
   assert project.main([*args, f'--out={tmp_path}/near.jpg']) == 0
   assert project.main([*args, f'--out={tmp_path}/near/']) == 0

@@ -13,6 +13,7 @@ from gen_jax.errors import EvaluationError
 from gen_jax.storage import sweep_report
 from gen_jax.storage.sweep_report import Result
 from gen_jax.training.progress import Progress
+from gen_jax.training.sweep import read_grid, split
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -23,9 +24,9 @@ TEST = (
 
 
 def test_values_split_at_commas_outside_of_brackets():
-  assert sweep.split('0.5,1,2') == ['0.5', '1', '2']
-  assert sweep.split('(1,2),(3,),[4,(5,6)]') == ['(1,2)', '(3,)', '[4,(5,6)]']
-  assert sweep.read_grid(['a=1,2', 'b.c=(3,4), x']) == [
+  assert split('0.5,1,2') == ['0.5', '1', '2']
+  assert split('(1,2),(3,),[4,(5,6)]') == ['(1,2)', '(3,)', '[4,(5,6)]']
+  assert read_grid(['a=1,2', 'b.c=(3,4), x']) == [
     {'a': '1', 'b.c': '(3,4)'},
     {'a': '1', 'b.c': 'x'},
     {'a': '2', 'b.c': '(3,4)'},
@@ -66,7 +67,7 @@ def test_a_run_whose_evaluator_fails_is_among_the_results(
       raise EvaluationError('elbo: failed to evaluate', result)
     return result
 
-  monkeypatch.setattr('gen_jax.training.loop.train', trained)
+  monkeypatch.setattr('gen_jax.training.sweep.train', trained)
   args = [*TEST, '--over=seed=1,2', f'--workdir={tmp_path}']
   assert sweep.main(args) == 5
   assert 'evaluators failed in: seed=1.' in capsys.readouterr().err

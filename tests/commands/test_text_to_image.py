@@ -12,6 +12,7 @@ from PIL import Image
 
 from gen_jax import config as config_lib
 from gen_jax.commands import sample
+from gen_jax.evaluation import sampling
 from gen_jax.training.loop import train
 from gen_jax.training.trained import open_trained
 
@@ -105,7 +106,7 @@ def test_the_way_between_sentences(trained, tmp_path):
 def test_the_first_ways_do_not_depend_on_the_number_of_rows(
   trained, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(sample, '_BATCH', 2)
+  monkeypatch.setattr(sampling, '_BATCH', 2)
   args = '--text=a red heart', '--text=a cat', '--between=2'
   few, many = (
     np.load(draw(trained, tmp_path / f'{n}.npz', *args, f'--num={n}'))['images']

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.commands.project import descend, noise_key
 from gen_jax.models import progressive, stylegan
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.stylegan import StyleGAN
+from gen_jax.training.projection import descend, noise_key
 
 KEY = jax.random.key(0)
 

@@ -15,9 +15,9 @@ import optax
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.training import cost
 from gen_jax.config import stages
 from gen_jax.core import Aux, Update
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.step import init_state, make_train_chunk, make_train_step
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.training import cost
 from gen_jax.config import stages
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]

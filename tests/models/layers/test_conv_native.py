@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import test_conv
 
-from gen_jax.training import cost
 from gen_jax.config import load, stages
 from gen_jax.models.layers import conv as conv_lib
 from gen_jax.models.layers import conv_native, conv_triple
 from gen_jax.runtime import native_build
+from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 
 needs_library = pytest.mark.skipif(

@@ -1,8 +1,8 @@
-"""A side that trains in a process of its own, as its users have it.
+"""A side of the benchmark that trains in a process of its own.
 
-In one process PyTorch and oneDNN's convolutions share the threads of OpenMP,
-which wait asleep where there are more of them than cores: PyTorch was seen to
-be 1.1 to 1.3 times slower so.
+In one process, PyTorch and oneDNN's convolutions share the threads of OpenMP.
+Where there are more threads than cores they sleep while they wait, which makes
+PyTorch 1.1 to 1.3 times slower.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ import traceback
 OURS, THEIRS = 'gen_jax', 'pytorch'
 
 
-class Apart:
-  """One side of a row; `run` trains there, and waits.
+class SideProcess:
+  """Trains one side of a row in another process.
 
   Attributes:
     spent: seconds of processor time that its process took so far.
@@ -39,10 +39,16 @@ class Apart:
     self.spent = self._answer()
 
   def run(self, steps: int) -> None:
+    """Trains some steps, and waits for them.
+
+    Raises:
+      RuntimeError: when the process has ended.
+    """
     self._connection.send(steps)
     self.spent = self._answer()
 
   def close(self) -> None:
+    """Ends the process."""
     self._process.kill()
     self._process.join()
 
@@ -63,7 +69,7 @@ def _serve(connection, side, row, device, pure=False, compiled=False):
     while True:
       running.run(connection.recv())
       connection.send(time.process_time())
-  except EOFError:  # the one who asked has ended
+  except EOFError:  # the parent has ended
     pass
   except Exception:
     connection.send(traceback.format_exc())
