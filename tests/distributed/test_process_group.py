@@ -404,11 +404,11 @@ TWO = ['--num_processes=2', '--process_id=1']
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
-      'expected a whole number, 0 or more',
+      'expected a whole number',
     ),
     (
       ['--coordinator=a:1', '--num_processes=0', '--process_id=0'],
-      'expected a whole number, 1 or more',
+      'expected 1 or more',
     ),
     (['--coordinator=garbage', *TWO], 'expected HOST:PORT'),
     (['--coordinator=', *TWO], 'expected HOST:PORT'),
