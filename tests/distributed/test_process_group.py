@@ -404,7 +404,7 @@ TWO = ['--num_processes=2', '--process_id=1']
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
-      'expected a whole number',
+      'expected 0 or more',
     ),
     (
       ['--coordinator=a:1', '--num_processes=0', '--process_id=0'],
