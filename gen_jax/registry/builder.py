@@ -105,6 +105,8 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
     if kind and kind.package == PARTS:
       if kind.several and value == ():
         continue
+      if value is None and known[key].default is None:
+        continue
       raise InputError(
         f'{at}={value!r}: expected a group of fields with a name.'
       )

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from gen_jax import config as config_lib
-from gen_jax.config import validation
+from gen_jax.config import stages, validation
 from gen_jax.core import stream
 from gen_jax.errors import InputError
 from gen_jax.registry import fields
 from gen_jax.training import trained
+from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -123,6 +124,12 @@ def test_a_sparse_target_of_0_or_1_is_refused(target):
   config = config_lib.load(f'{ROOT}/configs/sparse_autoencoder.py')
   config.objective.sparsity.target = target
   assert f'config.objective.sparsity.target={target}' in error(config)
+
+
+def test_a_part_that_is_none_by_default_may_be_left_out():
+  config = load('sparse_autoencoder', objective__sparsity=None)
+  validation.check(config_lib.complete(config))
+  assert Experiment(stages.plan(config)[0]).objective.sparsity is None
 
 
 def test_a_group_that_lacks_a_field_is_named():
