@@ -1,35 +1,20 @@
 """Configs: what they hold, and how they are read and compared."""
 
-from gen_jax.config.comparison import PLACES, difference, is_place, places
-from gen_jax.config.files import load
-from gen_jax.config.overrides import apply, override
-from gen_jax.config.schema import default, find
-from gen_jax.config.serialization import (
-  complete,
-  flatten,
-  from_json,
-  plain,
-  to_json,
-)
-from gen_jax.config.variants import choose, half_life, own_images, tiny
-
-__all__ = [
-  'PLACES',
-  'apply',
-  'choose',
-  'complete',
-  'default',
-  'difference',
-  'find',
-  'flatten',
-  'from_json',
-  'half_life',
-  'is_place',
-  'load',
-  'override',
-  'own_images',
-  'places',
-  'plain',
-  'tiny',
-  'to_json',
-]
+from gen_jax.config.comparison import PLACES as PLACES
+from gen_jax.config.comparison import difference as difference
+from gen_jax.config.comparison import is_place as is_place
+from gen_jax.config.comparison import places as places
+from gen_jax.config.files import load as load
+from gen_jax.config.overrides import apply as apply
+from gen_jax.config.overrides import override as override
+from gen_jax.config.schema import default as default
+from gen_jax.config.schema import find as find
+from gen_jax.config.serialization import complete as complete
+from gen_jax.config.serialization import flatten as flatten
+from gen_jax.config.serialization import from_json as from_json
+from gen_jax.config.serialization import plain as plain
+from gen_jax.config.serialization import to_json as to_json
+from gen_jax.config.variants import choose as choose
+from gen_jax.config.variants import half_life as half_life
+from gen_jax.config.variants import own_images as own_images
+from gen_jax.config.variants import tiny as tiny

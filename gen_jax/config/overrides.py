@@ -37,38 +37,39 @@ def override(config: ConfigDict, field: str, text: str) -> None:
     InputError: on an unknown field or a value of another type.
   """
   parent, last = find(config, field, '--config')
-  parent[last] = _parse(text, parent[last], f'--config.{field}')
-
-
-def _parse(text: str, old: Any, where: str) -> Any:
-  """Reads `text` as a value of the type of `old`."""
+  old, where = parent[last], f'--config.{field}'
   if isinstance(old, ConfigDict):
     try:
-      return ConfigDict(dict(ast.literal_eval(text)))
+      parent[last] = ConfigDict(dict(ast.literal_eval(text)))
     except (ValueError, SyntaxError, TypeError):
       raise InputError(
         f'{where} is a group of fields ({", ".join(old)}): set one of them, '
         "or all as {'field': value, ...}."
       ) from None
+    return
+  value = _parse(text, old)
+  if old is not None and type(value) is not type(old):
+    raise InputError(
+      f'{where}={text}: expected {type(old).__name__}, as in {old!r}.'
+    )
+  parent[last] = value
+
+
+def _parse(text: str, old: Any) -> Any:
+  """Reads `text` as a value of the type of `old`, if it can be one."""
   if isinstance(old, str):
     return text
   if isinstance(old, bool):
     words = {'true': True, '1': True, 'false': False, '0': False}
-    if text.lower() not in words:
-      raise InputError(f'{where}={text}: expected True or False.')
-    return words[text.lower()]
+    return words.get(text.lower())
   try:
     value = ast.literal_eval(text)
   except (ValueError, SyntaxError):
     value = text
   if isinstance(old, float) and isinstance(value, int):
-    value = float(value)
+    return float(value)
   if isinstance(old, tuple):
     if isinstance(value, str):  # words need no quotes
       value = value.split(',') if value else ()
-    value = tuple(value) if isinstance(value, list | tuple) else (value,)
-  if old is not None and type(value) is not type(old):
-    raise InputError(
-      f'{where}={text}: expected {type(old).__name__}, as in {old!r}.'
-    )
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
   return value

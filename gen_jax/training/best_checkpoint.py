@@ -1,7 +1,6 @@
 """The checkpoint with the best value of a metric."""
 
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,47 +52,39 @@ class Best:
     if not self._name and (resumes or not process_group.broadcast(path.is_dir)):
       return
     self._checkpoints = Checkpointer(path, keep=1)
-    lines = process_group.broadcast(lambda: writer.history(self._name))
-    history = [(s, v) for s, v in lines if isinstance(v, int | float)]
     steps = process_group.broadcast(lambda: list(self._checkpoints.steps()))
-    held = {}  # values by step
-    if resumes:
-      for step in steps[-1:]:
-        if step <= plan[-1].end:
-          held = self._read(step, plan, dict(history))
+    usable = [s for s in steps[-1:] if resumes and s <= plan[-1].end]
+    kept = {s: v for s in usable if (v := self._read(s, plan)) is not None}
     for step in steps:
-      if step not in held:
+      if step not in kept:
         name = self._checkpoints.set_aside(step, 'unused')
-        _say(f'{folder}/best/{step} is renamed to {name}.')
+        restore.warn(f'{folder}/best/{step} is renamed to {name}.')
     if not self._name:
       self.close()
       self._checkpoints = None
       return
-    self._value = min((self._sign * v for v in held.values()), default=np.inf)
-    self._compare(folder, held, history)
+    self._value = min((self._sign * v for v in kept.values()), default=np.inf)
+    lines = process_group.broadcast(lambda: writer.history(self._name))
+    better = [
+      step
+      for step, value in lines
+      if isinstance(value, int | float) and self._sign * value < self._value
+    ]
+    if better:
+      restore.warn(
+        f'{folder}/best does not hold the checkpoint of step {better[-1]}, '
+        f'where {self._name} was best: it is chosen anew'
+        + (f', from that of step {next(iter(kept))} on.' if kept else '.')
+      )
 
-  def _read(self, step, plan, history) -> dict[int, float]:
-    """The value of a checkpoint by its step; nothing where it cannot count."""
+  def _read(self, step: int, plan: tuple[stages.Stage, ...]) -> float | None:
+    """Returns the value of a checkpoint; None where it cannot count."""
     try:
       notes = restore.read(self._checkpoints, step, plan).notes
     except DamagedError as error:
-      _say(str(error))
-      return {}
-    # With the name of another metric changed in the config, its line may have
-    # both.
-    known = notes.get('metric') == self._name
-    value = notes.get('value') if known else history.get(step)
-    return {} if value is None else {step: value}
-
-  def _compare(self, folder, held, history):
-    """Says when an earlier value was better than that of the checkpoint."""
-    better = [s for s, v in history if self._sign * v < self._value]
-    if better:
-      _say(
-        f'{folder}/best does not hold the checkpoint of step {better[-1]}, '
-        f'where {self._name} was best: it is chosen anew'
-        + (f', from that of step {next(iter(held))} on.' if held else '.')
-      )
+      restore.warn(str(error))
+      return None
+    return notes['value'] if notes.get('metric') == self._name else None
 
   def consider(
     self,
@@ -137,14 +128,10 @@ class Best:
       self._value = self._sign * value
 
   def close(self) -> None:
+    """Closes the folder of the checkpoint."""
     if self._checkpoints is not None:
       self._checkpoints.close()
 
 
 def _is_number(value: Any) -> bool:
   return isinstance(value, int | float | np.number) and np.ndim(value) == 0
-
-
-def _say(line: str) -> None:
-  if process_group.is_main():
-    print(line, file=sys.stderr, flush=True)

@@ -287,7 +287,7 @@ class Experiment:
     def make(name):
       updates = self._updates(name, self.config.steps)
       main, field = self._main_share(name), f'config.optim.{name}'
-      return optimizers.make(_tuples(spec[name]), updates, main, field)
+      return optimizers.make(spec[name].to_dict(), updates, main, field)
 
     return {name: make(name) for name in every}
 
@@ -307,7 +307,7 @@ class Experiment:
       step: of the stage, from 0.
       steps: of the stage.
     """
-    spec, main = _tuples(self.config.optim[name]), self._main_share(name)
+    spec, main = self.config.optim[name], self._main_share(name)
     rates = optimizers.learning_rate(spec, self._updates(name, steps), main)
     return float(rates(self._updates(name, step)))
 
@@ -334,14 +334,14 @@ class Experiment:
       for name, (shape, dtype) in self.described.fields.items()
     }
 
-  def train_step(self, game: Any = None) -> step.Step:
+  def train_step(self, objective: Objective | None = None) -> step.Step:
     """Returns `(state, raw batch) -> (state, metrics)`.
 
     Args:
-      game: whose updates run, if not those of the objective.
+      objective: whose updates run; that of the stage if None.
     """
     return step.make_train_step(
-      game or self.objective,
+      objective or self.objective,
       self.optimizers,
       key=stream(self.config.seed, 'train'),
       preprocess=self.preprocess,
@@ -418,9 +418,9 @@ def parameter_table(players: Players) -> str:
   for name, variables in players.items():
     leaves = jax.tree_util.tree_leaves_with_path(variables['params'])
     for path, leaf in leaves:
-      parts = [str(getattr(p, 'key', p)) for p in path]
       shape = ' x '.join(map(str, leaf.shape)) or 'scalar'
-      rows.append(('/'.join([name, *parts]), shape, f'{leaf.size:,}'))
+      place = jax.tree_util.keystr(path, simple=True, separator='/')
+      rows.append((f'{name}/{place}', shape, f'{leaf.size:,}'))
     total = sum(leaf.size for _, leaf in leaves)
     size = sum(leaf.size * leaf.dtype.itemsize for _, leaf in leaves)
     rows.append((f'{name}: total', f'{size / 2**20:.1f} MiB', f'{total:,}'))
@@ -433,10 +433,3 @@ def parameter_table(players: Players) -> str:
 def state_bytes(state: TrainState) -> int:
   """Returns the bytes of players, optimizers and averages together."""
   return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-
-
-def _tuples(group: Any) -> dict[str, Any]:
-  """A group of fields as keyword arguments, its lists as tuples."""
-  return {
-    k: tuple(v) if isinstance(v, list) else v for k, v in dict(group).items()
-  }

@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules from a config."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import optax
 
@@ -20,43 +20,19 @@ from gen_jax.registry.fields import (
 )
 
 
-def _constant(rate, steps):
-  del steps
-  return optax.constant_schedule(rate)
-
-
-def _cosine(rate, steps):
-  return optax.cosine_decay_schedule(rate, steps)
-
-
-def _linear(rate, steps):
-  return optax.linear_schedule(rate, 0.0, steps)
-
-
-def _constant_then_linear(rate, steps):
+def _constant_then_linear(rate: float, steps: int) -> optax.Schedule:
   """Constant for one half, then linearly to 0, as CycleGAN has it."""
   half = steps // 2
   return optax.linear_schedule(rate, 0.0, steps - half, half)
 
 
-class _Schedule(NamedTuple):
-  """A schedule of the learning rate.
-
-  Attributes:
-    make: returns it for a peak rate and a number of updates.
-    needs_end: whether its values depend on the number of updates, so that a
-      longer run has other rates from its first update on.
-  """
-
-  make: Callable[[float, int], optax.Schedule]
-  needs_end: bool
-
-
+# Functions of the peak rate and the number of updates. All but the first depend
+# on that number, so that a longer run has other rates from its first update on.
 _SCHEDULES = {
-  'constant': _Schedule(_constant, needs_end=False),
-  'cosine': _Schedule(_cosine, needs_end=True),
-  'linear': _Schedule(_linear, needs_end=True),
-  'constant_then_linear': _Schedule(_constant_then_linear, needs_end=True),
+  'constant': lambda rate, steps: optax.constant_schedule(rate),
+  'cosine': optax.cosine_decay_schedule,
+  'linear': lambda rate, steps: optax.linear_schedule(rate, 0.0, steps),
+  'constant_then_linear': _constant_then_linear,
 }
 
 
@@ -65,10 +41,8 @@ def _adam(
   b1: Decay = 0.9,
   b2: Decay = 0.999,
   eps: Positive = 1e-8,
-  eps_root: Weight = 0.0,
-  nesterov: bool = False,
 ) -> optax.GradientTransformation:
-  return optax.adam(rate, b1, b2, eps, eps_root, nesterov=nesterov)
+  return optax.adam(rate, b1, b2, eps)
 
 
 def _adamw(
@@ -76,44 +50,26 @@ def _adamw(
   b1: Decay = 0.9,
   b2: Decay = 0.999,
   eps: Positive = 1e-8,
-  eps_root: Weight = 0.0,
   weight_decay: Weight = 1e-4,
-  nesterov: bool = False,
 ) -> optax.GradientTransformation:
-  return optax.adamw(
-    rate, b1, b2, eps, eps_root, weight_decay=weight_decay, nesterov=nesterov
-  )
+  return optax.adamw(rate, b1, b2, eps, weight_decay=weight_decay)
 
 
 def _rmsprop(
   rate: optax.Schedule,
   decay: Decay = 0.9,
   eps: Positive = 1e-8,
-  initial_scale: Weight = 0.0,
-  centered: bool = False,
   momentum: Decay | None = None,
-  nesterov: bool = False,
-  bias_correction: bool = False,
 ) -> optax.GradientTransformation:
   # By default optax adds eps inside the root, where 1e-8 is a floor of 1e-4 for
   # the divisor: gradients below it would hardly move a parameter.
-  return optax.rmsprop(
-    rate,
-    decay,
-    eps,
-    initial_scale,
-    eps_in_sqrt=False,
-    centered=centered,
-    momentum=momentum,
-    nesterov=nesterov,
-    bias_correction=bias_correction,
-  )
+  return optax.rmsprop(rate, decay, eps, eps_in_sqrt=False, momentum=momentum)
 
 
 def _sgd(
-  rate: optax.Schedule, momentum: Decay | None = None, nesterov: bool = False
+  rate: optax.Schedule, momentum: Decay | None = None
 ) -> optax.GradientTransformation:
-  return optax.sgd(rate, momentum, nesterov)
+  return optax.sgd(rate, momentum)
 
 
 _OPTIMIZERS = {
@@ -171,7 +127,9 @@ def check(spec: Mapping[str, Any], field: str) -> None:
   check_all(known_fields(name, f'{field}.name'), spec, field, name)
 
 
-def schedule(name: str, rate: float, steps: int, warmup: int = 0):
+def schedule(
+  name: str, rate: float, steps: int, warmup: int = 0
+) -> optax.Schedule:
   """Returns the learning rate as a function of the update's count.
 
   Args:
@@ -180,8 +138,7 @@ def schedule(name: str, rate: float, steps: int, warmup: int = 0):
     steps: updates until the end.
     warmup: updates of linear warm-up before the schedule's own start.
   """
-  check_known('schedule', name, _SCHEDULES)
-  main = _SCHEDULES[name].make(rate, max(steps - warmup, 1))
+  main = _SCHEDULES[name](rate, max(steps - warmup, 1))
   if not warmup:
     return main
   return optax.join_schedules(
@@ -197,7 +154,7 @@ def ending_schedule(spec: Mapping[str, Any]) -> str:
     spec: the fields of its optimizer.
   """
   name = spec.get('schedule', Common.schedule)
-  return name if _SCHEDULES[name].needs_end else ''
+  return '' if name == 'constant' else name
 
 
 def learning_rate(

@@ -1,4 +1,4 @@
-"""What a person sees of a long run: a bar in a terminal, else plain lines."""
+"""The progress of a run: a bar in a terminal, else plain lines."""
 
 import sys
 import time
@@ -19,19 +19,29 @@ class Progress:
     """Starts at step `first` of `last`."""
     self._last = last
     self._first, self._started = first, time.monotonic()
-    self._bar = None
     self._silent = not process_group.is_main()
-    if sys.stderr.isatty() and not self._silent:
-      self._bar = tqdm(total=last, initial=first, unit='step', smoothing=0.1)
+    self._bar = tqdm(
+      total=last,
+      initial=first,
+      unit='step',
+      smoothing=0.1,
+      disable=self._silent or not sys.stderr.isatty(),
+    )
 
   def enter(self, stage: int, count: int) -> None:
-    """Says which of `count` stages begins, where there are some."""
-    if count == 1:
-      return
-    text = f'stage {stage}/{count}'
-    if self._bar is not None:
-      self._bar.set_description_str(text)
-    elif not self._silent:
+    """Names the stage that begins, where there are several.
+
+    Args:
+      stage: from 1 on.
+      count: of the stages.
+    """
+    if count > 1:
+      self._bar.set_description_str(f'stage {stage}/{count}')
+      self._print(f'stage {stage}/{count}')
+
+  def _print(self, text: str) -> None:
+    """Prints a line where there is no bar."""
+    if self._bar.disable and not self._silent:
       print(text, flush=True)
 
   def update(
@@ -39,31 +49,31 @@ class Progress:
   ) -> None:
     """Moves the bar; does nothing without a terminal.
 
-    `shown` are metrics, the loss and whatever else an objective has for it.
+    Args:
+      step: that is done.
+      images_per_second: the speed.
+      shown: metrics, the loss and what else an objective has for the bar.
     """
-    if self._bar is not None:
-      values = ''.join(f', {k} {v:.4g}' for k, v in shown.items())
-      self._bar.set_postfix_str(
-        f'{images_per_second:,.0f} images/s{values}', refresh=False
-      )
-      self._bar.update(step - self._bar.n)
+    values = ''.join(f', {k} {v:.4g}' for k, v in shown.items())
+    self._bar.set_postfix_str(
+      f'{images_per_second:,.0f} images/s{values}', refresh=False
+    )
+    self._bar.update(step - self._bar.n)
 
   def line(self, step: int, values: Mapping[str, float]) -> None:
     """Prints the values of a step, where there is no bar to show them."""
-    if self._bar is not None or self._silent:
-      return
     elapsed = time.monotonic() - self._started
     left = elapsed / max(step - self._first, 1) * (self._last - step)
     shown = '  '.join(f'{k} {v:.4g}' for k, v in values.items())
-    print(f'step {step}/{self._last}  {shown}  ETA {left:.0f} s', flush=True)
+    self._print(f'step {step}/{self._last}  {shown}  ETA {left:.0f} s')
 
   def note(self, text: str) -> None:
     """Prints a message, above the bar if there is one."""
-    if self._bar is not None:
+    if self._bar.disable:
+      self._print(text)
+    else:
       self._bar.write(text, file=sys.stderr)
-    elif not self._silent:
-      print(text, flush=True)
 
   def close(self) -> None:
-    if self._bar is not None:
-      self._bar.close()
+    """Removes the bar."""
+    self._bar.close()

@@ -113,9 +113,7 @@ def _report(failures, found, checkpointer, step):
       f'another --workdir or move {checkpointer.path} away.'
     )
   for error in failures.values():
-    if process_group.is_main():
-      line = f'{error} The one before it is used.'
-      print(line, file=sys.stderr, flush=True)
+    warn(f'{error} The one before it is used.')
 
 
 def read(
@@ -155,3 +153,9 @@ def read(
       raise kind(text)
     if kind is UnreadableError:
       time.sleep(wait)
+
+
+def warn(line: str) -> None:
+  """Prints a line about checkpoints, on one process."""
+  if process_group.is_main():
+    print(line, file=sys.stderr, flush=True)

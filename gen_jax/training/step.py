@@ -76,7 +76,7 @@ def make_train_step(
 
   Returns:
     `(state, raw batch) -> (state, metrics)`. The metrics of an update that
-    does not run in a step are 0; `ran` tells which those are.
+    does not run in a step are 0; see `ran`.
 
   Raises:
     InputError: see `check_accumulate`.
@@ -103,14 +103,7 @@ def make_train_step(
       if update.every == 1:
         state, new = run(state)
       else:
-        # Traced once for the shapes of the metrics and for the branch.
-        run = jax.jit(run, inline=True)
-        state, new = jax.lax.cond(
-          ran(update, step),
-          run,
-          lambda state, run=run: _skip(run, state),
-          state,
-        )
+        state, new = _run_if(ran(update, step), run, state)
       metrics |= new
     return state.replace(step=state.step + 1), metrics
 
@@ -226,9 +219,16 @@ def make_train_chunk(train_step: Step, length: int) -> Callable:
   return chunk
 
 
-def _skip(run, state):
-  _, metrics = jax.eval_shape(run, state)
-  return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+def _run_if(condition, run, state):
+  """Runs an update if a condition holds; else its metrics are 0."""
+  # Traced once for the shapes of the metrics and for the branch.
+  run = jax.jit(run, inline=True)
+
+  def skip(state):
+    _, metrics = jax.eval_shape(run, state)
+    return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+
+  return jax.lax.cond(condition, run, skip, state)
 
 
 def _in_parts(grad_fn, params, batch, key, parts):
