@@ -1,7 +1,10 @@
 """CycleGAN of `configs/cyclegan.py` with the networks of the paper."""
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
+import jax
 import numpy as np
 
 from bench import peer
@@ -10,6 +13,7 @@ from bench.peer import torch
 
 
 def rows() -> list[Row]:
+  """Returns the rows of this module."""
   return [
     Row(
       f'cyclegan_{batch}',
@@ -46,7 +50,7 @@ class CycleGAN:
   # oneDNN's 1.5e-2.
   tolerance = 3e-2
 
-  def __init__(self, objective, batch_size: int):
+  def __init__(self, objective: Any, batch_size: int):
     del batch_size
     self._objective = objective
     self._pools = {'a': [], 'b': []}
@@ -57,20 +61,24 @@ class CycleGAN:
       make = _generator if is_gen else _discriminator
       self.players[name] = make(getattr(objective, name))
 
-  def prepare(self, data):
+  def prepare(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the data set as the twin keeps it."""
     return {
       k: peer.tensor(np.asarray(x).transpose(0, 3, 1, 2))
       for k, x in data.items()
     }
 
-  def draw(self, update):
+  def sample_noise(self, update: str) -> Any:
+    """Samples the noise of an update's loss."""
     return None
 
-  def noise(self, update, key):
+  def noise(self, update: str, key: jax.Array) -> Any:
+    """Returns the noise that our loss samples with a key."""
     # Of the choices of the pool, which is not full yet in the comparison.
     return None
 
-  def loss(self, update, batch, noise):
+  def loss(self, update: str, batch: Mapping[str, Any], noise: Any) -> Any:
+    """Returns the loss of an update."""
     images = {k: x.to(torch.float32) / 127.5 - 1 for k, x in batch.items()}
     loss = {'gen': self._gen_loss, 'disc': self._disc_loss}[update]
     return loss(images)
@@ -140,7 +148,8 @@ class CycleGAN:
       x = functional.leaky_relu(x, 0.2)
     return layers[-1](x)
 
-  def layout(self, player, params):
+  def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
+    """Returns our parameters under the names of the module."""
     arrays = {}
     if player.startswith('disc'):
       for index in range(len(params)):

@@ -1,5 +1,6 @@
 """DCGAN and WGAN-GP of `configs`, and their twins."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from bench.peer import torch
 
 
 def rows() -> list[Row]:
+  """Returns the rows of this module."""
   # Networks of two levels, as those of the other row, and the paper's game.
   sizes = {
     'batch_size': 128,
@@ -33,33 +35,33 @@ class _Noise(NamedTuple):
   """What a loss draws.
 
   Attributes:
-    codes: of the generator, [B, Z].
+    latents: of the generator, [B, Z].
     masks: of dropout, by its calls, [B, C, H, W], of mean 1; None where PyTorch
       draws its own.
     mix: where on the lines between data and images, [B, 1, 1, 1].
   """
 
-  codes: Any
+  latents: Any
   masks: Any
   mix: Any
 
 
-class _Game:
-  """Both players, as the mirror images of ours; see `peer.turned`."""
+class _AdversarialTwin:
+  """Both players, as ours for rotated images; see `peer.rotated`."""
 
-  slopes = (
+  negative_slopes = (
     0.0,
     0.2,
   )  # of the rectifiers below 0, of generator and discriminator
   dropout = 0.0
 
-  def __init__(self, objective, batch_size: int):
+  def __init__(self, objective: Any, batch_size: int):
     self._objective, self._batch_size = objective, batch_size
-    codes = jnp.zeros((2, objective.latents.size))
+    latents = jnp.zeros((2, objective.latents.size))
     key = jax.random.key(0)
-    made, _ = jax.eval_shape(objective.gen.init_with_output, key, codes)
+    made, _ = jax.eval_shape(objective.gen.init_with_output, key, latents)
     self._shape = made.shape[1:]
-    self._heard = {}
+    self._recorded = {}
     self.players = {'gen': self.make_gen(), 'disc': self.make_disc()}
     for module in self.players.values():  # as the twin of the VAE
       module.to(memory_format=torch.channels_last)
@@ -116,118 +118,133 @@ class _Game:
       }
     )
 
-  def generate(self, codes):
+  def generate(self, latents):
     model, leaky = self.players['gen'], torch.nn.functional.leaky_relu
     first, *others = model['norms']
-    x = model['map'](codes)
+    x = model['map'](latents)
     by_unit = isinstance(first, torch.nn.BatchNorm1d)
     x = first(x) if by_unit else x
     x = x.view(-1, *self._map).permute(0, 3, 1, 2)
-    x = leaky(x if by_unit else first(x), self.slopes[0])
+    x = leaky(x if by_unit else first(x), self.negative_slopes[0])
     for layer, norm in zip(model['transposed'], [*others, None], strict=True):
       x = layer(x)
-      x = torch.tanh(x) if norm is None else leaky(norm(x), self.slopes[0])
+      x = (
+        torch.tanh(x)
+        if norm is None
+        else leaky(norm(x), self.negative_slopes[0])
+      )
     return x
 
-  def score(self, x, masks=None):
+  def discriminate(self, x, masks=None):
     model, functional = self.players['disc'], torch.nn.functional
     for layer in model['convs']:
-      x = functional.leaky_relu(layer(x), self.slopes[1])
+      x = functional.leaky_relu(layer(x), self.negative_slopes[1])
       if masks:
         x = x * next(masks)
       elif self.dropout:
         x = functional.dropout(x, self.dropout)
     return model['logit'](x.permute(0, 2, 3, 1).flatten(1))[:, 0]
 
-  def layout(self, player, params):
+  def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
+    """Returns our parameters under the names of the module."""
     arrays, size = {}, self._map[:2]
     if player == 'disc':
       logit = dict(params['Dense_0'])
-      logit['kernel'] = peer.mirror_flat(logit['kernel'], self._last, 0)
+      logit['kernel'] = peer.rotate_flat(logit['kernel'], self._last, 0)
       arrays |= peer.dense('logit', logit)
       for i in range(len(self.players[player]['convs'])):
-        layer = peer.turned(params[f'Conv_{i}'])
+        layer = peer.rotated(params[f'Conv_{i}'])
         arrays |= peer.conv(f'convs.{i}', layer)
       return arrays
-    kernel = peer.mirror_flat(params['Dense_0']['kernel'], size, 1)
+    kernel = peer.rotate_flat(params['Dense_0']['kernel'], size, 1)
     arrays |= peer.dense('map', {'kernel': kernel})
     for i, norm in enumerate(self.players[player]['norms']):
       layer = params[f'Normalized_{i}']['BatchNorm_0']
       if isinstance(norm, torch.nn.BatchNorm1d):
-        layer = {k: peer.mirror_flat(x, size, 0) for k, x in layer.items()}
+        layer = {k: peer.rotate_flat(x, size, 0) for k, x in layer.items()}
       arrays |= peer.norm(f'norms.{i}', layer)
     for i in range(len(self.players[player]['transposed'])):
-      layer = peer.turned(params[f'ConvTranspose_{i}'])
+      layer = peer.rotated(params[f'ConvTranspose_{i}'])
       arrays |= peer.conv_transpose(f'transposed.{i}', layer)
     return arrays
 
   # The data and the noise.
 
-  def prepare(self, data):
-    images = peer.mirror(data['image'], 1).transpose(0, 3, 1, 2)
+  def prepare(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the data set as the twin keeps it."""
+    images = peer.rotate(data['image'], 1).transpose(0, 3, 1, 2)
     return {'image': peer.tensor(images)}
 
-  def draw(self, update):
-    codes = torch.randn(self._batch_size, self._objective.latents.size)
+  def sample_noise(self, update: str) -> Any:
+    """Samples the noise of an update's loss."""
+    latents = torch.randn(self._batch_size, self._objective.latents.size)
     mix = torch.rand(self._batch_size, 1, 1, 1)
-    return _Noise(codes, None, mix)
+    return _Noise(latents, None, mix)
 
-  def noise(self, update, key):
-    if update not in self._heard:
-      self._heard[update] = jax.jit(_listener(self._objective, update))
+  def noise(self, update: str, key: jax.Array) -> Any:
+    """Returns the noise that our loss samples with a key."""
+    if update not in self._recorded:
+      self._recorded[update] = jax.jit(_recorder(self._objective, update))
     batch = {'image': jnp.zeros((self._batch_size, *self._shape))}
-    codes, masks = self._heard[update](batch, key)
+    latents, masks = self._recorded[update](batch, key)
     masks = [
-      peer.tensor(peer.mirror(np.asarray(x), 1).transpose(0, 3, 1, 2))
+      peer.tensor(peer.rotate(np.asarray(x), 1).transpose(0, 3, 1, 2))
       for x in masks
     ]
     masks = iter(masks) if masks else None
-    return _Noise(peer.tensor(codes), masks, self.mix(key))
+    return _Noise(peer.tensor(latents), masks, self.mix(key))
 
-  def mix(self, key):
+  def mix(self, key: jax.Array) -> Any:
+    """Returns where on the lines between data and images points lie."""
     return None
 
   # The losses.
 
-  def loss(self, update, batch, noise):
+  def loss(self, update: str, batch: Mapping[str, Any], noise: Any) -> Any:
+    """Returns the loss of an update."""
     if update == 'gen':
-      images = self.generate(noise.codes)
-      return self.gen_loss(self.score(images, noise.masks))
+      images = self.generate(noise.latents)
+      return self.gen_loss(self.discriminate(images, noise.masks))
     real = batch['image'].to(torch.float32) / 127.5 - 1
     with torch.no_grad():
-      fake = self.generate(noise.codes)
+      fake = self.generate(noise.latents)
     return self.disc_loss(real, fake, noise)
 
 
-class DCGAN(_Game):
+class DCGAN(_AdversarialTwin):
   """The networks of TensorFlow's tutorial."""
 
-  slopes = (0.3, 0.3)
+  negative_slopes = (0.3, 0.3)
   dropout = 0.3
 
-  def make_gen(self):
+  def make_gen(self) -> Any:
+    """Returns the generator."""
     layers = ((128, 1), (64, 2), (1, 2))
     return self.generator(
       (7, 7, 256), layers, by_unit=True, bias=False, eps=1e-3, momentum=0.01
     )
 
-  def make_disc(self):
+  def make_disc(self) -> Any:
+    """Returns the discriminator."""
     return self.convolutions((64, 128))
 
-  def gen_loss(self, logits):
+  def gen_loss(self, logits: Any) -> Any:
+    """Returns the loss of the generator."""
     return torch.nn.functional.softplus(-logits).mean()
 
-  def disc_loss(self, real, fake, noise):
+  def disc_loss(self, real: Any, fake: Any, noise: Any) -> Any:
+    """Returns the loss of the discriminator."""
     softplus = torch.nn.functional.softplus
-    real = self.score(real, noise.masks)
-    fake = self.score(fake, noise.masks)
+    real = self.discriminate(real, noise.masks)
+    fake = self.discriminate(fake, noise.masks)
     return softplus(-real).mean() + softplus(fake).mean()
 
 
-class WGANGP(_Game):
+class WGANGP(_AdversarialTwin):
   """DCGAN's networks, the critic without normalization."""
 
-  def make_gen(self):
+  def make_gen(self) -> Any:
+    """Returns the generator."""
     gen = self._objective.gen
     height, width, depth = gen.shape
     first, *others = gen.channels
@@ -242,52 +259,56 @@ class WGANGP(_Game):
       momentum=0.1,
     )
 
-  def make_disc(self):
+  def make_disc(self) -> Any:
+    """Returns the discriminator."""
     return self.convolutions(self._objective.disc.channels)
 
-  def mix(self, key):
+  def mix(self, key: jax.Array) -> Any:
+    """Returns where on the lines between data and images points lie."""
     # As `objectives/gan.py` and `regularizers.GradientPenalty` split it.
     _, key_penalty = jax.random.split(key)
     key_mix, _ = jax.random.split(key_penalty)
     return peer.tensor(jax.random.uniform(key_mix, (self._batch_size, 1, 1, 1)))
 
-  def gen_loss(self, scores):
-    return -scores.mean()
+  def gen_loss(self, logits: Any) -> Any:
+    """Returns the loss of the generator."""
+    return -logits.mean()
 
-  def disc_loss(self, real, fake, noise):
-    distance = self.score(real).mean() - self.score(fake).mean()
+  def disc_loss(self, real: Any, fake: Any, noise: Any) -> Any:
+    """Returns the loss of the discriminator."""
+    distance = self.discriminate(real).mean() - self.discriminate(fake).mean()
     points = noise.mix * real + (1 - noise.mix) * fake
     points.requires_grad_()
-    scores = self.score(points).sum()
-    slopes = torch.autograd.grad(scores, points, create_graph=True)[0]
-    excess = slopes.flatten(1).norm(dim=1) - 1
+    scores = self.discriminate(points).sum()
+    gradients = torch.autograd.grad(scores, points, create_graph=True)[0]
+    excess = gradients.flatten(1).norm(dim=1) - 1
     return (
       self._objective.regularizers[0].weight * excess.square().mean() - distance
     )
 
 
-def _listener(objective, name: str):
-  """Makes `(batch, key) -> codes, masks`: what our loss draws from the key.
+def _recorder(objective, name: str):
+  """Makes `(batch, key) -> latents, masks`: what our loss draws from the key.
 
-  Its networks are listened to, so that nothing needs to be known here of how
+  Its networks are recorded, so that nothing needs to be known here of how
   the loss and Flax share the key out.
   """
   updates = {update.name: update for update in objective.updates()}
 
-  def listen(batch, key):
-    codes, masks = [], []
+  def run_recorded(batch, key):
+    latents, masks = [], []
 
-    def hear(call, args, kwargs, context):
+    def record(call, args, kwargs, context):
       if isinstance(context.module, type(objective.gen)):
-        codes.append(args[0])
+        latents.append(args[0])
       if isinstance(context.module, nn.Dropout):
         masks.append(call(jnp.ones_like(args[0]), **kwargs))
         return args[0] * masks[-1]
       return call(*args, **kwargs)
 
     players = objective.init(key, batch)
-    with nn.intercept_methods(hear):
+    with nn.intercept_methods(record):
       updates[name].loss(players, batch, key=key, step=0)
-    return codes[-1], masks
+    return latents[-1], masks
 
-  return listen
+  return run_recorded

@@ -60,6 +60,7 @@ class Row:
   start: Callable[[Any], Any] = lambda players: players
 
   def load(self) -> ConfigDict:
+    """Returns the config with the fields of this row."""
     config = config_lib.load(str(ROOT / self.config))
     for name, value in self.fields.items():
       parent, last = config_lib.find(config, name, f'row {self.name}')
@@ -241,10 +242,12 @@ class Peak:
     self.measured: list[float] = []
 
   def measure(self) -> None:
+    """Measures the speed once more."""
     self.measured.append(matrix_peak(self._size))
 
   @property
   def flops(self) -> float:
+    """Operations/s of the peak."""
     return max(self.measured)
 
   def fraction(self, row: Mapping[str, Any]) -> float:

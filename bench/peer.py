@@ -4,14 +4,14 @@ Usable without PyTorch up to the point where a twin is made.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from bench import harness
-from gen_jax.core import Objective
+from gen_jax.core import Objective, Update
 from gen_jax.training import optimizers
 
 try:
@@ -45,7 +45,7 @@ class Twin(Protocol):
   def prepare(self, data: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
     """What a data set [N, ...] is kept as, untimed; the rows stay in order."""
 
-  def draw(self, update: str) -> Any:
+  def sample_noise(self, update: str) -> Any:
     """Draws the noise of an update's loss."""
 
   def noise(self, update: str, key: jax.Array) -> Any:
@@ -97,7 +97,9 @@ class Theirs:
     """Gathers a batch; each field has indices of its own."""
     return {k: x[torch.as_tensor(indices[k])] for k, x in self.data.items()}
 
-  def backward(self, update, batch, noise) -> Any:
+  def backward(
+    self, update: Update, batch: Mapping[str, Any], noise: Any
+  ) -> Any:
     """Returns the loss; the gradients by `update.wrt` are left in `.grad`."""
     parameters = []
     for name in update.wrt:
@@ -134,7 +136,9 @@ class Theirs:
       if not at and step:
         order = torch.randperm(size).split(batch_size)
       rows = dict.fromkeys(self.data, order[at])
-      losses = self.train_step(rows, lambda name, _: self.twin.draw(name))
+      losses = self.train_step(
+        rows, lambda name, _: self.twin.sample_noise(name)
+      )
     losses[-1].item()
 
 
@@ -173,7 +177,7 @@ def use(device: str) -> bool:
 
 
 @contextlib.contextmanager
-def exact():
+def exact() -> Iterator[None]:
   """Products in full float32, on both sides, wherever the device is."""
   before = torch.backends.cuda.matmul.allow_tf32
   _round(False)
@@ -214,33 +218,33 @@ def conv_transpose(
   """`ConvTranspose` as `ConvTranspose2d`: [kh, kw, C, K] -> [C, K, kh, kw].
 
   PyTorch's is the transpose of a correlation, ours a correlation: the kernels
-  are each other's mirror images.
+  are each other's rotations.
   """
-  kernel = mirror(np.asarray(layer['kernel']), 0)
+  kernel = rotate(np.asarray(layer['kernel']), 0)
   return _named(name, kernel.transpose(2, 3, 0, 1), layer)
 
 
-def mirror(x: np.ndarray, axis: int) -> np.ndarray:
+def rotate(x: np.ndarray, axis: int) -> np.ndarray:
   """Turns images by 180 degrees: flips `axis` and the one after it."""
   return np.flip(x, (axis, axis + 1))
 
 
-def turned(layer: Mapping[str, Any]) -> dict[str, Any]:
-  """The convolution that maps turned images to turned images.
+def rotated(layer: Mapping[str, Any]) -> dict[str, Any]:
+  """The convolution that maps rotated images to rotated images.
 
   At stride 2 JAX's SAME puts the odd pixel of padding behind the image, and
-  PyTorch, with symmetric `padding`, before it. So a twin is the mirror image
-  of our network: it sees the images turned by 180 degrees, through kernels
-  turned likewise. Then both pad the same pixels, and PyTorch gets by with its
+  PyTorch, with symmetric `padding`, before it. So a twin computes
+  our network for images that are rotated by 180 degrees, with kernels that are
+  rotated likewise. Then both pad the same pixels, and PyTorch gets by with its
   own `padding` and `output_padding`, without a copy to pad or to crop.
   """
-  return {**layer, 'kernel': mirror(np.asarray(layer['kernel']), 0)}
+  return {**layer, 'kernel': rotate(np.asarray(layer['kernel']), 0)}
 
 
-def mirror_flat(x: Any, size: tuple[int, int], axis: int) -> np.ndarray:
+def rotate_flat(x: Any, size: tuple[int, int], axis: int) -> np.ndarray:
   """Turns the pixels of a flat axis, (H, W, C) in this order."""
   x = np.moveaxis(np.asarray(x), axis, 0)
-  flipped = mirror(x.reshape(*size, -1, *x.shape[1:]), 0)
+  flipped = rotate(x.reshape(*size, -1, *x.shape[1:]), 0)
   return np.moveaxis(flipped.reshape(x.shape), 0, axis)
 
 

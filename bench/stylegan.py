@@ -1,5 +1,6 @@
 """The grown networks of `configs/stylegan.py`, at 32 pixels, and their twin."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ _GAIN = 2**0.5
 
 
 def rows() -> list[Row]:
+  """Returns the rows of this module."""
   # The last stage alone, with noise as in the paper, and R1 in every step.
   fields = {
     'stages': (),
@@ -30,11 +32,11 @@ def rows() -> list[Row]:
     'objective.disc.fmap_base': 1024,
   }
   config = 'configs/stylegan.py'
-  return [Row('stylegan', config, StyleGAN, 0.9, fields, stirred)]
+  return [Row('stylegan', config, StyleGAN, 0.9, fields, perturbed)]
 
 
-def stirred(players):
-  """Players whose constant, noise and biases are not the same everywhere.
+def perturbed(players: dict[str, Any]) -> dict[str, Any]:
+  """Returns players whose constant, noise and biases vary over the pixels.
 
   Of the first map, all ones, an instance norm leaves but rounding errors.
   """
@@ -51,12 +53,12 @@ class _Noise(NamedTuple):
   """What a loss draws.
 
   Attributes:
-    codes: two for each image, [2B, Z].
+    latents: two for each image, [2B, Z].
     first: where the style is of the first, [B, layers, 1], of booleans.
     maps: of the layers, [B, 1, H, W] each.
   """
 
-  codes: Any
+  latents: Any
   first: Any
   maps: Any
 
@@ -73,7 +75,7 @@ class StyleGAN:
   # errors as by any other.
   tolerance = 5e-3
 
-  def __init__(self, objective, batch_size: int):
+  def __init__(self, objective: Any, batch_size: int):
     self._objective, self._batch_size = objective, batch_size
     size = objective.gen.shape[0]
     self._sizes = resolutions(size)
@@ -83,7 +85,7 @@ class StyleGAN:
     made = jax.eval_shape(objective.init, key, batch)
     made = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), made)
     self._mean = torch.zeros(objective.gen.width)  # of w
-    self._listen = jax.jit(_listener(objective), static_argnums=0)
+    self._record = jax.jit(_recorder(objective), static_argnums=0)
     self.players = {}
     for name in ('gen', 'disc'):
       arrays = self.layout(name, made[name]['params'])
@@ -94,13 +96,14 @@ class StyleGAN:
 
   # The parameters.
 
-  def layout(self, player, params):
+  def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
+    """Returns our parameters under the names of the module."""
     del player
     arrays = {}
     for path, array in flatten_dict(params, sep='/').items():
       array = np.asarray(array)
       if path.endswith('_up/kernel'):  # see `peer.conv_transpose`
-        array = peer.mirror(array, 0).transpose(2, 3, 0, 1)
+        array = peer.rotate(array, 0).transpose(2, 3, 0, 1)
       elif array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
       elif path.endswith('_constant'):
@@ -112,18 +115,20 @@ class StyleGAN:
 
   # The generator.
 
-  def map(self, codes):
+  def map(self, latents: Any) -> Any:
+    """Maps latents [N, Z] to w [N, W]."""
     gen = self._objective.gen
     params = dict(self.players['gen'].named_parameters())
-    x = codes * torch.rsqrt(codes.square().mean(1, keepdim=True) + 1e-8)
+    x = latents * torch.rsqrt(latents.square().mean(1, keepdim=True) + 1e-8)
     for index in range(gen.depth):
       name = f'mapping/dense_{index}'
       x = _rectify(_dense(x, params, name, _GAIN, gen.lr_mul))
     return x
 
-  def synthesize(self, styles, maps):
+  def synthesize(self, w_plus: Any, maps: Any) -> Any:
+    """Generates images for w of each layer and noise maps."""
     params = dict(self.players['gen'].named_parameters())
-    maps, layers = iter(maps), iter(styles.unbind(1))
+    maps, layers = iter(maps), iter(w_plus.unbind(1))
 
     def finish(x, name):
       name = f'synthesis/{name}'
@@ -139,11 +144,11 @@ class StyleGAN:
       return x * (scale + 1) + shift
 
     x = params['synthesis/4x4_constant']
-    x = x.expand(len(styles), *x.shape)
+    x = x.expand(len(w_plus), *x.shape)
     for size in self._sizes:
       name = f'{size}x{size}'
       if size > 4:
-        weight = _smeared(params[f'synthesis/{name}_up/kernel'])
+        weight = _fused_scale_kernel(params[f'synthesis/{name}_up/kernel'])
         weight = weight * (_GAIN / (9 * x.shape[1]) ** 0.5)
         x = _blur(torch.nn.functional.conv_transpose2d(x, weight, None, 2, 1))
       x = finish(x, f'{name}_0')
@@ -151,21 +156,23 @@ class StyleGAN:
       x = finish(x, f'{name}_1')
     return _conv(x, params, f'synthesis/{name}_to_image', 1.0)
 
-  def generate(self, noise):
-    first, second = self.map(noise.codes).chunk(2)
-    styles = torch.where(noise.first, first[:, None], second[:, None])
-    return self.synthesize(styles, noise.maps), first
+  def generate(self, noise: _Noise) -> Any:
+    """Generates images, and returns the first w too."""
+    first, second = self.map(noise.latents).chunk(2)
+    w_plus = torch.where(noise.first, first[:, None], second[:, None])
+    return self.synthesize(w_plus, noise.maps), first
 
   # The discriminator.
 
-  def score(self, images):
+  def discriminate(self, images: Any) -> Any:
+    """Returns the logits of images."""
     params = dict(self.players['disc'].named_parameters())
     size = self._sizes[-1]
     x = _rectify(_conv(images, params, f'{size}x{size}_from_image'))
     for size in reversed(self._sizes[1:]):
       name = f'{size}x{size}'
       x = _blur(_rectify(_conv(x, params, f'{name}_conv')))
-      weight = _smeared(params[f'{name}_down/kernel'])
+      weight = _fused_scale_kernel(params[f'{name}_down/kernel'])
       weight = weight * (_GAIN / (9 * x.shape[1]) ** 0.5 / 4)
       bias = params[f'{name}_down/bias']
       x = _rectify(torch.nn.functional.conv2d(x, weight, bias, 2, 1))
@@ -181,11 +188,13 @@ class StyleGAN:
 
   # The data, the noise, the losses.
 
-  def prepare(self, data):
+  def prepare(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the data set as the twin keeps it."""
     images = peer.tensor(np.asarray(data['image']).transpose(0, 3, 1, 2))
     return {'image': _last(images)}
 
-  def draw(self, update):
+  def sample_noise(self, update: str) -> Any:
+    """Samples the noise of an update's loss."""
     del update
     count, layers = self._batch_size, self._objective.gen.layers
     until = torch.randint(1, layers, (count,))
@@ -193,29 +202,31 @@ class StyleGAN:
     first = torch.arange(layers) < until[:, None]
     sizes = np.repeat(self._sizes, 2).tolist()
     maps = [torch.randn(count, 1, size, size) for size in sizes]
-    codes = torch.randn(2 * count, self._objective.latent)
-    return _Noise(codes, first[..., None], maps)
+    latents = torch.randn(2 * count, self._objective.latent)
+    return _Noise(latents, first[..., None], maps)
 
-  def noise(self, update, key):
+  def noise(self, update: str, key: jax.Array) -> Any:
+    """Returns the noise that our loss samples with a key."""
     shape = self._batch_size, *self._objective.gen.shape
-    heard = self._listen(update, {'image': jnp.zeros(shape)}, key)
-    codes, first, *maps = map(peer.tensor, heard)
-    return _Noise(codes, first, [x.permute(0, 3, 1, 2) for x in maps])
+    recorded = self._record(update, {'image': jnp.zeros(shape)}, key)
+    latents, first, *maps = map(peer.tensor, recorded)
+    return _Noise(latents, first, [x.permute(0, 3, 1, 2) for x in maps])
 
-  def loss(self, update, batch, noise):
+  def loss(self, update: str, batch: Mapping[str, Any], noise: Any) -> Any:
+    """Returns the loss of an update."""
     softplus = torch.nn.functional.softplus
     if update == 'gen':
       images, w = self.generate(noise)
       mean = w.detach().mean(0)
       self._mean = mean.lerp(self._mean, self._objective.w_avg_beta)
-      return softplus(-self.score(images)).mean()
+      return softplus(-self.discriminate(images)).mean()
     real = batch['image'].to(torch.float32) / 127.5 - 1
     with torch.no_grad():
       fake, _ = self.generate(noise)
-    scores = self.score(real.requires_grad_())
+    scores = self.discriminate(real.requires_grad_())
     slope = torch.autograd.grad(scores.sum(), real, create_graph=True)[0]
     penalty = slope.square().sum((1, 2, 3)).mean() / 2
-    total = softplus(-scores).mean() + softplus(self.score(fake)).mean()
+    total = softplus(-scores).mean() + softplus(self.discriminate(fake)).mean()
     return total + self._objective.penalty_weight * penalty
 
 
@@ -238,7 +249,7 @@ def _conv(x, params, name, gain=_GAIN):
   return torch.nn.functional.conv2d(x, weight * scale, bias, 1, pad)
 
 
-def _smeared(weight):
+def _fused_scale_kernel(weight):
   """The sum of the four shifts by a pixel, [..., k, k] -> [..., k+1, k+1]."""
   pad = torch.nn.functional.pad
   return (
@@ -260,37 +271,37 @@ def _rectify(x):
   return torch.nn.functional.leaky_relu(x, NEGATIVE_SLOPE)
 
 
-def _listener(objective):
-  """Makes `(update, batch, key) -> codes, first, *maps`; see `_Noise`.
+def _recorder(objective):
+  """Makes `(update, batch, key) -> latents, first, *maps`; see `_Noise`.
 
-  Its networks are listened to, so that nothing needs to be known here of how
+  Its networks are recorded, so that nothing needs to be known here of how
   the loss and Flax share the key out.
   """
   updates = {update.name: update for update in objective.updates()}
 
-  def listen(name, batch, key):
-    heard = []
+  def run_recorded(name, batch, key):
+    recorded = []
 
-    def hear(call, args, kwargs, context):
+    def record(call, args, kwargs, context):
       out = call(*args, **kwargs)
       module, called = context.module, context.method_name == '__call__'
       if called and isinstance(module, stylegan.Mapping):
-        heard.extend([args[0], out])
+        recorded.extend([args[0], out])
       if called and isinstance(module, stylegan.Synthesis):
-        heard.append(args[0])
+        recorded.append(args[0])
       if called and isinstance(module, stylegan.Layer):
-        heard.append(args[1])
+        recorded.append(args[1])
       return out
 
     players = objective.init(key, batch)
-    with nn.intercept_methods(hear):
+    with nn.intercept_methods(record):
       updates[name].loss(players, batch, key=key, step=0)
     layers = objective.gen.layers
     # The penalty would generate images once more, which R1 does not look at.
-    codes, w, *maps, styles = heard[: 3 + layers]
+    latents, w, *maps, w_plus = recorded[: 3 + layers]
     first, second = jnp.split(w[:, None], 2)  # [B, 1, W]
-    near = jnp.sum(jnp.abs(styles - first), -1, keepdims=True)
-    far = jnp.sum(jnp.abs(styles - second), -1, keepdims=True)
-    return codes, near <= far, *maps
+    near = jnp.sum(jnp.abs(w_plus - first), -1, keepdims=True)
+    far = jnp.sum(jnp.abs(w_plus - second), -1, keepdims=True)
+    return latents, near <= far, *maps
 
-  return listen
+  return run_recorded

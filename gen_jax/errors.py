@@ -65,18 +65,18 @@ def building(what: str) -> Iterator[None]:
     ) from error
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-  """Returns ' Did you mean "x"?' or, with nothing near, the known names."""
-  known = sorted(known)
-  close = difflib.get_close_matches(name, known, n=1)
+def nearest(name: str, choices: Iterable[str]) -> str:
+  """Returns ' Did you mean "x"?' or, with nothing near, all choices."""
+  choices = sorted(choices)
+  close = difflib.get_close_matches(name, choices, n=1)
   if close:
     return f' Did you mean "{close[0]}"?'
-  return f' Known: {", ".join(known)}.' if known else ''
+  return f' Known: {", ".join(choices)}.' if choices else ''
 
 
-def check_known(field: str, value: object, known: Iterable[str]) -> None:
-  """Raises InputError, naming the field and the fix, unless value is known."""
-  if not isinstance(value, str) or value not in known:
+def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+  """Raises InputError, naming the field, unless a value is a choice."""
+  if not isinstance(value, str) or value not in choices:
     raise InputError(
-      f'{field}={value!r} is unknown.{nearest(str(value), known)}'
+      f'{field}={value!r} is unknown.{nearest(str(value), choices)}'
     )

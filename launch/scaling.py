@@ -51,9 +51,9 @@ class Cost(NamedTuple):
   state: int  # bytes
   flops: float
 
-  def compute(self, share: float = 1.0) -> float:
-    """Seconds on a chip that has this share of the batch."""
-    return self.flops * share / FLOPS
+  def compute(self, fraction: float = 1.0) -> float:
+    """Seconds on a chip that has this fraction of the batch."""
+    return self.flops * fraction / FLOPS
 
   def exchange(self, chips: int) -> float:
     """Seconds to average over so many chips in a torus."""
@@ -103,10 +103,10 @@ def report(costs: list[Cost]) -> str:
     f'| {c.flops / 1e9:,.1f} | {c.exchanged / 1e6:.1f} MB |'
     for c in costs
   ]
-  shares = []
+  fractions = []
   for c in costs:
     each = [c.compute() / (c.compute() + c.exchange(n)) for n in CHIPS]
-    shares.append(
+    fractions.append(
       f'| `{c.name}` | {c.compute() * 1e3:.2f} ms | '
       + ' | '.join(f'{x:.0%}' for x in each)
       + f' | {c.end()} |'
@@ -117,7 +117,7 @@ def report(costs: list[Cost]) -> str:
     rows='\n'.join(rows),
     head=' | '.join(f'{n} chips' for n in CHIPS),
     rule='---|' * (len(CHIPS) + 3),
-    shares='\n'.join(shares),
+    fractions='\n'.join(fractions),
     state=f'{max(c.state for c in costs) / 1e6:,.0f}',
   )
 
@@ -135,19 +135,19 @@ exchanges {link} GB/s with its neighbors in a ring.
 {rows}
 
 Exchanged is one float32 for each parameter and statistic of each update. Below
-is the share of a step that computes if each chip has the batch of the config
+is the fraction of a step that computes if each chip has the batch of the config
 (weak scaling: the batch of all chips grows, and asks for other learning rates),
 and the number of chips over which the batch of the config itself may be split
 before exchanging takes longer than computing (strong scaling).
 
 | config | compute | {head} | splits up to |
 |{rule}
-{shares}
+{fractions}
 
 - What trains in a fraction of a millisecond gains little from a second chip:
   train several seeds at once instead.
 - The exchange is taken to come after the backward pass; where the compiler
-  overlaps them, the shares are higher.
+  overlaps them, the fractions are higher.
 - The largest state is {state} MB, of the 16 GB of a chip: none of these models
   needs its parameters or its optimizer sharded. Data parallelism, as `jit` over
   a mesh or as `pmap`, is all that they can use; activations of large pictures
@@ -160,6 +160,7 @@ before exchanging takes longer than computing (strong scaling).
 
 
 def main(names: list[str]) -> None:
+  """Prints the costs of configs; those of all are written to SCALING.md."""
   settings.configure()
   costs = []
   for name in names or CONFIGS:

@@ -106,9 +106,9 @@ def parse(
     formatter_class=argparse.RawDescriptionHelpFormatter,
     **kwargs,
   )
-  known = fields.declared(kind)
-  takes_overrides = known.pop('overrides', None)
-  for name, field in known.items():
+  expected = fields.declared(kind)
+  takes_overrides = expected.pop('overrides', None)
+  for name, field in expected.items():
     how: dict[str, Any] = {'type': _reader(field)}
     if isinstance(field.default, bool):
       how = {'action': 'store_true'}

@@ -3,7 +3,7 @@
 python -m gen_jax cost --config=configs/stylegan.py:emoji64
 
 Operations are those of a step in which every update runs; memory is that of
-the state and the batch, and the most that is held at a time, without the data
+the state and the batch, and the largest amount at a time, without the data
 set. Both are the compiler's own numbers, for one device of the kind at hand.
 """
 

@@ -33,7 +33,7 @@ class Arguments(cli.Configured):
   workdir: Annotated[str, 'of all runs']
   plot: Annotated[
     tuple[str, ...],
-    'X:Y, draws a metric against another, elbo/kl:elbo; may be given again',
+    'X:Y, plots a metric against another, elbo/kl:elbo; may be given again',
   ] = ()
   extend: Annotated[bool, 'as that of gen_jax.main'] = False
 

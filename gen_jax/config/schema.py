@@ -87,7 +87,7 @@ def default() -> ConfigDict:
   return ConfigDict(dataclasses.asdict(Config()))
 
 
-def known_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
+def declared_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
   """Returns the declared fields of a group of a config, by name.
 
   Args:
@@ -111,12 +111,12 @@ def known_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
   if parts == ['data']:
     return {**declared(Data), **load_fields(name)}
   if parts[0] == 'optim' and len(parts) == 2:
-    return builder.optimizers().known_fields(name, where)
+    return builder.optimizers().declared_fields(name, where)
   if parts[0] == 'evals' and len(parts) == 2:
-    found = builder.known_fields(builder.EVALUATORS, name, where, 1)
+    found = builder.declared_fields(builder.EVALUATORS, name, where, 1)
     return {**found, **declared(Cadence)}
   if parts[0] == 'objective' and name:
-    return builder.known_fields(_package(config, parts), name, where)
+    return builder.declared_fields(_package(config, parts), name, where)
   return {}
 
 
@@ -128,8 +128,8 @@ def _package(config: ConfigDict, parts: list[str]) -> builder.Packages:
       kind = None
     else:
       where = f'config.{".".join(parts[:depth])}.name'
-      known = builder.known_fields(package, group.name, where)
-      kind = builder.kind_of(known.get(part, Field(Any)))
+      expected = builder.declared_fields(package, group.name, where)
+      kind = builder.kind_of(expected.get(part, Field(Any)))
       package = kind.package if kind else package
     group = group[part]
   return package
@@ -142,7 +142,7 @@ def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
   is added to it with this default.
 
   Raises:
-    InputError: when there is no such field; `at` says where it was asked for.
+    InputError: when there is no such field; the message names `at`.
   """
   node, parts = config, field.split('.')
   for depth, last in enumerate(parts):
@@ -150,14 +150,14 @@ def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
     if not isinstance(node, ConfigDict):
       raise InputError(f'{at}.{field}: {place} has no fields.')
     if last not in node:
-      declared_fields = known_fields(config, place)
-      known = declared_fields.get(last, Field(Any))
-      if not known.has_default:
+      expected = declared_fields(config, place)
+      declared_field = expected.get(last, Field(Any))
+      if not declared_field.has_default:
         raise InputError(
           f'{at}.{field}: there is no field {last!r}.'
-          + nearest(last, {*node.keys(), *declared_fields})
+          + nearest(last, {*node.keys(), *expected})
         )
       with node.unlocked():
-        node[last] = builder.described(known)
+        node[last] = builder.described(declared_field)
     parent, node = node, node[last]
   return parent, last

@@ -25,10 +25,12 @@ def check(config: ConfigDict) -> None:
     config: with all fields that every config has, see `config.complete`.
   """
   _check_common(config, 'config')
-  known = fields.declared(schema.Config)
+  expected = fields.declared(schema.Config)
   for index, stage in enumerate(config.stages):
     for name in {'steps', 'batch_size'} & set(stage):  # a plan adds these up
-      fields.check(known[name], stage[name], f'config.stages[{index}].{name}')
+      fields.check(
+        expected[name], stage[name], f'config.stages[{index}].{name}'
+      )
   plan = stages.plan(config)
   for stage in plan:
     where = 'config'
@@ -40,15 +42,15 @@ def check(config: ConfigDict) -> None:
 
 def _check_common(config, where):
   """Checks the fields that every config has."""
-  known = fields.declared(schema.Config)
-  fields.check_names(known, config, where, 'a config')
+  expected = fields.declared(schema.Config)
+  fields.check_names(expected, config, where, 'a config')
   for name in ('data', 'objective', 'optim', 'ema', 'checkpoint', 'evals'):
     fields.check_group(config[name], f'{where}.{name}')
-  for name, field in known.items():
+  for name, field in expected.items():
     fields.check(field, config[name], f'{where}.{name}')
   what = 'checkpoint'
-  known = fields.declared(schema.Checkpoint)
-  fields.check_all(known, config.checkpoint, f'{where}.{what}', what)
+  expected = fields.declared(schema.Checkpoint)
+  fields.check_all(expected, config.checkpoint, f'{where}.{what}', what)
   if config.batch_size % config.accumulate:
     raise InputError(
       f'{where}.accumulate={config.accumulate} does not divide '
@@ -59,9 +61,9 @@ def _check_common(config, where):
 def _check_described(config, where):
   """Checks the groups whose fields depend on the names in them."""
   fields.check(Field(str), config.data.name, f'{where}.data.name')
-  known = schema.known_fields(config, 'data')
+  expected = schema.declared_fields(config, 'data')
   what = f'data.name={config.data.name!r}'
-  fields.check_all(known, config.data, f'{where}.data', what)
+  fields.check_all(expected, config.data, f'{where}.data', what)
   builder.check(builder.OBJECTIVES, config.objective, f'{where}.objective')
   for player, spec in config.optim.items():
     builder.optimizers().check(spec, f'{where}.optim.{player}')

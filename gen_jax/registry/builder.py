@@ -52,8 +52,8 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
   check(package, spec, field, len(args))
   values = dict(spec)
   cls = _find(package, values.pop('name'), f'{field}.name')
-  known = fields.declared(cls)
-  values = {k: _made(known[k], v, f'{field}.{k}') for k, v in values.items()}
+  expected = fields.declared(cls)
+  values = {k: _made(expected[k], v, f'{field}.{k}') for k, v in values.items()}
   return cls(*args, **values)
 
 
@@ -89,11 +89,11 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
   fields.check_group(spec, field)
   values = dict(spec)
   name = values.pop('name', '')
-  known = known_fields(package, name, f'{field}.name', given)
-  fields.check_names(known, values, field, name)
+  expected = declared_fields(package, name, f'{field}.name', given)
+  fields.check_names(expected, values, field, name)
   for key, value in values.items():
     at = f'{field}.{key}'
-    kind = kind_of(known[key])
+    kind = kind_of(expected[key])
     if kind and _is_group(value):
       groups = {at: value}
       if kind.several:
@@ -105,7 +105,7 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
     if kind and kind.package == PARTS:
       if kind.several and value == ():
         continue
-      if value is None and known[key].default is None:
+      if value is None and expected[key].default is None:
         continue
       raise InputError(
         f'{at}={value!r}: expected a group of fields with a name.'
@@ -115,7 +115,7 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
         continue
       if isinstance(value, tuple):
         value = tuple(1 if x is None else x for x in value)
-    fields.check(known[key], value, at)
+    fields.check(expected[key], value, at)
 
 
 class Kind(NamedTuple):
@@ -175,7 +175,7 @@ def _is_group(value):
   return isinstance(value, ConfigDict | Mapping)
 
 
-def known_fields(
+def declared_fields(
   package: Packages, name: str, field: str, given: int = 0
 ) -> dict[str, Field]:
   """Returns the fields that a config may give to a class, by name.
@@ -186,10 +186,10 @@ def known_fields(
     field: where its name stands, for messages.
     given: leading fields of the class that are not of the config.
   """
-  known = fields.declared(_find(package, name, field))
+  expected = fields.declared(_find(package, name, field))
   return {
     k: v
-    for k, v in list(known.items())[given:]
+    for k, v in list(expected.items())[given:]
     if k not in ('name', 'parent', 'key')  # of flax, and of named parts
   }
 
@@ -220,17 +220,17 @@ def resolve(
     if isinstance(value, ConfigDict | dict):
       value = resolve(value, at, data)
     elif name in _FOLLOW and value is None:
-      value = _known(data(), name, at)
+      value = _from_data(data(), name, at)
     elif name in _FOLLOW and isinstance(value, tuple) and None in value:
-      known = _known(data(), name, at)
+      expected = _from_data(data(), name, at)
       value = tuple(
-        b if a is None else a for a, b in zip(value, known, strict=True)
+        b if a is None else a for a, b in zip(value, expected, strict=True)
       )
     resolved[key] = value
   return resolved
 
 
-def _known(data: Mapping[str, Any], name: str, at: str) -> Any:
+def _from_data(data: Mapping[str, Any], name: str, at: str) -> Any:
   wanted = _FOLLOW[name]
   if not data[wanted]:
     lacks = {'shape': 'no field "image"', 'classes': 'no classes'}[wanted]

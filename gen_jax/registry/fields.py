@@ -41,7 +41,7 @@ Fraction = Annotated[float, at.Interval(ge=0, le=1)]
 Probability = Annotated[float, at.Interval(gt=0, lt=1)]  # neither 0 nor 1
 Decay = Annotated[float, at.Interval(ge=0, lt=1)]  # of a moving average
 
-# A default that says that there is none.
+# Stands for no default.
 REQUIRED = inspect.Parameter.empty
 
 Dtype = Literal['float32', 'bfloat16', 'float16'] | None  # None: float32
@@ -56,25 +56,25 @@ def _three(value: Any) -> Any:
 Shape = Annotated[tuple[Size, Size, Size], pydantic.BeforeValidator(_three)]
 
 
-def one_of(known: Collection[str]) -> Any:
+def one_of(choices: Collection[str]) -> Any:
   """Returns the type of a field that names one of several things."""
 
   def check(value: str) -> str:
-    if value not in known:
-      raise ValueError(f'it is unknown.{nearest(value, known)}')
+    if value not in choices:
+      raise ValueError(f'it is unknown.{nearest(value, choices)}')
     return value
 
   return Annotated[str, pydantic.AfterValidator(check)]
 
 
-def several_of(known: Collection[str]) -> Any:
+def several_of(choices: Collection[str]) -> Any:
   """Returns the type of a field that lists some of several things."""
-  return tuple[one_of(known), ...]
+  return tuple[one_of(choices), ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-  """What is known of a field.
+  """The declaration of a field.
 
   Attributes:
     type: its annotation.
@@ -86,6 +86,7 @@ class Field:
 
   @property
   def has_default(self) -> bool:
+    """Whether a config may leave the field out."""
     return self.default is not REQUIRED
 
 
@@ -158,32 +159,38 @@ def check_group(value: Any, where: str) -> None:
 
 
 def check_all(
-  known: Mapping[str, Field], values: Mapping[str, Any], where: str, what: str
+  expected: Mapping[str, Field],
+  values: Mapping[str, Any],
+  where: str,
+  what: str,
 ) -> None:
   """Raises InputError on a field that is unknown, missing or of another type.
 
   Args:
-    known: the declared fields by name.
+    expected: the declared fields by name.
     values: those that a config has.
     where: the name of the group, for messages.
     what: has these fields, for messages.
   """
-  check_names(known, values, where, what)
+  check_names(expected, values, where, what)
   for name, value in values.items():
-    check(known[name], value, f'{where}.{name}')
+    check(expected[name], value, f'{where}.{name}')
 
 
 def check_names(
-  known: Mapping[str, Field], values: Mapping[str, Any], where: str, what: str
+  expected: Mapping[str, Field],
+  values: Mapping[str, Any],
+  where: str,
+  what: str,
 ) -> None:
   """Raises InputError on a field that is unknown or missing."""
   for name in values:
-    if name not in known:
+    if name not in expected:
       raise InputError(
         f'{where}.{name}: {what} has no field {name!r}.'
-        + nearest(str(name), known)
+        + nearest(str(name), expected)
       )
-  for name, field in known.items():
+  for name, field in expected.items():
     if not field.has_default and name not in values:
       raise InputError(f'{where}.{name}: {what} needs it.')
 

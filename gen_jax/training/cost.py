@@ -18,7 +18,7 @@ class Cost(NamedTuple):
     parameters: how many.
     flops: floating-point operations.
     state: bytes of the state and of the batch.
-    peak: bytes held at a time, these among them.
+    peak: the largest number of bytes at a time, these included.
   """
 
   parameters: int
@@ -53,17 +53,17 @@ def mean_flops(experiment: Experiment) -> float:
   state, batch = experiment.abstract_state(), experiment.abstract_batch()
   total = 0.0
   for update in experiment.objective.updates():
-    step = experiment.train_step(_Alone(update))
+    step = experiment.train_step(_OneUpdate(update))
     with conv_native.off():
       lowered = jax.jit(step).lower(state, batch)
     total += lowered.cost_analysis()['flops'] / update.every
   return total
 
 
-class _Alone(NamedTuple):
-  """A game of one update, in each step."""
+class _OneUpdate(NamedTuple):
+  """An objective of one update, which runs in each step."""
 
   update: Update
 
-  def updates(self):
+  def updates(self) -> tuple[Update, ...]:
     return (dataclasses.replace(self.update, every=1),)

@@ -54,19 +54,20 @@ class Trace:
   _SKIPPED, _TRACED = 3, 3  # dispatches; the first ones compile and are short
 
   def __init__(self, folder: Any, wanted: bool):
-    self._folder, self._seen = folder / 'profile', 0
+    self._folder, self._dispatches = folder / 'profile', 0
     self._wanted, self._running = wanted and process_group.is_main(), False
 
   def dispatch(self) -> None:
     """To be called before each dispatch."""
-    self._seen += 1
-    if self._wanted and self._seen > self._SKIPPED and not self._running:
+    self._dispatches += 1
+    if self._wanted and self._dispatches > self._SKIPPED and not self._running:
       jax.profiler.start_trace(str(self._folder))
       self._running = True
-    if self._running and self._seen > self._SKIPPED + self._TRACED:
+    if self._running and self._dispatches > self._SKIPPED + self._TRACED:
       self.close()
 
   def close(self) -> None:
+    """Ends the trace."""
     if self._running:
       jax.profiler.stop_trace()
     self._wanted = self._running = False

@@ -32,7 +32,7 @@ from gen_jax.training import optimizers, step
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """One stage's objective, data and optimizers, each made when first asked.
+  """One stage's objective, data and optimizers, each made at its first use.
 
   Attributes:
     stage: of the config.
@@ -44,19 +44,21 @@ class Experiment:
   kept: Kept | None = None
 
   @property
-  def config(self):
+  def config(self) -> ConfigDict:
+    """The config of the stage."""
     return self.stage.config
 
   @functools.cached_property
   def objective(self) -> Objective:
+    """The objective of the stage."""
     spec = self.resolve(self.config.objective, 'config.objective')
     return builder.build(builder.OBJECTIVES, spec, 'config.objective')
 
   def resolve(self, group: Mapping[str, Any], field: str) -> dict[str, Any]:
     """Returns fields of an objective, with the shapes of the stage's data."""
-    return builder.resolve(group, field, self._known_of_data)
+    return builder.resolve(group, field, self._data_values)
 
-  def _known_of_data(self):
+  def _data_values(self):
     source = self.described
     shape = image_shapes(source).get('image')
     return {'shape': shape, 'classes': len(source.classes)}
@@ -70,6 +72,7 @@ class Experiment:
 
   @functools.cached_property
   def train_source(self) -> Source:
+    """The chosen examples of the training split."""
     data = self.config.data
     source = select(
       self._open(data.train),
@@ -83,6 +86,7 @@ class Experiment:
 
   @functools.cached_property
   def test_source(self) -> Source:
+    """The test split."""
     return self.source(self.config.data.test)
 
   def source(self, split: str) -> Source:
@@ -159,12 +163,12 @@ class Experiment:
         f'config.data: images of the split {data.train!r} have the shape '
         f'{shapes[0]}, and those of {data.test!r} {shapes[1]}. Set data.shape.'
       )
-    known = getattr(self.objective, 'classes', 0)
+    wanted = self.objective.classes
     for source in (train, test):
       count = len(source.classes)
-      if known and count and known != count:
+      if wanted and count and wanted != count:
         raise InputError(
-          f'config.objective: its networks have {known} classes, and the data '
+          f'config.objective: its networks have {wanted} classes, and the data '
           f'has {list_classes(source.classes)}. Set `classes` to {count}, or '
           'to None for the number of the data.'
         )
@@ -172,7 +176,7 @@ class Experiment:
   def summary(self) -> str:
     """Describes the training data, with the classes that have no examples.
 
-    A model draws these all the same. Data that is not in memory is not read
+    A model generates these all the same. Data that is not in memory is not read
     for it.
     """
     source = self.train_source
@@ -261,12 +265,12 @@ class Experiment:
     """How many updates of a player run in the first steps of the stage."""
     return sum(steps // n for n in self._cadences[name])
 
-  def _main_share(self, name):
+  def _main_fraction(self, name):
     """The fraction of a player's updates that descend its main loss."""
     every = self._cadences[name]
     # A regularization is lazy if it runs less often than the main loss.
-    shares = [min(every) / n for n in every]
-    return shares.count(1) / sum(shares)
+    fractions = [min(every) / n for n in every]
+    return fractions.count(1) / sum(fractions)
 
   @functools.cached_property
   def optimizers(self) -> Mapping[str, optax.GradientTransformation]:
@@ -286,7 +290,7 @@ class Experiment:
 
     def make(name):
       updates = self._updates(name, self.config.steps)
-      main, field = self._main_share(name), f'config.optim.{name}'
+      main, field = self._main_fraction(name), f'config.optim.{name}'
       return optimizers.make(spec[name].to_dict(), updates, main, field)
 
     return {name: make(name) for name in every}
@@ -307,7 +311,7 @@ class Experiment:
       step: of the stage, from 0.
       steps: of the stage.
     """
-    spec, main = self.config.optim[name], self._main_share(name)
+    spec, main = self.config.optim[name], self._main_fraction(name)
     rates = optimizers.learning_rate(spec, self._updates(name, steps), main)
     return float(rates(self._updates(name, step)))
 
@@ -383,8 +387,10 @@ def _hold_out(config):
   if 'split' in spec or '[' in train or changed & {'data', 'evals'}:
     return config
   name = spec.get('name', '')
-  known = builder.known_fields(builder.EVALUATORS, name, f'{field}.name', 1)
-  if 'split' in known:
+  expected = builder.declared_fields(
+    builder.EVALUATORS, name, f'{field}.name', 1
+  )
+  if 'split' in expected:
     spec.split, config.data.train = f'{train}[90%:]', f'{train}[:90%]'
   return config
 
@@ -396,7 +402,7 @@ def _resolve_stage(run, fields):
 
 
 def _away(config) -> str:
-  """Says where the data of a config were looked for, if there is nothing."""
+  """Returns a message that names the missing folder of the data, or ''."""
   for field, value in config_lib.places(config).items():
     place = os.path.abspath(os.path.expanduser(value))
     if not os.path.exists(place):
@@ -408,7 +414,7 @@ def _away(config) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _open(name, split, fields):  # stages that share their data read it once
+def _open(name, split, fields):  # stages of the same data read it once
   return open_split(name, split, **config_lib.from_json(fields).to_dict())
 
 

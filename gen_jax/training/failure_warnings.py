@@ -10,12 +10,12 @@ _LOGS_IN_A_ROW = 3  # that show the same before a warning
 
 
 class Warnings:
-  """Says in words what the metrics of a run show, when they stay that way.
+  """Explains what the metrics of a run show, when they stay that way.
 
   An objective may have `warnings(metrics) -> {name: text}`: what is seen in the
   means of a log, what it usually is, and which field to change. One is reported
   when three logs in a row have it, and then not again for a tenth of the
-  stage; nor in the first tenth, which is no time to judge.
+  stage; nor in the first tenth, which is too early.
   """
 
   def __init__(self, objective: Objective, stage: Stage):

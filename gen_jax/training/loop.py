@@ -137,7 +137,7 @@ def _run(config, folder, runs, found, closing, another_end):
 
 
 def _explained(error, folder, checkpoints):
-  """Says what an error means for the run, where that is known."""
+  """Returns an error with what it means for the run, if that is clear."""
   if isinstance(error, NonFiniteError):
     checkpoints.wait()
     steps = checkpoints.steps()

@@ -6,7 +6,7 @@ from typing import Any
 
 import optax
 
-from gen_jax.errors import check_known
+from gen_jax.errors import check_choice
 from gen_jax.registry.fields import (
   Count,
   Decay,
@@ -102,7 +102,7 @@ class Common:
   lazy_rescale: bool = False
 
 
-def known_fields(name: str, field: str) -> dict[str, Field]:
+def declared_fields(name: str, field: str) -> dict[str, Field]:
   """Returns the fields that an optimizer takes, by name.
 
   Args:
@@ -110,7 +110,7 @@ def known_fields(name: str, field: str) -> dict[str, Field]:
     field: where it stands in a config, for messages.
   """
   name = name or Common.name
-  check_known(field, name, _OPTIMIZERS)
+  check_choice(field, name, _OPTIMIZERS)
   own = declared(_OPTIMIZERS[name])
   return {**declared(Common), **{k: v for k, v in own.items() if k != 'rate'}}
 
@@ -124,7 +124,7 @@ def check(spec: Mapping[str, Any], field: str) -> None:
   """
   check_group(spec, field)
   name = spec.get('name', Common.name)
-  check_all(known_fields(name, f'{field}.name'), spec, field, name)
+  check_all(declared_fields(name, f'{field}.name'), spec, field, name)
 
 
 def schedule(
@@ -215,8 +215,8 @@ def _longer_memory(optimizer, own, main):
   the main loss (Karras et al. 2020, appendix B).
   """
   decays = {
-    name: own.get(name, known.default) ** main
-    for name, known in declared(optimizer).items()
+    name: own.get(name, expected.default) ** main
+    for name, expected in declared(optimizer).items()
     if name in ('b1', 'b2', 'decay')
   }
   return {**own, **decays}

@@ -33,7 +33,7 @@ img { max-width: 26em; image-rendering: pixelated }
 
 
 class Run(NamedTuple):
-  """What a workdir says of its run.
+  """The contents of a workdir.
 
   Attributes:
     path: the folder.

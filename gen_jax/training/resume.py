@@ -59,14 +59,14 @@ def check(
   for before, now in pairs:
     data_record.refuse(workdir, before.change_of_meaning(now))
   old = find_config(workdir)
-  changes, apart = (
+  changes, other_fields = (
     config_lib.difference(old, config, places, end=False) if old else ()
     for places in (True, False)
   )
-  if not apart:  # another config may well have other data
+  if not other_fields:  # another config may well have other data
     for before, now in pairs:
       data_record.refuse(workdir, before.change_of_content(now))
-  same = not apart and len(pairs) == len(data)
+  same = not other_fields and len(pairs) == len(data)
   if changes and not same:
     raise InputError(
       f'workdir {workdir} was made with another config '

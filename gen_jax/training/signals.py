@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 from gen_jax.distributed import process_group
 
@@ -28,7 +29,7 @@ class Stopper:
     self._droppable = False
     self._before = {}
 
-  def __enter__(self):
+  def __enter__(self) -> 'Stopper':
     # Python delivers signals to the main thread alone; elsewhere, as in some
     # notebooks, they keep their meaning.
     if threading.current_thread() is threading.main_thread():
@@ -36,7 +37,7 @@ class Stopper:
         self._before[number] = signal.signal(number, self._handle)
     return self
 
-  def __exit__(self, *error):
+  def __exit__(self, *error: object) -> None:
     for number, handler in self._before.items():
       signal.signal(number, handler)
 
@@ -50,7 +51,7 @@ class Stopper:
     return self.requested
 
   @contextlib.contextmanager
-  def droppable(self):
+  def droppable(self) -> Iterator[None]:
     """The scope of work that a signal interrupts.
 
     Not among many processes, which work on it together; there it is finished.
@@ -72,7 +73,7 @@ class Stopper:
       os._exit(128 + number)
     self.requested = True
     print(
-      'stopping: saves a checkpoint first; once more leaves at once',
+      'stopping after a checkpoint; press Ctrl-C again to exit immediately',
       file=sys.stderr,
       flush=True,
     )

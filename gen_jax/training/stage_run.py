@@ -44,14 +44,14 @@ from gen_jax.training.step import carry_over, make_train_chunk
 class StageRun:
   """One stage of a run, from its first step or a later one to its end."""
 
-  def __init__(self, stage: stages.Stage, whole: str):
+  def __init__(self, stage: stages.Stage, config_json: str):
     """Makes the parts of a stage.
 
     Args:
       stage: of the plan.
-      whole: the config of all stages as JSON, which checkpoints carry.
+      config_json: the config of all stages, which checkpoints carry.
     """
-    self.stage, self.config, self.whole = stage, stage.config, whole
+    self.stage, self.config, self.config_json = stage, stage.config, config_json
     self.experiment = Experiment(stage)
     self.experiment.check()
     part = self.config.batch_size // self.config.accumulate
@@ -121,7 +121,7 @@ class StageRun:
     elif self.selection:
       self.progress.note(self.selection)
     if step == 0:
-      self._draw_reals()
+      self._write_reals()
     # The evaluations between two stages are of the players of the first.
     if step == 0 or step > self.stage.start:
       self._evaluate(state, step)
@@ -194,7 +194,7 @@ class StageRun:
       new = new.replace(ema=carry_over(state.ema, new.ema))
     return new
 
-  def _draw_reals(self) -> None:
+  def _write_reals(self) -> None:
     raw = self.batches.read(0)
     batch = {k: x[:64] for k, x in raw.items() if x.dtype.kind in 'iuf'}
     key = stream(self.config.seed, 'eval')
@@ -268,7 +268,7 @@ class StageRun:
       raise RuntimeError(
         f'metrics were read up to step {self.log.end}, not {int(state.step)}'
       )
-    notes = {'config': self.whole, 'log': self.log.state}
+    notes = {'config': self.config_json, 'log': self.log.state}
     self.checkpoints.save(state, {**notes, 'warnings': self.warnings.state})
 
   def _evaluate(self, state: TrainState, step: int) -> None:
@@ -292,21 +292,21 @@ class StageRun:
       self.failed.add(name)
       self.progress.note(f'step {step}  {error}{self._without_best(name)}')
       return
-    # On the disk before the line says that this evaluation is done.
-    self.best.consider(state, name, values, self.whole)
+    # On the disk before the line marks this evaluation as done.
+    self.best.consider(state, name, values, self.config_json)
     warning = {}
     if name == self.chooser and self.selection_warning:
       warning = {'warning/checkpoint.best': self.selection_warning}
     self.suite.record(name, values, step, self.writer, **warning)
-    said = [k for k in values if k.endswith('/warning')]
+    warnings = [k for k in values if k.endswith('/warning')]
     shown = '  '.join(
-      f'{k} {_short(v)}' for k, v in values.items() if k not in said
+      f'{k} {_short(v)}' for k, v in values.items() if k not in warnings
     )
     self.progress.note(f'step {step}  {shown}')
-    self._warn(step, [values[k] for k in said])
+    self._warn(step, [values[k] for k in warnings])
 
   def _without_best(self, name: str) -> str:
-    """Says what an evaluator without a result means for the best checkpoint."""
+    """Explains what a missing result means for the best checkpoint."""
     best = self.config.checkpoint.best
     if self.chooser != name:
       return ''
@@ -323,7 +323,7 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list[StageRun]]:
   config = resolve(config)
   text = config_lib.to_json(config)
   runs = [StageRun(stage, text) for stage in stages.plan(config)]
-  # The first one is compiled before any step, and says then what is wrong.
+  # The first one is compiled before any step, which finds its errors.
   for run in runs[1:]:
     run.experiment.check_step()
   for run in runs:

@@ -177,7 +177,7 @@ def ema_decay(most: float, updates: jax.Array) -> jax.Array:
   return jnp.minimum(most, (1 + updates) / (10 + updates))
 
 
-def ran(update: Update, step):
+def ran(update: Update, step: Any) -> Any:
   """Whether the update runs in a step of the stage (int or array)."""
   return (step + 1) % update.every == 0
 
@@ -187,7 +187,7 @@ def make_train_chunk(train_step: Step, length: int) -> Callable:
 
   Runs `count <= length` steps in one dispatch. The trip count is dynamic, so
   that one compiled program serves any cadence of logs and checkpoints, and
-  the outcome does not depend on where a run was cut.
+  the outcome does not depend on where a run was interrupted.
 
   Args of the result:
     data: the resident data set by field, [N, ...], or None.

@@ -75,8 +75,8 @@ def style():
 
 
 def check(config, twin):
-  stir = issubclass(twin, stylegan.StyleGAN)
-  ours = harness.Ours(config, *[stylegan.stirred] * stir)
+  perturb = issubclass(twin, stylegan.StyleGAN)
+  ours = harness.Ours(config, *[stylegan.perturbed] * perturb)
   return equivalence.check(ours, peer.Theirs(twin, ours))
 
 
@@ -98,7 +98,7 @@ def test_both_sides_do_the_same_work(config, twin, gradient_error):
   assert same['loss_error'] < 1e-5
 
 
-class Unturned(vae.Conv):
+class Unrotated(vae.Conv):
   """PyTorch's padding on upright images, the easy mistake."""
 
   def prepare(self, data):
@@ -122,11 +122,11 @@ class Wider(vae.Dense):
     return model
 
 
-class Sober(gan.DCGAN):
+class WithoutDropout(gan.DCGAN):
   """Without dropout."""
 
-  def score(self, x, masks=None):
-    return super().score(x, masks and iter([1.0] * 2))
+  def discriminate(self, x, masks=None):
+    return super().discriminate(x, masks and iter([1.0] * 2))
 
 
 class Unmixed(stylegan.StyleGAN):
@@ -147,10 +147,10 @@ class OneLine(gan.WGANGP):
 @pytest.mark.parametrize(
   ('config', 'twin', 'message'),
   [
-    (dcgan(), Sober, 'of disc'),
+    (dcgan(), WithoutDropout, 'of disc'),
     (wgan_gp(), OneLine, 'of disc'),
     (style(), Unmixed, 'of disc'),
-    (conv(), Unturned, 'loss of model'),
+    (conv(), Unrotated, 'loss of model'),
     (dense(), Doubled, 'gradient of model by model.encoder.0.weight'),
     (dense(), Wider, 'parameters of model'),
   ],

@@ -13,7 +13,7 @@ from PIL import Image
 
 from gen_jax.data.opening import open_split
 from gen_jax.data.sources import Source, array_source, unpaired
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError, check_choice
 
 
 def view(source: Source, name: str, change: str = '') -> Source:
@@ -92,7 +92,7 @@ def load(
 def _open(side: str, split: str, spec: dict[str, Any]) -> Source:
   name, suffix = spec.pop('name', ''), spec.pop('suffix', '')
   change = spec.pop('change', '')
-  check_known(f'data.{side}.change', change, CHANGES)
+  check_choice(f'data.{side}.change', change, CHANGES)
   try:
     source = open_split(name, split + suffix, **spec)
   except InputError as error:

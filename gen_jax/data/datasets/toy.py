@@ -12,7 +12,7 @@ import numpy as np
 
 from gen_jax.data.checks import check_split
 from gen_jax.data.sources import Source, array_source
-from gen_jax.errors import check_known
+from gen_jax.errors import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ _SIZES = {'train': 100_000, 'test': 10_000}
 
 def find(mixture: str) -> Mixture:
   """Returns a mixture by its name; raises InputError when there is none."""
-  check_known('data.mixture', mixture, MIXTURES)
+  check_choice('data.mixture', mixture, MIXTURES)
   return MIXTURES[mixture]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax.core import Objective, Players
 from gen_jax.distributed import prediction
-from gen_jax.errors import InputError, check_known
+from gen_jax.errors import InputError, check_choice
 from gen_jax.evaluation.context import TrainedModel, filled
 from gen_jax.registry import builder
 from gen_jax.storage import weights
@@ -87,7 +87,7 @@ def packaged(name: str) -> ReferenceNetwork:
     InputError: when its file is missing or damaged.
   """
   known = {file.stem for file in _FOLDER.glob('*.json')}
-  check_known('reference network', name, known)
+  check_choice('reference network', name, known)
   players, about = weights.read(_FOLDER / f'{name}.safetensors')
   spec = about['config']['objective']
   return ReferenceNetwork(
