@@ -26,7 +26,7 @@ def rows() -> list[Row]:
     'batch_size': 32,
     'objective.gen.noise': True,
     'objective.augment': (),
-    'objective.penalty_every': 1,
+    'objective.regularizers.r1.every': 1,
     # 64 channels at the last resolution too.
     'objective.gen.fmap_base': 1024,
     'objective.disc.fmap_base': 1024,
@@ -84,7 +84,7 @@ class StyleGAN:
     batch = {'image': jnp.zeros((2, *objective.gen.shape))}
     made = jax.eval_shape(objective.init, key, batch)
     made = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), made)
-    self._mean = torch.zeros(objective.gen.width)  # of w
+    self._w_avg = torch.zeros(objective.gen.width)
     self._record = jax.jit(_recorder(objective), static_argnums=0)
     self.players = {}
     for name in ('gen', 'disc'):
@@ -202,7 +202,7 @@ class StyleGAN:
     first = torch.arange(layers) < until[:, None]
     sizes = np.repeat(self._sizes, 2).tolist()
     maps = [torch.randn(count, 1, size, size) for size in sizes]
-    latents = torch.randn(2 * count, self._objective.latent)
+    latents = torch.randn(2 * count, self._objective.latents.size)
     return _Noise(latents, first[..., None], maps)
 
   def noise(self, update: str, key: jax.Array) -> Any:
@@ -218,16 +218,17 @@ class StyleGAN:
     if update == 'gen':
       images, w = self.generate(noise)
       mean = w.detach().mean(0)
-      self._mean = mean.lerp(self._mean, self._objective.w_avg_beta)
+      self._w_avg = mean.lerp(self._w_avg, self._objective.w_avg_beta)
       return softplus(-self.discriminate(images)).mean()
     real = batch['image'].to(torch.float32) / 127.5 - 1
     with torch.no_grad():
       fake, _ = self.generate(noise)
     scores = self.discriminate(real.requires_grad_())
-    slope = torch.autograd.grad(scores.sum(), real, create_graph=True)[0]
-    penalty = slope.square().sum((1, 2, 3)).mean() / 2
+    gradient = torch.autograd.grad(scores.sum(), real, create_graph=True)[0]
+    penalty = gradient.square().sum((1, 2, 3)).mean() / 2
     total = softplus(-scores).mean() + softplus(self.discriminate(fake)).mean()
-    return total + self._objective.penalty_weight * penalty
+    (r1,) = self._objective.regularizers
+    return total + r1.weight * penalty
 
 
 def _last(x):
@@ -297,7 +298,7 @@ def _recorder(objective):
     with nn.intercept_methods(record):
       updates[name].loss(players, batch, key=key, step=0)
     layers = objective.gen.layers
-    # The penalty would generate images once more, which R1 does not look at.
+    # The penalty would generate images again, which R1 does not use.
     latents, w, *maps, w_plus = recorded[: 3 + layers]
     first, second = jnp.split(w[:, None], 2)  # [B, 1, W]
     near = jnp.sum(jnp.abs(w_plus - first), -1, keepdims=True)

@@ -63,16 +63,6 @@ class AdversarialLoss(NamedTuple):
     """
     return jnp.mean(self.gen(fake - real if self.paired else fake))
 
-  @property
-  def boundary(self) -> float:
-    """Returns the threshold."""
-    return self.threshold
-
-  @property
-  def labels(self) -> bool:
-    """Returns whether `real` takes a label."""
-    return self.has_label
-
 
 def _cross_entropy(logits: jax.Array, label: float = 1.0) -> jax.Array:
   return sigmoid_cross_entropy(logits, label)
@@ -155,10 +145,4 @@ ADVERSARIAL_LOSSES = {
   'wasserstein': wasserstein,
   'hinge': hinge,
   'relativistic': relativistic,
-}
-
-LOSSES = {
-  name: loss
-  for name, loss in ADVERSARIAL_LOSSES.items()
-  if name != 'relativistic'
 }

@@ -11,8 +11,8 @@ from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
 from gen_jax.losses.classification import softmax_cross_entropy
-from gen_jax.objectives.labels import all_classes, check_labeled, one_hot
 from gen_jax.objectives.parts import adversarial
+from gen_jax.objectives.parts.labels import all_classes, check_labeled, one_hot
 from gen_jax.objectives.parts.latents import Latents, Normal
 from gen_jax.objectives.parts.regularizers import (
   Regularizer,

@@ -19,8 +19,8 @@ from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.errors import InputError
 from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, scaled_l2
+from gen_jax.objectives.parts.shapes import check_images
 from gen_jax.objectives.parts.sparsity import Sparsity
-from gen_jax.objectives.shapes import check_images
 from gen_jax.registry.fields import Weight, one_of
 
 ACTIVATIONS = {

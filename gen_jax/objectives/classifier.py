@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.classification import softmax_cross_entropy
 from gen_jax.losses.corruption import CORRUPTIONS
-from gen_jax.objectives.labels import check_labeled
+from gen_jax.objectives.parts.labels import check_labeled
 from gen_jax.registry.fields import Weight, one_of
 
 

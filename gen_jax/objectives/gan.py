@@ -17,9 +17,9 @@ from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
-from gen_jax.objectives.labels import all_classes, check_labeled
 from gen_jax.objectives.parts import adversarial
 from gen_jax.objectives.parts.conditioning import Conditioning, Unconditional
+from gen_jax.objectives.parts.labels import all_classes, check_labeled
 from gen_jax.objectives.parts.latents import Latents, Normal
 from gen_jax.objectives.parts.regularizers import (
   Regularizer,

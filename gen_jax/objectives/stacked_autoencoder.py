@@ -23,8 +23,8 @@ from gen_jax.losses.corruption import CORRUPTIONS
 from gen_jax.losses.reconstruction import RECONSTRUCTIONS, l2
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
-from gen_jax.objectives.labels import check_labeled
-from gen_jax.objectives.shapes import check_images
+from gen_jax.objectives.parts.labels import check_labeled
+from gen_jax.objectives.parts.shapes import check_images
 from gen_jax.registry.fields import Count, Shape, SomeSizes, Weight, one_of
 
 

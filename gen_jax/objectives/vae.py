@@ -18,7 +18,7 @@ from gen_jax.distributed.collectives import batch_mean
 from gen_jax.errors import InputError
 from gen_jax.losses import divergences
 from gen_jax.losses.likelihoods import LIKELIHOODS
-from gen_jax.objectives.labels import check_labeled
+from gen_jax.objectives.parts.labels import check_labeled
 from gen_jax.objectives.parts.variational import LatentModel
 from gen_jax.registry.fields import Count, Size, Weight, one_of
 

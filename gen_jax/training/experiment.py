@@ -201,9 +201,6 @@ class Experiment:
         accumulated.
       local: how many of them a loss has at hand; see `Parallel.seen`.
     """
-    # TODO: remove when every objective gives its updates this check.
-    check = getattr(self.objective, 'check_batch', lambda size, local: None)
-    check(size, local)
     for update in self.objective.updates():
       update.check_batch(size, local)
 

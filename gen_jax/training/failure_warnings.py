@@ -10,17 +10,15 @@ _LOGS_IN_A_ROW = 3  # that show the same before a warning
 
 
 class Warnings:
-  """Explains what the metrics of a run show, when they stay that way.
+  """Decides when the warnings of the updates are reported.
 
-  An objective may have `warnings(metrics) -> {name: text}`: what is seen in the
-  means of a log, what it usually is, and which field to change. One is reported
-  when three logs in a row have it, and then not again for a tenth of the
-  stage; nor in the first tenth, which is too early.
+  An update has `warnings(metrics) -> {name: text}` for the means of a log: what
+  they show, what it usually means, and which field to change. A warning is
+  reported when three logs in a row have it, but not in the first tenth of the
+  stage, and not again for a tenth of the stage.
   """
 
   def __init__(self, objective: Objective, stage: Stage):
-    # TODO: remove when every objective gives its updates their warnings.
-    self._more = getattr(objective, 'warnings', lambda metrics: {})
     self._updates = objective.updates()
     self._interval = (stage.end - stage.start) // 10
     self._start = stage.start
@@ -39,7 +37,7 @@ class Warnings:
 
   def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
     """Returns what to report after a log, by name."""
-    found = self._more(metrics)
+    found: dict[str, str] = {}
     for update in self._updates:
       found |= update.warnings(metrics)
     self._rows = {k: self._rows.get(k, 0) + 1 for k in found}

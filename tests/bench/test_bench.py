@@ -68,7 +68,8 @@ def cyclegan_pair():
 def style():
   config = small('stylegan.py:test')
   config.stages = ()
-  config.objective.update(augment=(), penalty_every=1)
+  config.objective.augment = ()
+  config.objective.regularizers.r1.every = 1
   config.objective.gen.noise = True
   config.data.shape = config.objective.gen.shape = (8, 8, 3)
   return config

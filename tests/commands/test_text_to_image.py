@@ -27,8 +27,9 @@ def small(**fields):
   config = config_lib.load(f'{ROOT}/configs/stackgan.py:test')
   for stage in config.stages:
     stage['evals'] = {}
-    if 'penalty' in stage['objective']:  # which would wait for the eighth step
-      stage['objective']['penalty'] = ''
+    # Its penalty would wait for the eighth step.
+    if 'regularizers' in stage['objective']:
+      stage['objective']['regularizers'] = {}
   config.checkpoint.update(every=1, keep=10)
   config.update(fields)
   return config

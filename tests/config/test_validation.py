@@ -90,7 +90,7 @@ REFUSED = [
   ('gan', 'objective.latents.size', 0, 'expected 1 or more'),
   ('gan', 'objective.latents', 3, 'expected a group of fields with a name'),
   ('gan', 'objective.gen.name', 'dense.Dense', "has no 'Dense'"),
-  ('gan', 'objective.name', 'shapes.check_images', 'has no'),
+  ('gan', 'objective.name', 'stackgan.mismatched', 'has no'),
   ('gan', 'objective.pack', 0, 'expected 1 or more'),
   ('gan', 'objective.disc_steps', 0, 'expected 1 or more'),
   ('gan', 'objective.regularizers', {'a': 3}, 'expected a group of fields'),

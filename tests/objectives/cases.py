@@ -15,7 +15,6 @@ import numpy as np
 from gen_jax import objectives
 from gen_jax.models import dense, progressive
 from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
-from gen_jax.objectives import penalized
 from gen_jax.objectives.acgan import ACGAN
 from gen_jax.objectives.autoencoder import Autoencoder
 from gen_jax.objectives.classifier import Classifier
@@ -48,12 +47,9 @@ from gen_jax.objectives.stacked_autoencoder import (
   StackedAutoencoder,
   StackedClassifier,
 )
-from gen_jax.objectives.stackgan import StageI, StageII
-from gen_jax.objectives.style import Style
-from gen_jax.objectives.stylegan import StyleGAN, StyleWGAN
+from gen_jax.objectives.stackgan import MatchingAware, StageI, StageII
+from gen_jax.objectives.stylegan import StyleGAN
 from gen_jax.objectives.vae import VAE
-from gen_jax.objectives.wgan import WGAN
-from gen_jax.objectives.wgan_gp import WGANGP
 
 KEY = jax.random.key(3)
 SHAPE = (4, 4, 1)
@@ -179,8 +175,13 @@ _AUTOENCODER = dict(
 )
 _VAE = {**_AUTOENCODER, 'encoder': DenseEncoder(features=4, hidden=())}
 _STACK = dict(shape=SHAPE, widths=(4, 3), classes=CLASSES, level=0.2)
-_STYLE = dict(gen=StyleGenerator(), latent=3, style_mixing_prob=0.5)
-_STAGE = dict(text=Reader((3,)), gen1=Painter(), latent=2)
+_STYLE = dict(
+  gen=StyleGenerator(),
+  disc=StyleDiscriminator(),
+  latents=Normal(size=3),
+  style_mixing_prob=0.5,
+)
+_STAGE = dict(text=Reader((3,)), gen1=Painter(), latent_size=2)
 _DOMAINS = dict(gen_ab=Pixelwise(), gen_ba=Pixelwise())
 
 OBJECTIVES = {
@@ -250,8 +251,17 @@ OBJECTIVES = {
   'stack/classifier': StackedClassifier(**_STACK),
   'stackgan/1': StageI(**_STAGE, disc1=Critic()),
   'stackgan/2': StageII(**_STAGE, gen2=Painter(), disc2=Critic()),
-  'stylegan': StyleGAN(**_STYLE, disc=StyleDiscriminator(), fade_in_steps=4),
-  'stylegan/wgan': StyleWGAN(**_STYLE, critic=StyleDiscriminator(), n_critic=1),
+  'stackgan/relativistic': StageI(
+    **_STAGE,
+    disc1=Critic(),
+    loss='relativistic',
+    regularizers=(R1(), R2(every=2)),
+  ),
+  'stylegan': StyleGAN(**_STYLE, fade_in_steps=4),
+  'stylegan/relativistic': StyleGAN(**_STYLE, loss='relativistic'),
+  'stylegan/wgan': StyleGAN(
+    **_STYLE, loss='wasserstein', regularizers=(Drift(), GradientPenalty())
+  ),
   # Bounds that the divergence of some devices' examples would pass alone.
   'vae/free_bits': VAE(**_VAE, free_bits=0.7, kl_warmup=2),
   'vae/capacity': VAE(
@@ -266,11 +276,9 @@ OBJECTIVES = {
     augment=('color',),
   ),
 }
-# A part of others, and one that descends in the styles of given images, in a
-# loop of its own.
-APART = {Style, Projection}
-# Only the StyleGANs still use these.
-APART |= {penalized.GAN, WGAN, WGANGP}
+# A part of others, and one that descends in w of given images, in a loop of its
+# own.
+APART = {MatchingAware, Projection}
 
 
 def implemented():

@@ -220,8 +220,9 @@ COMPARING = {
   'debiasing_vae': 'density',
   'gan/dragan': 'Dragan',
   'sparse_kl': 'mean activation',
-  'stackgan/1': 'mismatch',
-  'stackgan/2': 'mismatch',
+  'stackgan/1': 'matching_aware_weight',
+  'stackgan/2': 'matching_aware_weight',
+  'stackgan/relativistic': 'matching_aware_weight',
   'vae/capacity': 'capacity',
   'vae/free_bits': 'free_bits',
 }

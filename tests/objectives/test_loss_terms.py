@@ -98,21 +98,25 @@ def score_of_pool_a(objective, players, batch):
   return jnp.mean(logits_of_patches(objective, players, 'a', images))
 
 
+def mean_score(objective, players, batch, texts):
+  logits, _ = objective.matching.score(players, batch['image'], texts, KEY)
+  return jnp.mean(logits)
+
+
 def score_with_caption(objective, players, batch):
-  texts = objective.read(players, batch)[None]
-  return jnp.mean(objective.score(players, batch['image'], texts, KEY)[0])
+  texts = objective.encode_text(players, batch)[None]
+  return mean_score(objective, players, batch, texts)
 
 
 def score_with_wrong_captions(objective, players, batch):
-  texts = objective.read(players, batch)
+  texts = objective.encode_text(players, batch)
   texts = jnp.stack([jnp.roll(texts, i, 0) for i in range(1, len(texts))])
-  return jnp.mean(objective.score(players, batch['image'], texts, KEY)[0])
+  return mean_score(objective, players, batch, texts)
 
 
-def illustration_score(objective, players, batch):
-  images = objective.illustrate(
-    players, objective.read(players, batch), key=KEY
-  )
+def score_of_generated(objective, players, batch):
+  texts = objective.encode_text(players, batch)
+  images = objective.generate(players, texts, key=KEY)
   return score_with_caption(objective, players, {**batch, 'image': images})
 
 
@@ -125,7 +129,9 @@ GEN = ('gen', 'params')
 NO_PENALTY = (('regularizers', ()),)
 
 
-_ONLY_RIGHT, _ONLY_WRONG = (('mismatch', 0.0),), (('mismatch', 1.0),)
+_ONLY_RIGHT, _ONLY_WRONG = (
+  (('matching_aware_weight', weight),) for weight in (0.0, 1.0)
+)
 _WEIGHTS = ('adversarial_weight', 'cycle_weight', 'identity_weight')
 _LAMBDAS = ('category_weight', 'continuous_weight')
 TERMS = (
@@ -218,12 +224,12 @@ TERMS = (
   Term(
     'stackgan/1',
     'disc1',
-    falls=illustration_score,
+    falls=score_of_generated,
     fields=_ONLY_RIGHT,
     wrt=('gen1', 'params'),
   ),
-  Term('stackgan/1', 'gen1', rises='logits', fields=_off('kl')),
-  Term('stackgan/1', 'gen1', falls='kl', without=_off('kl')),
+  Term('stackgan/1', 'gen1', rises='logits', fields=_off('kl_weight')),
+  Term('stackgan/1', 'gen1', falls='kl', without=_off('kl_weight')),
   Term(
     'stackgan/2',
     'disc2',
@@ -231,11 +237,37 @@ TERMS = (
     fields=_ONLY_RIGHT,
     wrt=IMAGE,
   ),
-  Term('stackgan/2', 'gen2', rises='logits', fields=_off('kl')),
+  Term('stackgan/2', 'gen2', rises='logits', fields=_off('kl_weight')),
+  Term(
+    'stackgan/relativistic',
+    'disc1',
+    rises='real_logits',
+    fields=NO_PENALTY + _ONLY_RIGHT,
+    wrt=IMAGE,
+  ),
+  Term('stackgan/relativistic', 'disc1_r2', falls='penalty'),
+  Term(
+    'stackgan/relativistic', 'gen1', rises='logits', fields=_off('kl_weight')
+  ),
   Term('stylegan', 'disc', rises='real_logits', wrt=IMAGE),
   Term('stylegan', 'disc', falls='fake_logits', wrt=GEN),
   Term('stylegan', 'gen', rises='logits'),
-  Term('stylegan/wgan', 'critic', falls='drift', without=_off('drift')),
+  Term('stylegan/relativistic', 'disc', falls='fake_logits', wrt=GEN),
+  Term('stylegan/relativistic', 'gen', rises='logits'),
+  Term(
+    'stylegan/wgan',
+    'disc',
+    falls='drift',
+    fields=(('regularizers', (Drift(),)),),
+    without=NO_PENALTY,
+  ),
+  Term(
+    'stylegan/wgan',
+    'disc',
+    falls='gradient_penalty',
+    fields=(('regularizers', (GradientPenalty(),)),),
+    without=NO_PENALTY,
+  ),
   Term('stylegan/wgan', 'gen', rises=fake_score),
   Term('pix2pix', 'disc', rises='real_logits', wrt=('batch', 'b')),
   Term('pix2pix', 'disc', falls='fake_logits', wrt=GEN),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.models import progressive, stylegan
+from gen_jax.objectives.parts.latents import Normal
 from gen_jax.objectives.projection import Projection
 from gen_jax.objectives.stylegan import StyleGAN
 from gen_jax.training.projection import descend, noise_key
@@ -18,7 +19,7 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
   model = StyleGAN(
     gen=stylegan.Generator((8, 8, 3), width=4, depth=1, **fields),
     disc=progressive.Discriminator(**fields),
-    latent=4,
+    latents=Normal(size=4),
   )
   batch = {'image': jnp.zeros((2, 8, 8, 3))}
   # Of a constant that is all ones an instance norm would leave nothing.

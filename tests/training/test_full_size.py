@@ -24,7 +24,8 @@ def test_a_step_at_256_pixels(variant, capsys):
   config.data.update(name='emoji', train='train[:64]', test='test[:8]')
   stage = stages.plan(config)[-1]
   stage.config.batch_size = batch_size = 4
-  stage.config.objective.penalty_every = 1  # so that one step does it all
+  # So that one step does it all.
+  stage.config.objective.regularizers.r1.every = 1
   experiment = Experiment(stage)
   spent, compiled = cost.step_cost(experiment)
   with capsys.disabled():

@@ -13,7 +13,7 @@ from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
-from gen_jax.objectives.shapes import check_images
+from gen_jax.objectives.parts.shapes import check_images
 
 # When the discriminator counts as always right, and a gradient as vanished.
 _ALWAYS_RIGHT = 0.99

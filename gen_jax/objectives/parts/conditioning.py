@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch
 from gen_jax.models.layers.embedding import Embedded
-from gen_jax.objectives.labels import one_hot
+from gen_jax.objectives.parts.labels import one_hot
 from gen_jax.registry.fields import Count, Size
 from gen_jax.registry.part import Part
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gen_jax.core import Batch
 from gen_jax.errors import InputError
-from gen_jax.objectives.shapes import check_images
+from gen_jax.objectives.parts.shapes import check_images
 
 # When a discriminator counts as always right.
 _ALWAYS_RIGHT = 0.99

@@ -12,8 +12,8 @@ from gen_jax.errors import InputError
 from gen_jax.losses.densities import log_normal
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.losses.likelihoods import LIKELIHOODS
-from gen_jax.objectives.labels import one_hot
-from gen_jax.objectives.shapes import check_images
+from gen_jax.objectives.parts.labels import one_hot
+from gen_jax.objectives.parts.shapes import check_images
 
 
 class Posterior(NamedTuple):
