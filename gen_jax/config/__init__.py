@@ -14,7 +14,3 @@ from gen_jax.config.serialization import flatten as flatten
 from gen_jax.config.serialization import from_json as from_json
 from gen_jax.config.serialization import plain as plain
 from gen_jax.config.serialization import to_json as to_json
-from gen_jax.config.variants import choose as choose
-from gen_jax.config.variants import half_life as half_life
-from gen_jax.config.variants import own_images as own_images
-from gen_jax.config.variants import tiny as tiny
