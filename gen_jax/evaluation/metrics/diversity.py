@@ -72,8 +72,8 @@ class Diversity:
     yield (
       'warning',
       f'{observed}: mode collapse, unless training has just begun or samples '
-      'are blurred. Try objective.pack=2, an R1 penalty in '
-      'objective.regularizers, or a smaller learning rate.',
+      'are blurred. Try an R1 penalty in objective.regularizers, a smaller '
+      'learning rate or, where the objective has it, objective.pack=2.',
     )
 
 

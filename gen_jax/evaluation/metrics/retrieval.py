@@ -10,7 +10,7 @@ from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.evaluation.features import image_text_scorer
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import statistics
-from gen_jax.registry.fields import Count, Size
+from gen_jax.registry.fields import Count, Fraction, Size
 
 
 def top(similarity: np.ndarray, choices: int = 10) -> np.ndarray:
@@ -142,11 +142,13 @@ class Diversity:
 
   The mean of 1 - cosine over pairs of images: `within` a caption, and `between`
   captions. `ratio` is their quotient: 0 where the latents have no effect, 1
-  where the caption has none.
+  where the caption has none. `between_ratio` divides `between` by the same
+  mean for real images.
 
   Attributes:
     num: captions.
-    copies: pictures of each.
+    copies: images of each.
+    least: a `between_ratio` below it leads to a warning of mode collapse.
     scorer: workdir of a trained `configs/image_text_scorer.py`; '' for the
       scorer of the package.
   """
@@ -155,6 +157,7 @@ class Diversity:
   split: str = 'test'
   num: Count = 50
   copies: Size = 8
+  least: Fraction = 0.5
   scorer: str = ''
 
   needs = ('encode_text', 'generate')
@@ -181,8 +184,24 @@ class Diversity:
     values = spread(vectors, caption)
     yield from values.items()
     yield 'ratio', values['within'] / values['between']
+    real = scorer.encode_images(raw['image'].astype(np.float32) / 255)
+    real = spread(real, np.arange(len(real)))['between']
+    ratio = values['between'] / max(real, 1e-12)
+    yield 'between_ratio', ratio
+    if ratio < self.least:
+      yield 'warning', collapse_warning(ratio)
     yield 'scorer_hash', scorer.hash
     yield 'scorer_accuracy', scorer.accuracy
+
+
+def collapse_warning(ratio: float) -> str:
+  """Returns the warning for images of different captions that are alike."""
+  return (
+    f'images of two captions differ {ratio:.0%} as much as two real images: '
+    'mode collapse, unless training has just begun. Try a larger '
+    'objective.matching_aware_weight, an R1 penalty in objective.regularizers, '
+    'or a smaller learning rate.'
+  )
 
 
 def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
@@ -195,8 +214,9 @@ def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
   far = 1 - cosine(vectors, vectors)
   same = group[:, None] == group
   other = ~np.eye(len(vectors), dtype=bool)
+  within = far[same & other]
   return {
-    'within': float(far[same & other].mean()),
+    'within': float(within.mean()) if within.size else 0.0,
     'between': float(far[~same].mean()),
   }
 

@@ -1,6 +1,7 @@
 """Whether pictures fit captions: the share of right choices, and sharpness."""
 
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -39,6 +40,33 @@ def test_spread_within_captions_and_between():
   assert spread == {'within': 0, 'between': 1}
   spread = retrieval.spread(vectors, np.array([0, 1, 0, 1]))
   assert spread == {'within': 1, 'between': pytest.approx(0.5)}
+
+
+def test_images_of_all_captions_alike_are_a_mode_collapse(monkeypatch):
+  real = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1) * 255
+  scorer = types.SimpleNamespace(
+    encode_images=lambda x: x.reshape(len(x), -1), hash='', accuracy=1.0
+  )
+  task = types.SimpleNamespace(read=lambda split, num: {'image': real})
+  monkeypatch.setattr(
+    retrieval.image_text_scorer, 'load', lambda task, place: scorer
+  )
+  monkeypatch.setattr(captioned, 'fields_of', lambda raw: raw)
+  monkeypatch.setattr(captioned, 'read', lambda task, players, x: x['image'])
+
+  def measure(difference):
+    def draw(task, players, texts, key):
+      return 1 - difference + difference * texts / 255
+
+    monkeypatch.setattr(captioned, 'draw', draw)
+    return dict(retrieval.Diversity(task, copies=2).run({}, None))
+
+  good, bad = measure(1.0), measure(0.1)
+  assert good['between_ratio'] == pytest.approx(1)
+  assert good['ratio'] == pytest.approx(0, abs=1e-6)
+  assert 'warning' not in good
+  assert bad['between_ratio'] < 0.1
+  assert 'mode collapse' in bad['warning']
 
 
 def test_slopes_of_a_ramp():
