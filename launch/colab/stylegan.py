@@ -1,7 +1,8 @@
 # %% [markdown]
 # # StyleGAN
 #
-# Grows a generator resolution by resolution, and mixes the styles of two codes.
+# Trains a generator resolution by resolution, and mixes the styles of two
+# latents.
 # %% setup
 # %%
 # Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
@@ -25,9 +26,10 @@ show_newest(workdir)
 # %% [markdown]
 # ## Styles
 #
-# The first picture is of one seed, the last of another. That between has the
-# styles of the first up to a layer, and of the other from there on. Truncation
-# draws both toward the mean: less variety, cleaner pictures.
+# The first image is that of one seed, the last that of another. The image
+# between them has the w of the first up to a layer, and that of the other from
+# there on. Truncation moves both toward the mean, for less variety and fewer
+# artifacts.
 # %%
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ from gen_jax.training.tasks import make_task
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
-codes, styles_of, center, draw = map(
+sample_latents, map_latents, w_avg, synthesize = map(
   task.predict, ('sample_latents', 'map_latents', 'w_avg', 'synthesize')
 )
 layers = experiment.objective.gen.layers
@@ -47,13 +49,15 @@ layers = experiment.objective.gen.layers
 def mixed(seed_a=0, seed_b=1, layer=layers // 2, psi=0.7):
   """Shows two seeds, and between them a mixture of their styles."""
   a, b = (
-    styles_of(players, codes(players, key=jax.random.key(seed), num=1))[0]
+    map_latents(
+      players, sample_latents(players, key=jax.random.key(seed), num=1)
+    )[0]
     for seed in (seed_a, seed_b)
   )
   between = jnp.where(jnp.arange(layers)[:, None] < layer, a, b)
-  styles = jnp.stack([a, between, b])
-  mean = center(players)
-  images = draw(players, mean + psi * (styles - mean), key=jax.random.key(0))
+  w_plus, mean = jnp.stack([a, between, b]), w_avg(players)
+  w_plus = mean + psi * (w_plus - mean)
+  images = synthesize(players, w_plus, key=jax.random.key(0))
   show(images, experiment.objective, width=450)
 
 
