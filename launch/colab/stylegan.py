@@ -24,7 +24,7 @@ state, metrics = train(config, workdir)
 # %%
 show_newest(workdir)
 # %% [markdown]
-# ## Styles
+# ## Style mixing
 #
 # The first image is that of one seed, the last that of another. The image
 # between them has the w of the first up to a layer, and that of the other from
@@ -47,7 +47,7 @@ layers = experiment.objective.gen.layers
 
 
 def mixed(seed_a=0, seed_b=1, layer=layers // 2, psi=0.7):
-  """Shows two seeds, and between them a mixture of their styles."""
+  """Shows the images of two seeds, and one with the w of both."""
   a, b = (
     map_latents(
       players, sample_latents(players, key=jax.random.key(seed), num=1)

@@ -55,7 +55,7 @@ def three(players, key, psi):
   return make(truncation_psi=psi).sample(players, key=key, num=3)
 
 
-# Growth.
+# Fade-in.
 
 
 def test_alpha_rises_to_one_in_the_steps_of_the_fade_in():
@@ -124,7 +124,7 @@ def test_a_larger_stage_takes_over_all_but_alpha():
   assert float(new['fade_in']['fade_in']['alpha_16']) == 0
 
 
-# Styles.
+# W.
 
 
 def test_mixing_takes_the_second_w_from_a_layer_on():

@@ -1,4 +1,4 @@
-"""Pictures of what styles and noise do (Karras et al. 2018)."""
+"""Figures of the effects of w and of noise (Karras et al. 2018)."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ _NEEDS = ('sample_latents', 'map_latents', 'synthesize', 'w_avg')
 
 
 class _Figure:
-  """What the figures share."""
+  """The capabilities that the figures share."""
 
   task: Task
   psi: Number = 1.0
@@ -27,25 +27,25 @@ class _Figure:
     """Returns the smallest splits that it can be computed on."""
     return ()
 
-  def _styles(self, players, key, num):
-    """Truncated styles of `num` codes, [num, layers, W], and the mean w."""
-    codes, map_, _, center = map(self.task.predict, _NEEDS)
-    styles = map_(players, codes(players, key=key, num=num))
-    mean = center(players)
-    return lerp(mean, styles, self.psi), mean
+  def _sample_w_plus(self, players, key, num):
+    """Returns truncated w_plus, [num, layers, W], and the mean w."""
+    sample_latents, map_latents, _, w_avg = map(self.task.predict, _NEEDS)
+    w_plus = map_latents(players, sample_latents(players, key=key, num=num))
+    mean = w_avg(players)
+    return lerp(mean, w_plus, self.psi), mean
 
-  def _draw(self, players, styles, key):
-    """Pictures, uint8 [N, H, W, C], with one noise for all."""
-    images = self.task.predict('synthesize')(players, styles, key=key)
+  def _synthesize(self, players, w_plus, key):
+    """Returns images, uint8 [N, H, W, C], all with the same noise."""
+    images = self.task.predict('synthesize')(players, w_plus, key=key)
     return to_uint8(images, self.task.objective.pixels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Truncation(_Figure):
-  """A code a row, from its own style to the mean and beyond (figure 8).
+  """One latent in each row, from its own w to the mean and beyond (figure 8).
 
   Attributes:
-    psis: of the columns; 1 is the style itself, 0 the mean of all.
+    psis: of the columns; 1 is for the w of the latent, 0 for the mean of all.
   """
 
   task: Task
@@ -54,21 +54,23 @@ class Truncation(_Figure):
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    styles, mean = self._styles(players, key, self.rows)
+    w_plus, mean = self._sample_w_plus(players, key, self.rows)
     columns = jnp.asarray(self.psis)[None, :, None, None]  # [1, T, 1, 1]
-    styles = lerp(mean, styles[:, None], columns)
-    images = self._draw(players, styles.reshape(-1, *styles.shape[2:]), key)
+    w_plus = lerp(mean, w_plus[:, None], columns)
+    images = self._synthesize(
+      players, w_plus.reshape(-1, *w_plus.shape[2:]), key
+    )
     yield 'truncation', grid(images, len(self.psis))
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixing(_Figure):
-  """The styles of one code in some layers, of another in the rest (figure 3).
+  """The w of one latent in some layers, of another in the rest (figure 3).
 
-  At the left the codes whose styles are taken over, at the top those that give
-  theirs to the coarse layers (4 and 8 pixels), the middle ones (16 and 32) or
-  the fine ones, on a sheet each. Of an image below 64 pixels the coarse layers
-  are those of 4 and the middle ones those of 8.
+  There is a figure each for the coarse layers (4 and 8 pixels), the middle ones
+  (16 and 32) and the fine ones. These layers have the w of the images at the
+  top, the others the w of the images at the left. For images below 64 pixels
+  the coarse layers are those of 4 pixels and the middle ones those of 8.
 
   Attributes:
     psi: truncation of all.
@@ -81,10 +83,10 @@ class Mixing(_Figure):
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    styles, _ = self._styles(players, key, self.rows + self.columns)
-    left, top = styles[: self.rows], styles[self.rows :]
-    sources = self._draw(players, styles, key)
-    layers = styles.shape[1]
+    w_plus, _ = self._sample_w_plus(players, key, self.rows + self.columns)
+    left, top = w_plus[: self.rows], w_plus[self.rows :]
+    sources = self._synthesize(players, w_plus, key)
+    layers = w_plus.shape[1]
     first, second = (4, 8) if layers >= 10 else (2, 4)
     parts = {
       'coarse': (0, first),
@@ -97,7 +99,9 @@ class Mixing(_Figure):
       if not np.any(given):
         continue
       mixed = jnp.where(given, top[None], left[:, None])  # [R, T, L, W]
-      images = self._draw(players, mixed.reshape(-1, *mixed.shape[2:]), key)
+      images = self._synthesize(
+        players, mixed.reshape(-1, *mixed.shape[2:]), key
+      )
       images = images.reshape(self.rows, self.columns, *images.shape[1:])
       blank = np.full_like(sources[:1], 255)
       sheet = [blank, sources[self.rows :]]
@@ -108,16 +112,16 @@ class Mixing(_Figure):
 
 @dataclasses.dataclass(frozen=True)
 class Noise(_Figure):
-  """What noise adds: an image, others of other noise, mean, deviation.
+  """Images with different noise, their mean and their deviation (figure 4).
 
-  That is figure 4. The deviation over draws is the mean over the channels; on a
-  sheet its largest value is white. `deviation` is its mean over pixels and
-  images, for pixels in [0, 1].
+  The deviation is averaged over the channels; in the figure its largest value
+  is white. `deviation` is its mean over pixels and images, for pixels in
+  [0, 1].
 
   Attributes:
-    rows: codes.
-    shown: draws that are shown.
-    draws: of the mean and the deviation.
+    rows: latents.
+    shown: images of a latent that are shown.
+    draws: images of a latent for the mean and the deviation.
     psi: truncation.
   """
 
@@ -129,12 +133,12 @@ class Noise(_Figure):
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    styles, _ = self._styles(players, key, self.rows)
+    w_plus, _ = self._sample_w_plus(players, key, self.rows)
     synthesize = self.task.predict('synthesize')
     images = []
     for index in range(self.draws):
       key_draw = jax.random.fold_in(key, index)
-      out = synthesize(players, styles, key=key_draw)
+      out = synthesize(players, w_plus, key=key_draw)
       images.append(to_unit(out, self.task.objective.pixels))
     images = np.stack(images, axis=1)  # [R, N, H, W, C]
     mean = images.mean(axis=1, keepdims=True)
@@ -153,12 +157,12 @@ class Noise(_Figure):
 
 @dataclasses.dataclass(frozen=True)
 class Walk(_Figure):
-  """An animation: straight lines in W from code to code, and back to the first.
+  """An animation of straight lines in W between latents, back to the first.
 
   Attributes:
     tiles: walks side by side.
-    stops: codes of each walk.
-    frames: from one code to the next.
+    stops: latents of each walk.
+    frames: from one latent to the next.
     psi: truncation.
   """
 
@@ -170,11 +174,11 @@ class Walk(_Figure):
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    styles, _ = self._styles(players, key, self.tiles * self.stops)
-    styles = styles.reshape(self.stops, self.tiles, *styles.shape[1:])
-    pictures = []
-    for start, end in zip(styles, jnp.roll(styles, -1, axis=0), strict=True):
+    w_plus, _ = self._sample_w_plus(players, key, self.tiles * self.stops)
+    w_plus = w_plus.reshape(self.stops, self.tiles, *w_plus.shape[1:])
+    frames = []
+    for start, end in zip(w_plus, jnp.roll(w_plus, -1, axis=0), strict=True):
       for frame in range(self.frames):
         here = lerp(start, end, frame / self.frames)
-        pictures.append(grid(self._draw(players, here, key)))
-    yield 'walk', np.stack(pictures)
+        frames.append(grid(self._synthesize(players, here, key)))
+    yield 'walk', np.stack(frames)
