@@ -72,8 +72,8 @@ def _train(args: Arguments) -> None:
   from gen_jax.storage import workdir
   from gen_jax.training.loop import train
 
-  given = args.workdir is not None
-  path = workdir.folder(args.workdir if given else f'runs/{name}')
+  default = f'runs/{name}'
+  path = workdir.folder(default if args.workdir is None else args.workdir)
   with watchdog.joined(args.coordinator, args.num_processes, args.process_id):
     train(config, path, profile=args.profile, extend=args.extend)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import annotated_types
+import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.commands import cli
@@ -68,7 +69,7 @@ def project(args: Arguments) -> None:
   raw = np.stack(
     [projection.read(path, shape, described) for path in args.image]
   )
-  batch = Preprocess(model.pixels)({'image': raw}, key)
+  batch = Preprocess(model.pixels)({'image': jnp.asarray(raw)}, key)
   objective = Projection(
     model=model,
     features=extractors.RandomFeatures(shape).apply,
@@ -82,7 +83,7 @@ def project(args: Arguments) -> None:
     objective, players, batch, key, args.steps, args.rate
   )
   found = objective.reconstruct(players, batch, key=projection.noise_key(key))
-  found = to_uint8(found, model.pixels)
+  found = to_uint8(np.asarray(found), model.pixels)
   pairs = np.concatenate([raw, found], axis=2)
   with outputs.writing(out):
     if out.kind == outputs.NPZ:

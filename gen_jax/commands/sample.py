@@ -15,7 +15,7 @@ autoencoder, samples from a mixture of Gaussians over its training codes.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import annotated_types
 
@@ -105,7 +105,7 @@ def sample(args: Arguments) -> None:
   print(f'{out}: {stream.count} samples of step {int(state.step)}')
 
 
-def _truncated(objective: Objective, args: Arguments) -> Objective:
+def _truncated(objective: Any, args: Arguments) -> Objective:
   """Returns the objective with the truncation of --psi and --cutoff."""
   declared = {field.name for field in dataclasses.fields(objective)}
   given = {}

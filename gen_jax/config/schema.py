@@ -101,10 +101,10 @@ def declared_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
   if not parts:
     whole = default()
     return {k: Field(v.type, whole[k]) for k, v in declared(Config).items()}
-  group = config
+  group: Any = config
   for part in parts:
-    group = group.get(part, {}) if isinstance(group, ConfigDict) else {}
-  name = group.get('name', '') if isinstance(group, ConfigDict) else ''
+    group = group.get(part) if isinstance(group, ConfigDict) else None
+  name: Any = group.get('name', '') if isinstance(group, ConfigDict) else ''
   where = f'config.{place}.name'
   if parts == ['checkpoint']:
     return declared(Checkpoint)
@@ -144,6 +144,7 @@ def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
   Raises:
     InputError: when there is no such field; the message names `at`.
   """
+  parent, last = config, field
   node, parts = config, field.split('.')
   for depth, last in enumerate(parts):
     place = '.'.join(parts[:depth])

@@ -19,7 +19,7 @@ def from_json(text: str) -> ConfigDict:
   return ConfigDict(_tuples(json.loads(text)))
 
 
-def _tuples(value):
+def _tuples(value: Any) -> Any:
   if isinstance(value, dict):
     return {k: _tuples(v) for k, v in value.items()}
   if isinstance(value, list):

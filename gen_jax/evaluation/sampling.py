@@ -1,7 +1,9 @@
 """Streams of images that a trained model generates."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -166,7 +168,7 @@ def _between(task, players, key, num, vectors, columns) -> Iterator[np.ndarray]:
 
 def _encode(task: Task, players: Players, texts: Sequence[str]) -> np.ndarray:
   """Returns vectors of captions, [N, E]."""
-  objective, words = task.objective, task.data.get('words')
+  objective: Any = task.objective
   if 'generate' not in objective.predict_fns():
     raise InputError(
       f'--text: {type(objective).__name__} generates no images of captions.'
@@ -178,8 +180,9 @@ def _encode(task: Task, players: Players, texts: Sequence[str]) -> np.ndarray:
     raise InputError(
       '--text: this model reads vectors of captions from a file, not words.'
     )
+  most = task.data['words'] if objective.text.field == 'text' else math.inf
   for text in texts:
-    if objective.text.field == 'text' and len(captions.split(text)) > words:
-      line = f'--text="{text[:40]}...": its first {words} words are read.'
+    if len(captions.split(text)) > most:
+      line = f'--text="{text[:40]}...": its first {most} words are read.'
       print(line, file=sys.stderr)
   return captioned.read(task, players, fields)

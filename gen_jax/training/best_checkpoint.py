@@ -46,18 +46,20 @@ class Best:
     """
     self._name = config.checkpoint.best
     self._sign = {'min': 1, 'max': -1}[config.checkpoint.best_mode]
-    self._checkpoints, self._value = None, np.inf
+    self._checkpoints: Checkpointer | None = None
+    self._value = np.inf
     path = folder / 'best'
     # Also without a metric: that of another run is not the best of this one.
     if not self._name and (resumes or not process_group.broadcast(path.is_dir)):
       return
-    self._checkpoints = Checkpointer(path, keep=1)
-    steps = process_group.broadcast(lambda: list(self._checkpoints.steps()))
+    found = self._checkpoints = Checkpointer(path, keep=1)
+    steps = process_group.broadcast(lambda: list(found.steps()))
     usable = [s for s in steps[-1:] if resumes and s <= plan[-1].end]
-    kept = {s: v for s in usable if (v := self._read(s, plan)) is not None}
+    read = {step: self._read(found, step, plan) for step in usable}
+    kept = {step: value for step, value in read.items() if value is not None}
     for step in steps:
       if step not in kept:
-        name = self._checkpoints.set_aside(step, 'unused')
+        name = found.set_aside(step, 'unused')
         restore.warn(f'{folder}/best/{step} is renamed to {name}.')
     if not self._name:
       self.close()
@@ -77,10 +79,15 @@ class Best:
         + (f', from that of step {next(iter(kept))} on.' if kept else '.')
       )
 
-  def _read(self, step: int, plan: tuple[stages.Stage, ...]) -> float | None:
+  def _read(
+    self,
+    checkpoints: Checkpointer,
+    step: int,
+    plan: tuple[stages.Stage, ...],
+  ) -> float | None:
     """Returns the value of a checkpoint; None where it cannot count."""
     try:
-      notes = restore.read(self._checkpoints, step, plan).notes
+      notes = restore.read(checkpoints, step, plan).notes
     except DamagedError as error:
       restore.warn(str(error))
       return None

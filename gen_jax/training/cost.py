@@ -1,7 +1,7 @@
 """What a training step costs, by its program, without running it."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -33,13 +33,13 @@ def step_cost(experiment: Experiment) -> tuple[Cost, jax.stages.Compiled]:
   step = jax.jit(experiment.train_step(), donate_argnums=0)
   with conv_native.off():  # whose operations no compiler counts
     lowered = step.lower(state, experiment.abstract_batch())
-  compiled = lowered.compile()
+  compiled: Any = lowered.compile()
   params = [v['params'] for v in state.players.values()]
   cost = Cost(
     parameters=sum(x.size for x in jax.tree.leaves(params)),
     flops=compiled.cost_analysis()['flops'],
     state=compiled.memory_analysis().argument_size_in_bytes,
-    peak=peak_bytes(compiled),
+    peak=peak_bytes(compiled) or 0,
   )
   return cost, compiled
 
@@ -55,7 +55,7 @@ def mean_flops(experiment: Experiment) -> float:
   for update in experiment.objective.updates():
     step = experiment.train_step(_OneUpdate(update))
     with conv_native.off():
-      lowered = jax.jit(step).lower(state, batch)
+      lowered: Any = jax.jit(step).lower(state, batch)
     total += lowered.cost_analysis()['flops'] / update.every
   return total
 

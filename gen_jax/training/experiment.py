@@ -310,7 +310,7 @@ class Experiment:
     """
     spec, main = self.config.optim[name], self._main_fraction(name)
     rates = optimizers.learning_rate(spec, self._updates(name, steps), main)
-    return float(rates(self._updates(name, step)))
+    return np.asarray(rates(self._updates(name, step))).item()
 
   @functools.cached_property
   def ema(self) -> Mapping[str, float]:
@@ -335,7 +335,7 @@ class Experiment:
       for name, (shape, dtype) in self.described.fields.items()
     }
 
-  def train_step(self, objective: Objective | None = None) -> step.Step:
+  def train_step(self, objective: step.Trainable | None = None) -> step.Step:
     """Returns `(state, raw batch) -> (state, metrics)`.
 
     Args:

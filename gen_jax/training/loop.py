@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -79,9 +80,8 @@ def _train(config, folder, runs, data, stopper, profile, extend):
       process_group.broadcast(lambda: resume.record(folder, config, data))
       # Without a checkpoint, lines of an earlier start are those of another.
       first = int(found.state.step) if found else -1
-      writer = (Writer if process_group.is_main() else NullWriter)(
-        folder, first
-      )
+      kind: Any = Writer if process_group.is_main() else NullWriter
+      writer = kind(folder, first)
       closing.callback(writer.close)
       best = Best(folder, config, writer, plan, resumes=bool(found))
       closing.callback(best.close)

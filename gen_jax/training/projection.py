@@ -53,7 +53,7 @@ def noise_key(key: jax.Array) -> jax.Array:
 
 def shapes(
   model: Objective, players: Players, key: jax.Array
-) -> tuple[int, tuple[int, ...]]:
+) -> tuple[int, images.Shape]:
   """Returns the number of layers that take a w, and the shape of an image.
 
   Raises:
@@ -75,7 +75,7 @@ def shapes(
   return w_plus.shape[1], image.shape[1:]
 
 
-def read(path: str, shape: tuple[int, ...], described: Described) -> np.ndarray:
+def read(path: str, shape: images.Shape, described: Described) -> np.ndarray:
   """Decodes an image like those of the training data.
 
   Args:

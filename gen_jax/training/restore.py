@@ -130,8 +130,8 @@ def read(
   Raises:
     InputError: one of the errors of `Checkpointer.restore`.
   """
-  damaged = 0
-  for wait in (*_WAITS, None):
+  damaged, waits = 0, iter(_WAITS)
+  while True:
     found, error = None, None
     try:
       notes = checkpoint_files.read_notes(checkpointer.path, step)
@@ -141,16 +141,15 @@ def read(
     except _ERRORS as failure:
       error = type(failure).__name__, str(failure)
     errors = dict(filter(None, process_group.gather(error)))
-    if not errors:
+    if found and not errors:
       return found
-    for kind in _ERRORS:
-      if text := errors.get(kind.__name__):
-        break
+    kind = next(kind for kind in _ERRORS if kind.__name__ in errors)
     damaged += kind is DamagedError
     # What failed the first time could be read a moment later, so the second
     # time decides.
+    wait = next(waits, None)
     if kind is MisfitError or damaged == 2 or wait is None:
-      raise kind(text)
+      raise kind(errors[kind.__name__])
     if kind is UnreadableError:
       time.sleep(wait)
 

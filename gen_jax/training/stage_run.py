@@ -111,15 +111,7 @@ class StageRun:
     if state is None or int(state.step) == self.stage.start:
       state = self._enter(state)
     step = int(state.step)
-    self.progress.note(self.experiment.summary())
-    self.progress.note(parameter_table(state.players))
-    self.progress.note(f'state: {memory.show(state_bytes(state))}')
-    for name, reason in self.suite.skipped.items():
-      self.progress.note(reason + self._without_best(name))
-    if self.selection_warning:
-      self._warn(step, [self.selection_warning])
-    elif self.selection:
-      self.progress.note(self.selection)
+    self._describe(state)
     if step == 0:
       self._write_reals()
     # The evaluations between two stages are of the players of the first.
@@ -167,6 +159,18 @@ class StageRun:
     state = self.parallel.unreplicate(state)
     self._save(state)
     return state
+
+  def _describe(self, state: TrainState) -> None:
+    """Prints what is trained, on which data."""
+    self.progress.note(self.experiment.summary())
+    self.progress.note(parameter_table(state.players))
+    self.progress.note(f'state: {memory.show(state_bytes(state))}')
+    for name, reason in self.suite.skipped.items():
+      self.progress.note(reason + self._without_best(name))
+    if self.selection_warning:
+      self._warn(int(state.step), [self.selection_warning])
+    elif self.selection:
+      self.progress.note(self.selection)
 
   def _compile(self, chunk: Program, given: tuple[Any, ...]) -> None:
     """Compiles the steps of a dispatch; they have to fit into the memory."""

@@ -1,17 +1,26 @@
 """The train step: the only gradient, optimizer step and EMA of the project."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.core import Batch, Objective, TrainState, Update
+from gen_jax.core import Batch, TrainState, Update
 from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 
 Metrics = dict[str, jax.Array]
+
+
+class Trainable(Protocol):
+  """What can be trained: an objective, or some updates of one."""
+
+  def updates(self) -> tuple[Update, ...]:
+    """Returns what one training step does, in order."""
+
+
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -51,7 +60,7 @@ def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
 
 
 def make_train_step(
-  objective: Objective,
+  objective: Trainable,
   optimizers: Mapping[str, optax.GradientTransformation],
   *,
   key: jax.Array,
@@ -157,7 +166,7 @@ def _apply(update, state, params, aux, grads, optimizers, ema, step):
   return state.replace(players=players, opt=opt, ema=averages)
 
 
-def check_accumulate(objective: Objective, parts: int) -> None:
+def check_accumulate(objective: Trainable, parts: int) -> None:
   """Raises InputError if the loss of a batch is not the mean over its parts."""
   for update in objective.updates():
     if parts > 1 and update.whole_batch:

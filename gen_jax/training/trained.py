@@ -52,7 +52,7 @@ def open_trained(
     found = restore.restore(
       checkpointer,
       stages.plan(config),
-      None if step == 'best' else step,
+      step if isinstance(step, int) else None,
       of_stage=functools.partial(experiment_of, workdir),
     )
   finally:
