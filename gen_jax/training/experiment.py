@@ -163,8 +163,7 @@ class Experiment:
         f'config.data: images of the split {data.train!r} have the shape '
         f'{shapes[0]}, and those of {data.test!r} {shapes[1]}. Set data.shape.'
       )
-    # TODO: an attribute of every objective, once StackGAN has it.
-    wanted = getattr(self.objective, 'classes', 0)
+    wanted = self.objective.classes
     for source in (train, test):
       count = len(source.classes)
       if wanted and count and wanted != count:

@@ -1,4 +1,4 @@
-"""The shapes of images: what networks make, beside what the data has."""
+"""A comparison of the shapes of generated images and of the data."""
 
 import jax
 
