@@ -20,21 +20,21 @@ ALLOWED = {
   'distributed': 'errors runtime',
   'models': 'errors registry runtime distributed',
   'objectives': 'errors core registry losses distributed models',
-  'data': 'errors core registry',
+  'data': 'errors core registry runtime',
   'storage': '__init__ errors core runtime distributed data',
   'evaluation': (
     'errors core registry runtime distributed models objectives data storage'
   ),
   'config': '__init__ errors registry data',
   'training': (
-    '__init__ errors core registry runtime distributed data storage evaluation '
-    'config'
+    '__init__ errors core registry runtime distributed models objectives data '
+    'storage evaluation config'
   ),
   'commands': (
-    'errors core runtime models objectives data storage evaluation config '
-    'training'
+    'errors core registry runtime models objectives data storage evaluation '
+    'config training'
   ),
-  'main': 'runtime distributed storage config training commands',
+  'main': 'registry runtime distributed storage config training commands',
   '__main__': 'errors runtime commands',
 }
 
@@ -67,6 +67,17 @@ def _module(path):
   parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
   return '.'.join(parts).removesuffix('.__init__')
 
+
+# What classes of `objectives` may have as a base: kinds of parts, which are
+# protocols themselves.
+PROTOCOLS = {
+  'Protocol',
+  'Part',
+  'Latents',
+  'Regularizer',
+  'Conditioning',
+  'Sparsity',
+}
 
 MODULES = {_module(path): path for path in PACKAGE.glob('**/*.py')}
 IMPORTS = {
@@ -143,3 +154,12 @@ def test_nothing_that_is_read_is_run():
       'evaluation/features/extractors.py',
     ):
       assert 'import_module' not in text, file
+
+
+def test_objectives_are_composed():
+  """A class of `objectives` has no base class but a protocol."""
+  for file in files('objectives'):
+    for node in ast.walk(ast.parse(file.read_text())):
+      if isinstance(node, ast.ClassDef):
+        for base in node.bases:
+          assert ast.unparse(base) in PROTOCOLS, f'{file}: class {node.name}'

@@ -6,6 +6,7 @@ the batch, otherwise the running averages.
 """
 
 import math
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -39,7 +40,7 @@ class Generator(nn.Module):
   shape: Shape
   hidden: Sizes = (256, 512, 1024)
   normalize: Normalization = ''
-  output: one_of(OUTPUTS) = 'tanh'
+  output: Annotated[str, one_of(OUTPUTS)] = 'tanh'
   dtype: Dtype = None
 
   @nn.compact

@@ -1,7 +1,7 @@
 """The auxiliary classifier GAN (Odena et al. 2017)."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -25,7 +25,6 @@ from gen_jax.registry.fields import (
   Size,
   Weight,
   one_of,
-  several_of,
 )
 
 
@@ -55,11 +54,11 @@ class ACGAN:
   classes: Count = 10
   class_weight: Weight = 1.0
   latents: Latents = Normal()
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
 

@@ -9,7 +9,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -52,10 +52,10 @@ class Autoencoder:
 
   encoder: nn.Module
   decoder: nn.Module
-  reconstruction: one_of(RECONSTRUCTIONS) = 'l2'
-  latent_activation: one_of(ACTIVATIONS) = 'linear'
+  reconstruction: Annotated[str, one_of(RECONSTRUCTIONS)] = 'l2'
+  latent_activation: Annotated[str, one_of(ACTIVATIONS)] = 'linear'
   sparsity: Sparsity | None = None
-  corruption: one_of(('', *CORRUPTIONS)) = ''
+  corruption: Annotated[str, one_of(('', *CORRUPTIONS))] = ''
   level: Weight = 0.5
 
   pixels: ClassVar[str] = 'unit'

@@ -1,7 +1,7 @@
 """A classifier of images, whose features compare sets of images."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -25,7 +25,7 @@ class Classifier:
   """
 
   network: nn.Module
-  corruption: one_of(CORRUPTIONS) = 'deformation'
+  corruption: Annotated[str, one_of(CORRUPTIONS)] = 'deformation'
   level: Weight = 0.0
 
   pixels: ClassVar[str] = 'unit'

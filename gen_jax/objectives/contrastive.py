@@ -6,7 +6,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -44,7 +44,7 @@ class Contrastive:
   text: nn.Module
   image: nn.Module
   temperature: Positive = 0.1
-  corruption: one_of(CORRUPTIONS) = 'deformation'
+  corruption: Annotated[str, one_of(CORRUPTIONS)] = 'deformation'
   level: Weight = 0.0
   size: Count = 0
 

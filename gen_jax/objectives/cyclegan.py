@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -47,7 +47,7 @@ class CycleGAN:
   gen_ba: nn.Module
   disc_a: nn.Module
   disc_b: nn.Module
-  loss: one_of(ADVERSARIAL_LOSSES) = 'least_squares'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'least_squares'
   adversarial_weight: Weight = 2.0
   cycle_weight: Weight = 10.0
   identity_weight: Weight = 5.0

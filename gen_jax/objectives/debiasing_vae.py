@@ -6,7 +6,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -46,11 +46,11 @@ class DebiasingVAE:
 
   encoder: nn.Module
   decoder: nn.Module
-  likelihood: one_of(LIKELIHOODS) = 'bernoulli'
+  likelihood: Annotated[str, one_of(LIKELIHOODS)] = 'bernoulli'
   learn_variance: bool = False
   beta: Weight = 1.0
   candidates: Size = 8
-  density: one_of(DENSITIES) = 'neighbors'
+  density: Annotated[str, one_of(DENSITIES)] = 'neighbors'
   strength: Fraction = 0.3
 
   pixels: ClassVar[str] = 'unit'

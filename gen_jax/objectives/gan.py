@@ -6,7 +6,7 @@ Osindero 2014) differ in their networks, loss, regularizers and conditioning.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -31,7 +31,6 @@ from gen_jax.registry.fields import (
   Size,
   Weight,
   one_of,
-  several_of,
 )
 
 
@@ -72,14 +71,14 @@ class GAN:
   gen: nn.Module
   disc: nn.Module
   latents: Latents = Normal()
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
   conditioning: Conditioning = Unconditional()
   matching_aware_weight: Fraction = 0.0
   clip_weights: Weight = 0.0
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
   pack: Size = 1
 
   pixels: ClassVar[str] = 'symmetric'

@@ -1,7 +1,7 @@
 """InfoGAN: latent codes that can be read off the image (Chen et al. 2016)."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -25,7 +25,6 @@ from gen_jax.registry.fields import (
   Size,
   Weight,
   one_of,
-  several_of,
 )
 
 
@@ -63,11 +62,11 @@ class InfoGAN:
   continuous: Count = 2
   category_weight: Weight = 1.0
   continuous_weight: Weight = 0.1
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   classes: ClassVar[int] = 0

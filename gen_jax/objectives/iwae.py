@@ -7,7 +7,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -72,10 +72,10 @@ class IWAE:
 
   encoder: nn.Module
   decoder: nn.Module
-  likelihood: one_of(LIKELIHOODS) = 'bernoulli'
+  likelihood: Annotated[str, one_of(LIKELIHOODS)] = 'bernoulli'
   learn_variance: bool = False
   samples: Size = 50
-  estimator: one_of(ESTIMATORS) = 'iwae'
+  estimator: Annotated[str, one_of(ESTIMATORS)] = 'iwae'
 
   pixels: ClassVar[str] = 'unit'
   classes: ClassVar[int] = 0

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -42,7 +42,7 @@ class Pix2Pix:
   gen: nn.Module
   disc: nn.Module
   direction: Literal['ab', 'ba'] = 'ab'
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   adversarial_weight: Weight = 1.0
   l1_weight: Weight = 100.0
   dropout_at_test: bool = False

@@ -11,7 +11,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -145,10 +145,10 @@ class StackedAutoencoder:
   classes: Count = 10
   first: Count = 0
   depth: Count = 0
-  reconstruction: one_of(RECONSTRUCTIONS) = 'cross_entropy'
-  hidden_activation: one_of(ACTIVATIONS) = 'relu'
-  latent_activation: one_of(ACTIVATIONS) = 'linear'
-  corruption: one_of(CORRUPTIONS) = 'masking'
+  reconstruction: Annotated[str, one_of(RECONSTRUCTIONS)] = 'cross_entropy'
+  hidden_activation: Annotated[str, one_of(ACTIVATIONS)] = 'relu'
+  latent_activation: Annotated[str, one_of(ACTIVATIONS)] = 'linear'
+  corruption: Annotated[str, one_of(CORRUPTIONS)] = 'masking'
   level: Weight = 0.0
 
   pixels: ClassVar[str] = 'unit'
@@ -270,9 +270,9 @@ class StackedClassifier:
   shape: Shape
   widths: SomeSizes
   classes: Count = 10
-  hidden_activation: one_of(ACTIVATIONS) = 'relu'
-  latent_activation: one_of(ACTIVATIONS) = 'linear'
-  corruption: one_of(CORRUPTIONS) = 'masking'
+  hidden_activation: Annotated[str, one_of(ACTIVATIONS)] = 'relu'
+  latent_activation: Annotated[str, one_of(ACTIVATIONS)] = 'linear'
+  corruption: Annotated[str, one_of(CORRUPTIONS)] = 'masking'
   level: Weight = 0.0
 
   pixels: ClassVar[str] = 'unit'

@@ -10,7 +10,7 @@ encoder are not in any update of stage II, so they stay as they are.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -30,11 +30,11 @@ from gen_jax.registry.fields import (
   Size,
   Weight,
   one_of,
-  several_of,
 )
 
 
-class Generated(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Generated:
   """Images of a generator in training.
 
   Attributes:
@@ -79,13 +79,13 @@ class StageI:
   gen1: nn.Module
   disc1: nn.Module
   latent_size: Size = 100
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
   matching_aware_weight: Fraction = 0.5
   kl_weight: Weight = 1 / 64
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   classes: ClassVar[int] = 0
@@ -168,13 +168,13 @@ class StageII:
   gen2: nn.Module
   disc2: nn.Module
   latent_size: Size = 100
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
   matching_aware_weight: Fraction = 0.5
   kl_weight: Weight = 1 / 64
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   classes: ClassVar[int] = 0

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -30,7 +30,6 @@ from gen_jax.registry.fields import (
   Number,
   Size,
   one_of,
-  several_of,
 )
 
 _PART = 32  # images that `sample` generates at a time
@@ -75,11 +74,11 @@ class StyleGAN:
   gen: nn.Module
   disc: nn.Module
   latents: Latents = Normal(size=512)
-  loss: one_of(ADVERSARIAL_LOSSES) = 'non_saturating'
+  loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
   disc_steps: Size = 1
   regularizers: tuple[Regularizer, ...] = ()
-  augment: several_of(AUGMENTATIONS) = ()
+  augment: tuple[Annotated[str, one_of(AUGMENTATIONS)], ...] = ()
   fade_in_steps: Count = 0
   style_mixing_prob: Fraction = 0.9
   w_avg_beta: Fraction = 0.995

@@ -7,7 +7,7 @@ References:
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -54,7 +54,7 @@ class VAE:
 
   encoder: nn.Module
   decoder: nn.Module
-  likelihood: one_of(LIKELIHOODS) = 'bernoulli'
+  likelihood: Annotated[str, one_of(LIKELIHOODS)] = 'bernoulli'
   learn_variance: bool = False
   classes: Count = 0
   beta: Weight = 1.0

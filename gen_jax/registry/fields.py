@@ -56,20 +56,18 @@ def _three(value: Any) -> Any:
 Shape = Annotated[tuple[Size, Size, Size], pydantic.BeforeValidator(_three)]
 
 
-def one_of(choices: Collection[str]) -> Any:
-  """Returns the type of a field that names one of several things."""
+def one_of(choices: Collection[str]) -> pydantic.AfterValidator:
+  """Returns the check of a field that names one of several things.
+
+  It belongs in the annotation of a string: `Annotated[str, one_of(NAMES)]`.
+  """
 
   def check(value: str) -> str:
     if value not in choices:
       raise ValueError(f'it is unknown.{nearest(value, choices)}')
     return value
 
-  return Annotated[str, pydantic.AfterValidator(check)]
-
-
-def several_of(choices: Collection[str]) -> Any:
-  """Returns the type of a field that lists some of several things."""
-  return tuple[one_of(choices), ...]
+  return pydantic.AfterValidator(check)
 
 
 @dataclasses.dataclass(frozen=True)

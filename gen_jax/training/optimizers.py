@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import optax
 
@@ -94,9 +94,9 @@ class Common:
       updates of lazy regularization.
   """
 
-  name: one_of(_OPTIMIZERS) = 'adam'
+  name: Annotated[str, one_of(_OPTIMIZERS)] = 'adam'
   learning_rate: Weight = 1e-3
-  schedule: one_of(_SCHEDULES) = 'constant'
+  schedule: Annotated[str, one_of(_SCHEDULES)] = 'constant'
   warmup: Count = 0
   clip_norm: Weight = 0.0
   lazy_rescale: bool = False

@@ -1,9 +1,9 @@
 """What the variational autoencoders share: two networks and their densities."""
 
 import dataclasses
-from typing import NamedTuple
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -16,7 +16,8 @@ from gen_jax.objectives.parts.labels import one_hot
 from gen_jax.objectives.parts.shapes import check_images
 
 
-class Posterior(NamedTuple):
+@flax.struct.dataclass
+class Posterior:
   """The diagonal Gaussian q(z|x) of each image of a batch.
 
   Attributes:
@@ -38,11 +39,11 @@ class Posterior(NamedTuple):
 
   def log_density(self, latents: jax.Array) -> jax.Array:
     """Returns log q(z|x) of latents [L, B, Z], [L, B]."""
-    return jnp.sum(log_normal(latents, *self), axis=-1)
+    return jnp.sum(log_normal(latents, self.mean, self.log_variance), axis=-1)
 
   def kl(self) -> jax.Array:
     """Returns KL(q(z|x) || N(0, 1)) of each dimension, [B, Z]."""
-    return kl_standard_normal(*self)
+    return kl_standard_normal(self.mean, self.log_variance)
 
 
 @dataclasses.dataclass(frozen=True)
