@@ -15,7 +15,7 @@ from gen_jax.errors import InputError, nearest
 from gen_jax.registry import builder
 from gen_jax.registry.fields import Count, Field, Seed, Size, declared
 
-_Group = Any  # its fields are declared elsewhere
+_Group = dict[str, Any]  # its fields are declared elsewhere
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,14 +43,9 @@ def check(config: ConfigDict) -> None:
 def _check_common(config, where):
   """Checks the fields that every config has."""
   expected = fields.declared(schema.Config)
-  fields.check_names(expected, config, where, 'a config')
-  for name in ('data', 'objective', 'optim', 'ema', 'checkpoint', 'evals'):
-    fields.check_group(config[name], f'{where}.{name}')
-  for name, field in expected.items():
-    fields.check(field, config[name], f'{where}.{name}')
-  what = 'checkpoint'
-  expected = fields.declared(schema.Checkpoint)
-  fields.check_all(expected, config.checkpoint, f'{where}.{what}', what)
+  fields.check_all(expected, config, where, 'a config')
+  expected, group = fields.declared(schema.Checkpoint), config.checkpoint
+  fields.check_all(expected, group, f'{where}.checkpoint', 'checkpoint')
   if config.batch_size % config.accumulate:
     raise InputError(
       f'{where}.accumulate={config.accumulate} does not divide '

@@ -54,20 +54,26 @@ class Trace:
   _SKIPPED, _TRACED = 3, 3  # dispatches; the first ones compile and are short
 
   def __init__(self, folder: Any, wanted: bool):
+    """Prepares a trace.
+
+    Args:
+      folder: the workdir; the trace is written to `profile/` in it.
+      wanted: whether there is to be one.
+    """
     self._folder, self._dispatches = folder / 'profile', 0
     self._wanted, self._running = wanted and process_group.is_main(), False
 
   def dispatch(self) -> None:
     """To be called before each dispatch."""
     self._dispatches += 1
-    if self._wanted and self._dispatches > self._SKIPPED and not self._running:
+    if self._wanted and self._dispatches == self._SKIPPED + 1:
       jax.profiler.start_trace(str(self._folder))
       self._running = True
-    if self._running and self._dispatches > self._SKIPPED + self._TRACED:
+    elif self._dispatches == self._SKIPPED + self._TRACED + 1:
       self.close()
 
   def close(self) -> None:
     """Ends the trace."""
     if self._running:
       jax.profiler.stop_trace()
-    self._wanted = self._running = False
+    self._running = False

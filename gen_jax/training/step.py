@@ -45,16 +45,12 @@ def init_state(
 
 def carry_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
   """Returns `new` with every leaf of `old` that has its name and shape."""
-  have = {
-    jax.tree_util.keystr(path): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(old)
-  }
+  leaves = dict(jax.tree_util.tree_leaves_with_path(old))
 
   def take(path, leaf):
-    found = have.get(jax.tree_util.keystr(path))
-    if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
-      return leaf
-    return found
+    found = leaves.get(path, leaf)
+    same = found.shape == leaf.shape and found.dtype == leaf.dtype
+    return found if same else leaf
 
   return jax.tree_util.tree_map_with_path(take, new)
 
