@@ -407,7 +407,7 @@ def test_a_signal_while_the_last_checkpoint_is_written_waits_for_it(
   monkeypatch.setattr(Checkpointer, 'close', interrupted)
   args = [TEST, f'--workdir={tmp_path}/w', '--config.evals={}']
   assert main.main(args) == 0
-  assert 'stopping: saves a checkpoint first' in capsys.readouterr().err
+  assert 'stopping after a checkpoint' in capsys.readouterr().err
   assert (tmp_path / 'w' / 'checkpoints' / '6').exists()
 
 
@@ -524,7 +524,7 @@ def test_a_signal_at_any_moment(tmp_path, name, number):
     code, error = process.ends(number)
     codes.append(code)
     if name == 'main' and code == 0:
-      assert error.startswith('stopping: saves a checkpoint first'), error
+      assert error.startswith('stopping after a checkpoint'), error
     elif code:
       assert (code, error) == ENDED[number]
   # The others ended by themselves, before the signal.
