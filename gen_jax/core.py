@@ -302,8 +302,7 @@ class Update:
       object.__setattr__(self, 'name', '+'.join(self.wrt))
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """All that changes in training, and nothing else: no functions, no keys."""
 
   step: jax.Array  # int32 scalar, steps over all stages

@@ -11,7 +11,11 @@ from gen_jax.errors import InputError
 
 
 def apply(config: ConfigDict, pairs: Sequence[tuple[str, str]]) -> None:
-  """Overrides fields of a run that is to be trained.
+  """Overrides fields of a config that is to be trained.
+
+  Args:
+    config: is changed.
+    pairs: dotted names of fields, and texts as for `override`.
 
   Raises:
     InputError: as `override`, or when every stage has a value of its own, so
@@ -31,7 +35,12 @@ def apply(config: ConfigDict, pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def override(config: ConfigDict, field: str, text: str) -> None:
-  """Sets `field`, a dotted name, to the value that `text` stands for.
+  """Sets a field of a config from text.
+
+  Args:
+    config: is changed.
+    field: its dotted name.
+    text: stands for a value of the type that the field has.
 
   Raises:
     InputError: on an unknown field or a value of another type.

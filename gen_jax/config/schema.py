@@ -58,6 +58,11 @@ class Cadence:
   at_start: bool = False  # before the first step too
 
 
+def _fields_of(kind: type) -> Any:
+  """Returns a field whose default is a group of the defaults of a class."""
+  return dataclasses.field(default_factory=lambda: dataclasses.asdict(kind()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
   """The fields that every config has."""
@@ -72,13 +77,13 @@ class Config:
   accumulate: Size = 1  # parts of a batch, averaged for one update
   steps_per_dispatch: Size = 64
   log_every: Size = 100
-  data: _Group = dataclasses.field(default_factory=Data)
+  data: _Group = _fields_of(Data)
   # In it, `shape` and `classes` of None are those of the data; see `resolve`
   # in gen_jax/registry/builder.py.
   objective: _Group = dataclasses.field(default_factory=lambda: {'name': ''})
   optim: _Group = dataclasses.field(default_factory=dict)  # by player
   ema: _Group = dataclasses.field(default_factory=dict)  # decay, by player
-  checkpoint: _Group = dataclasses.field(default_factory=Checkpoint)
+  checkpoint: _Group = _fields_of(Checkpoint)
   evals: _Group = dataclasses.field(default_factory=dict)
 
 
@@ -136,13 +141,18 @@ def _package(config: ConfigDict, parts: list[str]) -> builder.Packages:
 
 
 def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
-  """Returns the group that holds `field`, a dotted name, and its last part.
+  """Returns the group that holds a field, and the name of the field in it.
 
   A field that the config does not have, but that is declared with a default,
   is added to it with this default.
 
+  Args:
+    config: to be searched.
+    field: a dotted name.
+    at: where the name stands, for the message.
+
   Raises:
-    InputError: when there is no such field; the message names `at`.
+    InputError: when there is no such field.
   """
   parent, last = config, field
   node, parts = config, field.split('.')

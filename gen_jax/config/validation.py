@@ -75,7 +75,12 @@ def _check_described(config, where):
 
 
 def check_evaluator(spec: Mapping[str, Any], field: str) -> None:
-  """Checks the group of an evaluator; `field` is where it stands."""
+  """Raises InputError unless a group describes an evaluator.
+
+  Args:
+    spec: the group.
+    field: its full name, for messages.
+  """
   cadence = fields.declared(schema.Cadence)
   own = {k: v for k, v in spec.items() if k not in cadence}
   builder.check(builder.EVALUATORS, own, field, 1)

@@ -6,13 +6,12 @@ that is opened again is compared with the one of the training.
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import annotated_types as at
 import numpy as np
 import pydantic
 
-from gen_jax.data.formats import pixels
 from gen_jax.data.sources import Fields, Source, image_shapes
 from gen_jax.errors import DataError, InputError
 
@@ -30,20 +29,6 @@ def _numeric(name: str) -> str:
 
 
 _Dtype = Annotated[str, pydantic.AfterValidator(_numeric)]
-
-
-class Described(Protocol):
-  """What a source and its record both say of the examples."""
-
-  classes: tuple[str, ...]
-
-  @property
-  def fields(self) -> Fields:
-    """The shape and dtype of each field of one example."""
-
-  @property
-  def ranges(self) -> dict[str, pixels.Ranges]:
-    """How pixels of more than 8 bits became 8 bits, by field."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,22 @@ from gen_jax.data.formats import pixels
 Indices = Sequence[int] | np.ndarray
 Fields = dict[str, tuple[tuple[int, ...], np.dtype]]
 Arrays = dict[str, np.ndarray]
+
+
+class Described(Protocol):
+  """The properties that a source and its record have in common."""
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Names of the classes, by label."""
+
+  @property
+  def fields(self) -> Fields:
+    """The shape and dtype of each field of one example."""
+
+  @property
+  def ranges(self) -> Mapping[str, pixels.Ranges]:
+    """How pixels of more than 8 bits became 8 bits, by field."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -168,7 +184,7 @@ def unpaired(parts: Mapping[str, Source]) -> Source:
   )
 
 
-def image_shapes(source: Source) -> dict[str, tuple[int, int, int]]:
+def image_shapes(source: Described) -> dict[str, tuple[int, int, int]]:
   """Returns (H, W, C) of each field of images; points of a plane count too."""
   return {
     name: shape

@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from gen_jax.core import Objective, Players, required_arguments
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.record import Described
-from gen_jax.data.sources import Fields, Indices, Source
+from gen_jax.data.sources import Described, Fields, Indices, Source
 from gen_jax.data.subset import read_labels
 from gen_jax.distributed import prediction
 from gen_jax.errors import InputError, nearest

@@ -218,7 +218,7 @@ def resolve(
   for key, value in dict(group).items():
     at, name = f'{field}.{key}', key.rpartition('.')[2]
     if isinstance(value, ConfigDict | dict):
-      value = resolve(value, at, data)
+      value = resolve(dict(value), at, data)
     elif name in _FOLLOW and value is None:
       value = _from_data(data(), name, at)
     elif name in _FOLLOW and isinstance(value, tuple) and None in value:

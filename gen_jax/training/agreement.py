@@ -48,7 +48,7 @@ def check(
 def record(
   config: ConfigDict, workdir: str | os.PathLike, data: Sequence[Record]
 ) -> dict[str, str]:
-  """Returns what has to be the same, as texts by names for a message."""
+  """Returns what has to be the same, as texts by their names in messages."""
   whole = {
     '--workdir': os.fspath(workdir),
     'config': config_lib.plain(config),

@@ -19,8 +19,8 @@ from gen_jax.core import Objective, Players, TrainState, stream
 from gen_jax.data import splits
 from gen_jax.data.opening import base_split, open_split, overlap
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.record import Described, Kept, Record
-from gen_jax.data.sources import Source, image_shapes, list_classes
+from gen_jax.data.record import Kept, Record
+from gen_jax.data.sources import Described, Source, image_shapes, list_classes
 from gen_jax.data.subset import read_labels, select
 from gen_jax.distributed import process_group
 from gen_jax.errors import DataError, InputError, building, nearest

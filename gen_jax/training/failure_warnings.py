@@ -26,7 +26,7 @@ class Warnings:
     self._reported: dict[str, int] = {}
 
   def begin(self, state: Mapping[str, Any]) -> None:
-    """Goes on from the `state` that there was at a checkpoint, if known."""
+    """Continues with the `state` of a checkpoint, if it has one."""
     self._rows = dict(state.get('rows', {}))
     self._reported = dict(state.get('reported', {}))
 
@@ -36,7 +36,12 @@ class Warnings:
     return {'rows': dict(self._rows), 'reported': dict(self._reported)}
 
   def due(self, step: int, metrics: Mapping[str, float]) -> dict[str, str]:
-    """Returns what to report after a log, by name."""
+    """Returns the warnings to report after a log, by name.
+
+    Args:
+      step: of the log.
+      metrics: means of the log.
+    """
     found: dict[str, str] = {}
     for update in self._updates:
       found |= update.warnings(metrics)

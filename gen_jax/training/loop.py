@@ -105,9 +105,10 @@ def _train(config, folder, runs, data, stopper, profile, extend):
   return state, writer.latest
 
 
-def _run(config, folder, runs, found, closing, another_end):
+def _run(config, folder, runs, found, closing, another_end) -> Any:
   """Runs the stages from a checkpoint, if there is one; returns the state."""
-  state, last = found.state if found else None, runs[-1]
+  state: Any = found.state if found else None
+  last = runs[-1]
   first, end = int(state.step) if found else 0, last.stage.end
   progress = Progress(first, end)
   closing.callback(progress.close)

@@ -29,7 +29,7 @@ class Log:
     self.shown: dict[str, float] = {}
 
   def begin(self, step: int, state: Mapping[str, Any]) -> None:
-    """Goes on from a step, with the `state` that there was there, if known."""
+    """Continues from a step with the `state` of its checkpoint."""
     self.end = step
     self._sums = dict(state.get('sums', {}))
     self._counts = dict(state.get('counts', {}))
@@ -42,7 +42,12 @@ class Log:
   def add(
     self, step: int, count: int, metrics: Mapping[str, np.ndarray]
   ) -> None:
-    """Adds `count` steps from `step` on.
+    """Adds the metrics of some steps.
+
+    Args:
+      step: the first.
+      count: of the steps.
+      metrics: [length] each, of which the first `count` are valid.
 
     Raises:
       NonFiniteError: names the first step, the update and its bad terms.

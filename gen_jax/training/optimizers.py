@@ -162,7 +162,10 @@ def learning_rate(
 ) -> optax.Schedule:
   """Returns a player's learning rate as a function of the update's count.
 
-  The arguments are those of `make`.
+  Args:
+    spec: as for `make`.
+    steps: as for `make`.
+    main: as for `make`.
   """
   common = _common(spec)
   peak = common.learning_rate * (main if common.lazy_rescale else 1)

@@ -8,7 +8,7 @@ import numpy as np
 from gen_jax.core import Batch, Objective, Players
 from gen_jax.data import inputs
 from gen_jax.data.formats import images
-from gen_jax.data.record import Described
+from gen_jax.data.sources import Described
 from gen_jax.errors import InputError
 from gen_jax.objectives.projection import Projection
 from gen_jax.training import optimizers, step

@@ -147,7 +147,7 @@ def _seconds(lines: Sequence[Mapping[str, Any]]) -> float:
   """Returns how long the training steps took, by their logged speed."""
   total, last = 0.0, 0
   for line in lines:
-    speed = line.get('time/steps_per_second')
+    speed: Any = line.get('time/steps_per_second')
     if _is_number(speed):
       total += (line['step'] - last) / max(speed, 1e-9)
       last = line['step']

@@ -18,7 +18,7 @@ from gen_jax.training.trained import find_config
 
 
 def record(workdir: Any, config: ConfigDict, data: Sequence[Record]) -> None:
-  """Writes what a workdir was made with, for `check` and for readers.
+  """Writes the config and the data of a run into its workdir.
 
   `config.json` holds the config, and `data.json` what has to stay the same in
   the data, `Experiment.data_record` of each stage.

@@ -96,17 +96,36 @@ class StageRun:
     stopper: Stopper,
     trace: Trace,
   ) -> None:
-    """Gives the stage what it writes to and listens to."""
+    """Sets what the stage writes to.
+
+    Args:
+      checkpoints: of the run.
+      best: the checkpoint with the best value of a metric.
+      writer: of metrics and images.
+      stopper: whether the run stops.
+      trace: of some dispatches.
+    """
     self.checkpoints, self.best, self.writer = checkpoints, best, writer
     self.stopper, self.trace = stopper, trace
 
   def begin(self, step: int, notes: Mapping[str, Any]) -> None:
-    """Goes on from a checkpoint of the stage; older ones have no such notes."""
+    """Continues from a checkpoint of the stage, given its step and notes."""
     self.log.begin(step, notes.get('log', {}))
     self.warnings.begin(notes.get('warnings', {}))
 
   def train(self, state: TrainState | None, progress: Progress) -> TrainState:
-    """Trains from `state`, which is None at the very start."""
+    """Trains to the end of the stage, or until the run stops.
+
+    Args:
+      state: to start from; None at the start of the run.
+      progress: shows how far the run is.
+
+    Returns:
+      The last state, on one device.
+
+    Raises:
+      NonFiniteError: when a loss, a gradient or a parameter is not finite.
+    """
     self.progress = progress
     if state is None or int(state.step) == self.stage.start:
       state = self._enter(state)

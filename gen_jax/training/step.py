@@ -30,7 +30,14 @@ def init_state(
   ema: Mapping[str, float],
   step: int = 0,
 ) -> TrainState:
-  """Returns the state at the start of a stage."""
+  """Returns the state at the start of a stage.
+
+  Args:
+    players: their variables.
+    optimizers: by player.
+    ema: decay by player, for those that have an average.
+    step: at which the stage starts.
+  """
 
   @jax.jit  # one program, which is kept, not one for each shape
   def rest(players):
