@@ -1,6 +1,8 @@
 """Translation without pairs (Zhu et al. 2017)."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -14,6 +16,7 @@ from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.cycle import absolute
 from gen_jax.objectives.parts import adversarial, image_pool, translation
+from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
 from gen_jax.registry.fields import Count, Weight, one_of
 
 
@@ -41,6 +44,7 @@ class CycleGAN:
       stay as they are, which keeps colors; 0 where the domains differ in
       channels.
     pool_size: images that the pool of a discriminator holds; 0 for none.
+    regularizers: penalties on the mean logit of each discriminator.
   """
 
   gen_ab: nn.Module
@@ -52,6 +56,7 @@ class CycleGAN:
   cycle_weight: Weight = 10.0
   identity_weight: Weight = 5.0
   pool_size: Count = 50
+  regularizers: tuple[Regularizer, ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   classes: ClassVar[int] = 0
@@ -78,20 +83,29 @@ class CycleGAN:
 
   def updates(self) -> tuple[Update, ...]:
     """Returns the update of the generators, then of the discriminators."""
-    return (
-      Update(
-        ('gen_ab', 'gen_ba'),
-        self.gen_loss,
-        name='gen',
-        whole_batch='the pools store the images of whole batches',
-      ),
-      Update(
-        ('disc_a', 'disc_b'),
-        self.disc_loss,
-        name='disc',
-        warnings=self._warnings,
-      ),
+    gen = Update(
+      ('gen_ab', 'gen_ba'),
+      self.gen_loss,
+      name='gen',
+      whole_batch='the pools store the images of whole batches',
     )
+    inside = [r.whole_batch for r in self.regularizers if r.every == 1]
+    disc = Update(
+      ('disc_a', 'disc_b'),
+      self.disc_loss,
+      name='disc',
+      whole_batch=next(filter(None, inside), ''),
+      warnings=self._warnings,
+    )
+    lazy = (
+      adversarial.lazy_updates(
+        self.regularizers,
+        functools.partial(self.scorer, domain),
+        wrt=f'disc_{domain}',
+      )
+      for domain in 'ab'
+    )
+    return gen, disc, *itertools.chain(*lazy)
 
   def gen_loss(
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
@@ -136,18 +150,38 @@ class CycleGAN:
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
   ) -> tuple[jax.Array, Aux]:
     """Returns the sum of the losses of both discriminators."""
-    del key, step
+    del step
     loss, total, metrics = self._loss, 0.0, {}
-    for domain in 'ab':
-      real = batch[domain]
-      fake = players[f'disc_{domain}']['image_pool']['output']
-      images = jnp.concatenate([real, collectives.own_part(fake)])
+    for domain, key_domain in zip('ab', jax.random.split(key), strict=True):
+      scorer = self.scorer(domain, players, batch)
+      images = jnp.concatenate([scorer.real, scorer.fake(key)])
       logits = self._discriminate(players, domain, images)
       real, fake = jnp.split(logits, 2)
       total += loss.disc_loss(real, fake)
-      found = adversarial.logit_metrics(loss, real, fake)
+      penalty, found = adversarial.penalties(
+        self.regularizers, scorer, key_domain
+      )
+      total += penalty
+      found |= adversarial.logit_metrics(loss, real, fake)
       metrics |= {f'{name}_{domain}': value for name, value in found.items()}
     return total, Aux(metrics)
+
+  def scorer(self, domain: str, players: Players, batch: Batch) -> Scorer:
+    """Returns a discriminator as a function of images, for regularizers.
+
+    Args:
+      domain: 'a' or 'b'.
+      players: all of them; generated images are those of the pool.
+      batch: images of both domains.
+    """
+    fake = players[f'disc_{domain}']['image_pool']['output']
+
+    def logits(images: jax.Array, key: jax.Array) -> jax.Array:
+      del key
+      found = self._discriminate(players, domain, images)
+      return translation.mean_logit(found)
+
+    return Scorer(logits, batch[domain], lambda key: collectives.own_part(fake))
 
   def predict_fns(self) -> Capabilities:
     """Returns the translations in both directions."""
@@ -195,5 +229,5 @@ class CycleGAN:
   def _warnings(self, metrics: Mapping[str, float]) -> dict[str, str]:
     found = {}
     for domain in 'ab':
-      found |= translation.warnings(metrics, f'disc_{domain}', f'_{domain}')
+      found |= adversarial.warnings(metrics, suffix=f'_{domain}')
     return found

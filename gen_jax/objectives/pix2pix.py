@@ -1,7 +1,6 @@
 """Translation learned from pairs, with a discriminator (Isola et al. 2017)."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import flax.linen as nn
@@ -12,6 +11,7 @@ from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
 from gen_jax.losses.cycle import absolute
 from gen_jax.objectives.parts import adversarial, translation
+from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
 from gen_jax.registry.fields import Weight, one_of
 
 
@@ -37,6 +37,8 @@ class Pix2Pix:
     l1_weight: lambda.
     dropout_at_test: whether a trained model's dropout stays on, as in the
       paper; its draw is fixed.
+    regularizers: penalties on the discriminator's mean logit as a function of
+      the target image.
   """
 
   gen: nn.Module
@@ -46,6 +48,7 @@ class Pix2Pix:
   adversarial_weight: Weight = 1.0
   l1_weight: Weight = 100.0
   dropout_at_test: bool = False
+  regularizers: tuple[Regularizer, ...] = ()
 
   pixels: ClassVar[str] = 'symmetric'
   classes: ClassVar[int] = 0
@@ -63,17 +66,20 @@ class Pix2Pix:
 
   def updates(self) -> tuple[Update, ...]:
     """Returns the update of the discriminator, then that of the generator."""
-    gen = Update(('gen',), self.gen_loss)
+    gen = Update(('gen',), self.gen_loss, warnings=adversarial.warnings)
     if not self.adversarial_weight:
       return (gen,)
-    disc = Update(('disc',), self.disc_loss, warnings=self._warnings)
-    return disc, gen
+    disc = adversarial.disc_updates(
+      self.disc_loss, self.regularizers, self.scorer
+    )
+    return *disc, gen
 
   def disc_loss(
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
   ) -> tuple[jax.Array, Aux]:
     """Returns half of the loss of real and generated pairs."""
     del step
+    key, key_penalties = adversarial.split_key(key, self.regularizers)
     loss = ADVERSARIAL_LOSSES[self.loss]
     source, target = self._domains(batch)
     made = translation.train_apply(self.gen, players['gen'], source, key)
@@ -84,7 +90,11 @@ class Pix2Pix:
     )
     real, fake = jnp.split(logits, 2)
     total = loss.disc_loss(real, fake) / 2
-    return total, Aux(adversarial.logit_metrics(loss, real, fake))
+    penalty, metrics = adversarial.penalties(
+      self.regularizers, self.scorer(players, batch, made), key_penalties
+    )
+    metrics |= adversarial.logit_metrics(loss, real, fake)
+    return total + penalty, Aux(metrics)
 
   def gen_loss(
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
@@ -106,6 +116,30 @@ class Pix2Pix:
       metrics |= {'adversarial': term, 'logits': jnp.mean(logits)}
     return total, Aux(metrics)
 
+  def scorer(
+    self, players: Players, batch: Batch, images: jax.Array | None = None
+  ) -> Scorer:
+    """Returns the discriminator as a function of targets, for regularizers.
+
+    Args:
+      players: both.
+      batch: pairs.
+      images: translations of the sources, if there are any.
+    """
+    source, target = self._domains(batch)
+
+    def logits(targets: jax.Array, key: jax.Array) -> jax.Array:
+      del key
+      found = self._discriminate(players, source, targets)
+      return translation.mean_logit(found)
+
+    def fake(key: jax.Array) -> jax.Array:
+      if images is not None:
+        return images
+      return translation.train_apply(self.gen, players['gen'], source, key)
+
+    return Scorer(logits, target, fake)
+
   def predict_fns(self) -> Capabilities:
     """Returns the translation in the direction that is trained."""
     return {f'translate_{self.direction}': self.translate}
@@ -125,6 +159,3 @@ class Pix2Pix:
   ) -> jax.Array:
     pairs = jnp.concatenate([source, target], axis=-1)
     return self.disc.apply(players['disc'], pairs, train=True)
-
-  def _warnings(self, metrics: Mapping[str, float]) -> dict[str, str]:
-    return translation.warnings(metrics, 'disc')

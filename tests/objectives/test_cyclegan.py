@@ -16,6 +16,7 @@ from gen_jax.errors import InputError
 from gen_jax.models.translation import PatchDiscriminator, ResidualTranslator
 from gen_jax.objectives.cyclegan import CycleGAN
 from gen_jax.objectives.parts import image_pool
+from gen_jax.objectives.parts.regularizers import R1, R2
 from gen_jax.objectives.regression import PairedRegression
 from gen_jax.training import trained
 from gen_jax.training.loop import train
@@ -296,10 +297,39 @@ def test_regression_is_the_mean_absolute_error_of_both():
 def test_a_warning_when_a_discriminator_is_always_right():
   warnings = linear().updates()[1].warnings
   names = [f'disc/{k}_accuracy_{d}' for k in ('real', 'fake') for d in 'ab']
-  found = warnings({**dict.fromkeys(names, 1.0), 'disc/fake_accuracy_a': 0.8})
+  metrics = {**dict.fromkeys(names, 1.0), 'gen/grad_norm': 1.0}
+  metrics['disc/fake_accuracy_a'] = 0.8
+  found = warnings(metrics)
   assert set(found) == {'no_convergence_b'}
   assert 'optim.disc_b.learning_rate' in found['no_convergence_b']
+  found = warnings({**metrics, 'gen/grad_norm': 1e-3})
+  assert set(found) == {'vanishing_gradient_b'}
   assert not warnings({})
+
+
+def test_each_discriminator_takes_several_regularizers():
+  """With D(x) = w x for each pixel the gradient of its mean is w / pixels."""
+  plain, data = linear(), batch()
+  players = plain.init(KEY, data)
+  both = (R1(weight=3.0), R2(weight=5.0), R1(weight=7.0, every=4, key='lazy'))
+  objective = linear(regularizers=both)
+  pixels = data['a'][0].size
+  penalty = sum(
+    np.square(float(players[f'disc_{d}']['params']['w'])) / (2 * pixels)
+    for d in 'ab'
+  )
+  _, aux = plain.gen_loss(players, data, key=KEY, step=0)
+  players = {**players}
+  for name, state in aux.memory.items():
+    players[name] = {**players[name], **state}
+  expected, _ = plain.disc_loss(players, data, key=KEY, step=0)
+  found, aux = objective.disc_loss(players, data, key=KEY, step=0)
+  assert float(found - expected) == pytest.approx(8 * penalty, rel=1e-4)
+  assert {'r1_a', 'r2_b'} <= set(aux.metrics)
+  lazy = objective.updates()[2:]
+  assert [u.name for u in lazy] == ['disc_a_lazy', 'disc_b_lazy']
+  total = sum(u.loss(players, data, key=KEY, step=0)[0] for u in lazy)
+  assert float(total) == pytest.approx(4 * 7 * penalty, rel=1e-4)
 
 
 def shapes(objective, data):

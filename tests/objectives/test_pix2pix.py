@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from gen_jax.errors import InputError
 from gen_jax.models.translation import PatchDiscriminator, UNetTranslator
+from gen_jax.objectives.parts.regularizers import R1, R2
 from gen_jax.objectives.pix2pix import Pix2Pix
 
 KEY = jax.random.key(0)
@@ -112,11 +113,27 @@ def test_dropout_is_the_noise():
 
 
 def test_a_warning_when_the_discriminator_is_always_right():
-  warnings = linear().updates()[0].warnings
-  metrics = {'disc/real_accuracy': 1.0, 'disc/fake_accuracy': 0.995}
+  warnings = linear().updates()[-1].warnings
+  metrics = {
+    'disc/real_accuracy': 1.0,
+    'disc/fake_accuracy': 0.995,
+    'gen/grad_norm': 1.0,
+  }
   assert 'optim.disc.learning_rate' in warnings(metrics)['no_convergence']
   assert not warnings({**metrics, 'disc/fake_accuracy': 0.9})
   assert not warnings({})
+
+
+def test_the_discriminator_takes_several_regularizers():
+  """Their gradient is with respect to the target: -0.2 / pixels for each."""
+  data = batch()
+  players = linear().init(KEY, data)
+  objective = linear(regularizers=(R1(weight=3.0), R2(weight=5.0)))
+  expected, _ = linear().disc_loss(players, data, key=KEY, step=0)
+  found, aux = objective.disc_loss(players, data, key=KEY, step=0)
+  penalty = 0.2**2 / (2 * data['a'][0].size)
+  assert float(aux.metrics['r1']) == pytest.approx(penalty, rel=1e-4)
+  assert float(found - expected) == pytest.approx(8 * penalty, rel=1e-2)
 
 
 def test_what_is_refused():

@@ -152,7 +152,27 @@ def disc_updates(
     whole_batch=_first(whole_batch, *(r.whole_batch for r in inside)),
     **fields,
   )
-  lazy = (
+  fields['whole_batch'] = whole_batch
+  return main, *lazy_updates(regularizers, scorer, wrt, **fields)
+
+
+def lazy_updates(
+  regularizers: Sequence[Regularizer],
+  scorer: Callable[[Players, Batch], Scorer],
+  wrt: str = 'disc',
+  whole_batch: str = '',
+  **fields: Any,
+) -> tuple[Update, ...]:
+  """Returns an update for each regularizer that does not run in each step.
+
+  Args:
+    regularizers: of the discriminator.
+    scorer: as for `disc_updates`.
+    wrt: the player.
+    whole_batch: as in `core.Update`.
+    **fields: further fields of these updates.
+  """
+  return tuple(
     Update(
       wrt=(wrt,),
       loss=functools.partial(_lazy_penalty, regularizer, scorer),
@@ -164,7 +184,6 @@ def disc_updates(
     for regularizer in regularizers
     if regularizer.every > 1
   )
-  return main, *lazy
 
 
 def _lazy_penalty(regularizer, scorer, players, batch, *, key, step):
@@ -274,7 +293,10 @@ def check_auxiliary_head(
 
 
 def warnings(
-  metrics: Mapping[str, float], gen: str = 'gen', disc: str = 'disc'
+  metrics: Mapping[str, float],
+  gen: str = 'gen',
+  disc: str = 'disc',
+  suffix: str = '',
 ) -> dict[str, str]:
   """Returns what the metrics of two players say about a failing training.
 
@@ -282,26 +304,33 @@ def warnings(
     metrics: means over the steps of a log, by full name.
     gen: the update of the generator.
     disc: the update of the discriminator.
+    suffix: of the names of the accuracies, such as '_a' for the domain a.
   """
-  names = (f'{disc}/real_accuracy', f'{disc}/fake_accuracy', f'{gen}/grad_norm')
+  names = (
+    f'{disc}/real_accuracy{suffix}',
+    f'{disc}/fake_accuracy{suffix}',
+    f'{gen}/grad_norm',
+  )
   if not all(name in metrics for name in names):  # no update in this log
     return {}
   real, fake, gradient = (metrics[name] for name in names)
   if min(real, fake) < _ALWAYS_RIGHT:
     return {}
+  player = f'{disc}{suffix}'
   found = (
-    f'the discriminator classifies {real:.1%} of real and {fake:.1%} of '
-    'generated images correctly'
+    f'the discriminator {player} classifies {real:.1%} of real and {fake:.1%} '
+    'of generated images correctly'
   )
   if gradient < _VANISHED:
     return {
-      'vanishing_gradient': f"{found}, and the generator's gradient has "
-      f'vanished (norm {gradient:.1g}). Try '
+      f'vanishing_gradient{suffix}': f"{found}, and the generator's gradient "
+      f'has vanished (norm {gradient:.1g}). Try '
       "objective.loss='non_saturating', an R1 penalty in "
-      f'objective.regularizers, or a smaller optim.{disc}.learning_rate.'
+      f'objective.regularizers, or a smaller optim.{player}.learning_rate.'
     }
   return {
-    'no_convergence': f'{found}; 50% is the equilibrium. Try an R1 penalty in '
-    f'objective.regularizers, a smaller optim.{disc}.learning_rate or, with '
-    "few data, objective.augment=('color', 'translation', 'cutout')."
+    f'no_convergence{suffix}': f'{found}; 50% is the equilibrium. Try an R1 '
+    'penalty in objective.regularizers, a smaller '
+    f'optim.{player}.learning_rate or, with few data and a model that has it, '
+    "objective.augment=('color', 'translation', 'cutout')."
   }

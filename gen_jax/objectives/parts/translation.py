@@ -3,7 +3,6 @@
 A batch has images 'a' [B, H, W, C] and 'b' [B, H, W, K] in [-1, 1].
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +12,6 @@ import jax.numpy as jnp
 from gen_jax.core import Batch
 from gen_jax.errors import InputError
 from gen_jax.objectives.parts.shapes import check_images
-
-# When a discriminator counts as always right.
-_ALWAYS_RIGHT = 0.99
 
 
 def init_both(
@@ -112,25 +108,6 @@ def translate(
   return made[:, :height, :width]
 
 
-def warnings(
-  metrics: Mapping[str, float], disc: str, suffix: str = ''
-) -> dict[str, str]:
-  """Returns a warning when a discriminator is always right.
-
-  Args:
-    metrics: means over the steps of a log, by full name.
-    disc: the player.
-    suffix: of its metrics `disc/real_accuracy` and `disc/fake_accuracy`.
-  """
-  names = f'disc/real_accuracy{suffix}', f'disc/fake_accuracy{suffix}'
-  if not all(name in metrics for name in names):  # no update in this log
-    return {}
-  real, fake = (metrics[name] for name in names)
-  if min(real, fake) < _ALWAYS_RIGHT:
-    return {}
-  return {
-    f'no_convergence{suffix}': f'{disc} classifies {real:.1%} of the patches '
-    f'of real and {fake:.1%} of those of generated images correctly; 50% is '
-    f'the equilibrium. Try a smaller optim.{disc}.learning_rate, or fewer '
-    f'objective.{disc}.levels.'
-  }
+def mean_logit(logits: jax.Array) -> jax.Array:
+  """Returns the mean over the patches of each image, [B, h, w] -> [B]."""
+  return jnp.mean(logits.reshape(len(logits), -1), axis=-1)
