@@ -54,7 +54,7 @@ def export(args: Arguments) -> None:
   state, experiment = trained.open_trained(
     args.workdir, args.step, args.overrides
   )
-  train, test = experiment.train_source, experiment.test_source
+  train, test = experiment.train_source, experiment.source('test')
   shape, _ = train.fields['image']
   description = {
     'command': args.command,

@@ -84,21 +84,21 @@ class Experiment:
       self.kept.check(source)
     return source
 
-  @functools.cached_property
-  def test_source(self) -> Source:
-    """The test split."""
-    return self.source(self.config.data.test)
-
   def source(self, split: str) -> Source:
     """Opens a split of the data.
+
+    Args:
+      split: its name; 'train' and 'test' are those of the config.
 
     Raises:
       InputError: when it cannot be opened.
       DataError: when the data of a trained run are away, or are not the same.
     """
+    if split == 'train':
+      return self.train_source
     if self.kept is not None:
       _ = self.train_source  # which is compared with the record
-    return self._open(split)
+    return self._open(self.config.data.test if split == 'test' else split)
 
   def _open(self, split):
     data = self.config.data
@@ -156,7 +156,7 @@ class Experiment:
     )
 
   def _check_data(self) -> None:
-    data, train, test = self.config.data, self.train_source, self.test_source
+    data, train, test = self.config.data, self.train_source, self.source('test')
     shapes = image_shapes(train), image_shapes(test)
     if shapes[0] != shapes[1]:
       raise InputError(
@@ -220,7 +220,7 @@ class Experiment:
     base, usual = base_split(train), splits.parse(base_split(split))
     if base_split(split) == base:
       why = 'which has images of data.train'
-      held_out = not overlap(split, train, len(self.source(base)))
+      held_out = not overlap(split, train, len(self._open(base)))
     else:
       why = 'which is not held out for validation'
       held_out = usual is not None and usual.kind == 'val'
@@ -363,8 +363,10 @@ def resolve(config: ConfigDict) -> ConfigDict:
   runs = [Experiment(stage) for stage in stages.plan(config)]
   config.objective = runs[0].resolve(config.objective, 'config.objective')
   config.stages = tuple(
-    _resolve_stage(run, dict(fields))
-    for run, fields in zip(runs, config.stages, strict=False)
+    {**fields, **run.resolve(_of_objective(fields), f'config.stages[{index}]')}
+    for index, (run, fields) in enumerate(
+      zip(runs, config.stages, strict=False)
+    )
   )
   return config
 
@@ -392,10 +394,8 @@ def _hold_out(config):
   return config
 
 
-def _resolve_stage(run, fields):
-  index = run.stage.index
-  own = {k: v for k, v in fields.items() if k.split('.')[0] == 'objective'}
-  return {**fields, **run.resolve(own, f'config.stages[{index}]')}
+def _of_objective(fields):
+  return {k: v for k, v in fields.items() if k.split('.')[0] == 'objective'}
 
 
 def _away(config) -> str:

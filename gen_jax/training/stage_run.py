@@ -207,15 +207,14 @@ class StageRun:
   def _enter(self, state: TrainState | None) -> TrainState:
     """Makes the stage's players; what was trained before is carried over."""
     players = self.experiment.init_players()
-    if state is not None:
-      # A player that learns no more is, from now on, its average.
-      learning = self.experiment.optimizers
-      kept = {k: v for k, v in state.ema.items() if k not in learning}
-      players = carry_over({**state.players, **kept}, players)
+    if state is None:
+      return self.experiment.init_state(players)
+    # A player that learns no more is, from now on, its average.
+    learning = self.experiment.optimizers
+    kept = {k: v for k, v in state.ema.items() if k not in learning}
+    players = carry_over({**state.players, **kept}, players)
     new = self.experiment.init_state(players)
-    if state is not None:
-      new = new.replace(ema=carry_over(state.ema, new.ema))
-    return new
+    return new.replace(ema=carry_over(state.ema, new.ema))
 
   def _write_reals(self) -> None:
     raw = self.batches.read(0)
@@ -262,7 +261,7 @@ class StageRun:
     rate = scheduler.steps_per_second * self.config.batch_size
     self.progress.update(end, rate, self.log.shown)
     if self._due(end, self.config.log_every):
-      before = self.log.state, self.warnings.state
+      before = self._notes()
       values = self.log.means()
       values['time/steps_per_second'] = scheduler.steps_per_second
       values['time/images_per_second'] = rate
@@ -275,8 +274,7 @@ class StageRun:
         self._warn(end, warnings.values())
       if not self._regular(end, self.config.log_every):
         # A longer run has no log here; this one may become longer.
-        self.log.begin(end, before[0])
-        self.warnings.begin(before[1])
+        self.begin(end, before)
 
   def _warn(self, step: int, texts: Iterable[str]) -> None:
     for text in texts:
@@ -291,8 +289,11 @@ class StageRun:
       raise RuntimeError(
         f'metrics were read up to step {self.log.end}, not {int(state.step)}'
       )
-    notes = {'config': self.config_json, 'log': self.log.state}
-    self.checkpoints.save(state, {**notes, 'warnings': self.warnings.state})
+    self.checkpoints.save(state, {'config': self.config_json, **self._notes()})
+
+  def _notes(self) -> dict[str, Any]:
+    """Returns what `begin` needs."""
+    return {'log': self.log.state, 'warnings': self.warnings.state}
 
   def _evaluate(self, state: TrainState, step: int) -> None:
     last = step == self.stage.end

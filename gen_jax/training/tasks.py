@@ -6,7 +6,7 @@ import jax
 
 from gen_jax.core import averaged
 from gen_jax.data.pipeline import Preprocess
-from gen_jax.data.sources import Source, image_shapes
+from gen_jax.data.sources import image_shapes
 from gen_jax.evaluation.context import Task, TrainedModel
 from gen_jax.evaluation.suite import Suite
 from gen_jax.storage import workdir
@@ -19,17 +19,14 @@ def make_task(experiment: Experiment) -> Task:
   """Returns what the evaluators of an experiment work on."""
   objective = experiment.objective
   data = experiment.config.data.to_dict()
-
-  def source(split: str) -> Source:
-    if split == 'train':
-      return experiment.train_source
-    if split == 'test':
-      return experiment.test_source
-    return experiment.source(split)
-
   preprocess = Preprocess(objective.pixels, data['binarize'])
   return Task(
-    objective, source, preprocess, data, experiment.described, open_model
+    objective,
+    experiment.source,
+    preprocess,
+    data,
+    experiment.described,
+    open_model,
   )
 
 

@@ -176,4 +176,5 @@ def test_a_config_describes_them():
   config_lib.override(config, 'data.common.shape', '16,16,3')
   experiment = Experiment(plan(config)[0])
   assert experiment.train_source.fields['b'][0] == (16, 16, 3)
-  assert isinstance(experiment.test_source.__getitems__([0])['a'], np.ndarray)
+  (image,) = experiment.source('test').__getitems__([0])['a']
+  assert isinstance(image, np.ndarray)
