@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gen_jax.config.schema import default
+from gen_jax.registry import fields
 
 
 def to_json(config: ConfigDict) -> str:
@@ -16,15 +17,7 @@ def to_json(config: ConfigDict) -> str:
 
 def from_json(text: str) -> ConfigDict:
   """Reads what `to_json` wrote."""
-  return ConfigDict(_tuples(json.loads(text)))
-
-
-def _tuples(value: Any) -> Any:
-  if isinstance(value, dict):
-    return {k: _tuples(v) for k, v in value.items()}
-  if isinstance(value, list):
-    return tuple(_tuples(v) for v in value)
-  return value
+  return ConfigDict(fields.plain(json.loads(text)))
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

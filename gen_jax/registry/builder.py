@@ -60,8 +60,8 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
 def _made(field: Field, value: Any, at: str) -> Any:
   """Returns what the value of a field stands for; it has been checked."""
   kind = kind_of(field)
-  if kind is None or not _is_group(value):
-    return _plain(value)
+  if kind is None or not fields.is_group(value):
+    return fields.plain(value)
   if not kind.several:
     return build(kind.package, value, at)
   made = []
@@ -94,7 +94,7 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
   for key, value in values.items():
     at = f'{field}.{key}'
     kind = kind_of(expected[key])
-    if kind and _is_group(value):
+    if kind and fields.is_group(value):
       groups = {at: value}
       if kind.several:
         groups = {f'{at}.{k}': v for k, v in value.items()}
@@ -171,10 +171,6 @@ def described(field: Field) -> Any:
   return {'name': name, **own}
 
 
-def _is_group(value):
-  return isinstance(value, ConfigDict | Mapping)
-
-
 def declared_fields(
   package: Packages, name: str, field: str, given: int = 0
 ) -> dict[str, Field]:
@@ -222,10 +218,8 @@ def resolve(
     elif name in _FOLLOW and value is None:
       value = _from_data(data(), name, at)
     elif name in _FOLLOW and isinstance(value, tuple) and None in value:
-      expected = _from_data(data(), name, at)
-      value = tuple(
-        b if a is None else a for a, b in zip(value, expected, strict=True)
-      )
+      pairs = zip(value, _from_data(data(), name, at), strict=True)
+      value = tuple(b if a is None else a for a, b in pairs)
     resolved[key] = value
   return resolved
 
@@ -239,15 +233,6 @@ def _from_data(data: Mapping[str, Any], name: str, at: str) -> Any:
       'a value, or other data.'
     )
   return data[wanted]
-
-
-def _plain(value):
-  """Turns what a config holds into what a frozen dataclass may hold."""
-  if _is_group(value):
-    return {k: _plain(v) for k, v in value.items()}
-  if isinstance(value, list | tuple):
-    return tuple(map(_plain, value))
-  return value
 
 
 def _find(packages: Packages, name: str, field: str):

@@ -108,7 +108,7 @@ def check(field: Field, value: Any, where: str) -> Any:
     InputError: unless it is one of those that the field may have.
   """
   try:
-    return _adapter(field.type).validate_python(_plain(value), strict=True)
+    return _adapter(field.type).validate_python(plain(value), strict=True)
   except pydantic.ValidationError as error:
     # One for each alternative of a union, of which the first is the main one.
     found = error.errors(include_url=False)[0]
@@ -150,9 +150,23 @@ def _reason(found: Mapping[str, Any]) -> str:
   return reason if reason.endswith(('.', '?')) else f'{reason}.'
 
 
+def is_group(value: Any) -> bool:
+  """Returns whether a value of a config is a group of fields."""
+  return isinstance(value, ConfigDict | Mapping)
+
+
+def plain(value: Any) -> Any:
+  """Returns a value of a config in dicts and tuples."""
+  if is_group(value):
+    return {k: plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return tuple(map(plain, value))
+  return value
+
+
 def check_group(value: Any, where: str) -> None:
   """Raises InputError unless a value is a group of fields."""
-  if not isinstance(value, ConfigDict | Mapping):
+  if not is_group(value):
     raise InputError(f'{where}={value!r}: expected a group of fields.')
 
 
@@ -200,14 +214,6 @@ def _adapter(annotation: Any) -> pydantic.TypeAdapter:
     arbitrary_types_allowed=True, allow_inf_nan=False
   )
   return pydantic.TypeAdapter(annotation, config=config)
-
-
-def _plain(value: Any) -> Any:
-  if isinstance(value, ConfigDict):
-    return value.to_dict()
-  if isinstance(value, list | tuple):
-    return tuple(map(_plain, value))
-  return value
 
 
 def _show(value: Any) -> str:
