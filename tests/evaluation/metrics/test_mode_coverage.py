@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import presets
 from gen_jax import config as config_lib
 from gen_jax.commands import sample
 from gen_jax.data.datasets import toy
@@ -190,10 +191,10 @@ def test_stacked_modes_are_of_stacks_alone():
     StackedModes(Task(Cycle([(1, 2, 3)]), None, None, {'name': 'mnist'}))
 
 
-def test_stacks_are_trained_on_and_judged(monkeypatch, tmp_path):
+def test_stacks_are_trained_on_and_measured(monkeypatch, tmp_path):
   monkeypatch.setattr(reference_classifier, 'packaged', lambda name: Corner())
   config = config_lib.load(f'{ROOT}/configs/dcgan.py:packed')
-  config_lib.tiny(config)
+  presets.test(config)
   config.batch_size = 16
   config.objective.gen = dict(name='dense.Generator', shape=None, hidden=(4,))
   config.objective.disc = dict(name='dense.Discriminator', hidden=(4,))
