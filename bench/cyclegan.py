@@ -35,13 +35,13 @@ _PLAYERS = ('gen_ab', 'gen_ba', 'disc_a', 'disc_b')
 
 
 class CycleGAN:
-  """The game of `gen_jax.objectives.cyclegan`, with least squares.
+  """Both pairs of players of `gen_jax.objectives.cyclegan`, with least squares.
 
   A generator sees what it is to translate and what is to stay as it is in one
   call, and a discriminator both kinds of images, as ours do.
 
   In PyTorch's common layout, not channels_last: of one image in channels_last,
-  the gradient of x + instance_norm(x) is wrong (finite differences tell), and
+  the gradient of x + instance_norm(x) is wrong (shown by finite differences), and
   neither layout is faster here.
   """
 

@@ -15,7 +15,7 @@ from bench.peer import torch
 
 def rows() -> list[Row]:
   """Returns the rows of this module."""
-  # Networks of two levels, as those of the other row, and the paper's game.
+  # Networks of two levels, as those of the other row, and the paper's updates.
   sizes = {
     'batch_size': 128,
     'objective.latents': dict(name='latents.Normal', size=100),
@@ -32,12 +32,12 @@ def rows() -> list[Row]:
 
 
 class _Noise(NamedTuple):
-  """What a loss draws.
+  """The random values of a loss.
 
   Attributes:
     latents: of the generator, [B, Z].
     masks: of dropout, by its calls, [B, C, H, W], of mean 1; None where PyTorch
-      draws its own.
+      samples its own.
     mix: where on the lines between data and images, [B, 1, 1, 1].
   """
 
@@ -288,7 +288,7 @@ class WGANGP(_AdversarialTwin):
 
 
 def _recorder(objective, name: str):
-  """Makes `(batch, key) -> latents, masks`: what our loss draws from the key.
+  """Makes `(batch, key) -> latents, masks`: what our loss samples with the key.
 
   Its networks are recorded, so that nothing needs to be known here of how
   the loss and Flax share the key out.

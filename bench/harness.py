@@ -157,7 +157,7 @@ def block_steps(sides: Sequence[Any], seconds: float) -> int:
 def alternate(
   sides: Sequence[Any], steps: int, rounds: int
 ) -> tuple[list[list[float]], float]:
-  """Times blocks of `steps` in turn, in as many rounds.
+  """Times blocks of `steps` of each side in every round.
 
   Who begins changes from round to round, so that neither always finds the
   caches or the clock as the other left them. A round that other processes

@@ -49,7 +49,7 @@ class Twin(Protocol):
     """Draws the noise of an update's loss."""
 
   def noise(self, update: str, key: jax.Array) -> Any:
-    """The noise that our loss of the update draws from `key`."""
+    """The noise that our loss of the update samples with `key`."""
 
   def loss(self, update: str, batch: Mapping[str, Any], noise: Any) -> Any:
     """The loss of an update, a scalar tensor, from rows of the data."""
@@ -171,7 +171,7 @@ def use(device: str) -> bool:
     if not torch.cuda.is_available():
       return False
     torch.set_default_device('cuda')
-    # As XLA multiplies float32 there, if it is not asked for more.
+    # As XLA multiplies float32 there, by default.
     _round(True)
   return True
 

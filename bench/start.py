@@ -6,8 +6,8 @@ as done when `metrics.jsonl` has a line of a loss, which is written once the
 step's metrics have been read from the device. With `log_every=1` that is the
 line of step 1; nothing else of the config changes, since another number of
 steps would be another program to compile. The file is the same on every
-platform and does not depend on what is printed; it is looked at every 5 ms.
-The process is killed then, for what comes after is not asked.
+platform and does not depend on what is printed; it is read every 5 ms.
+The process is killed then, because what comes after does not count.
 """
 
 import os
@@ -32,7 +32,7 @@ def measure(runs: int = 3) -> dict[str, Any]:
     environment = {
       k: v for k, v in os.environ.items() if k != 'JAX_COMPILATION_CACHE_DIR'
     }
-    # Where runtime.py keeps compiled programs, if it is not told otherwise.
+    # Where runtime.py keeps compiled programs, by default.
     environment |= {'XDG_CACHE_HOME': str(folder / 'cache')}
     cold, *warm = [
       _first_step(folder / f'run{i}', environment) for i in range(runs + 1)

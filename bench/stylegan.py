@@ -50,7 +50,7 @@ def perturbed(players: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Noise(NamedTuple):
-  """What a loss draws.
+  """The random values of a loss.
 
   Attributes:
     latents: two for each image, [2B, Z].

@@ -1,4 +1,4 @@
-"""The numbers of the benchmark: turns, ratios, the peak and the table."""
+"""The numbers of the benchmark: alternation, ratios, the peak and the table."""
 
 import statistics
 

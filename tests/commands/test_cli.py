@@ -165,7 +165,7 @@ def test_samples_are_a_function_of_the_seed_and_not_of_their_number(
   assert np.any(outs['few'] != outs['early'])
 
 
-def test_samples_that_are_asked_for_by_class_come_with_it(tmp_path):
+def test_samples_of_a_class_come_with_their_labels(tmp_path):
   workdir, out = tmp_path / 'w', tmp_path / 'out.npz'
   evals = {'samples': dict(name='figures.Samples', every=3, at_start=True)}
   gen = dict(name='dense.Generator', shape=None, hidden=(4,))

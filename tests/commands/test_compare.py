@@ -79,7 +79,7 @@ def test_runs_stand_side_by_side_in_one_file(runs, tmp_path):
   assert missing == '-'
   assert page.rows['error/mse'][0] == '-'
   assert 'elbo/seed' not in page.rows
-  # Pictures are in the file, and nothing is asked of the network.
+  # Pictures are in the file, and nothing is loaded from the network.
   assert all(source.startswith('data:image/') for source in page.sources)
   assert any(source.startswith('data:image/gif') for source in page.sources)
   assert len(page.sources) > 6

@@ -193,7 +193,7 @@ def test_a_workdir_that_cannot_be_a_folder(refused, monkeypatch, name):
 
 
 class Cloud(type(backend.os_backend)):
-  """A cloud that does what a function does when a file is looked for."""
+  """A cloud that does what a function does when a file is opened."""
 
   def __init__(self, function):
     self.exists = lambda path: function()

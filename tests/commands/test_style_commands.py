@@ -43,7 +43,7 @@ def test_projected_images_are_mapped_as_the_training_data(tmp_path):
 
 
 @pytest.mark.long
-def test_a_workdir_is_sampled_projected_and_looked_at(
+def test_a_workdir_is_sampled_projected_and_evaluated(
   tmp_path, monkeypatch, refused, capsys
 ):
   monkeypatch.chdir(ROOT)

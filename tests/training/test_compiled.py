@@ -1,6 +1,6 @@
 """What the compiler makes of a training step: guards of its speed.
 
-A timed test fails on a busy machine; the program itself tells as well whether
+A timed test fails on a busy machine; the program itself shows as well whether
 something fell back into a slow form. The numbers are those of jax 0.10 and
 0.12 on the CPU.
 """

@@ -80,7 +80,7 @@ def test_lazy_regularization_rescales_the_rate_and_the_decays():
   spec = dict(name='adam', learning_rate=rate, b1=b1, b2=b2)
   same = dict(name='adam', learning_rate=c * rate, b1=b1**c, b2=b2**c)
   grads = np.random.default_rng(0).normal(size=(20, 3))
-  # Not without being asked for.
+  # Not without `lazy_rescale`.
   np.testing.assert_array_equal(steps_of(spec, grads, c), steps_of(spec, grads))
   rescaled = steps_of({**spec, 'lazy_rescale': True}, grads, c)
   np.testing.assert_allclose(rescaled, steps_of(same, grads), rtol=1e-6)

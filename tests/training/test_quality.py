@@ -25,7 +25,7 @@ def test_the_vae_reaches_its_bound_on_held_out_digits(
   assert metrics['elbo'] > elbo
 
 
-def test_an_autoencoder_of_one_digit_tells_the_others(tmp_path):
+def test_an_autoencoder_of_one_digit_detects_the_others(tmp_path):
   config = config_lib.load(f'{ROOT}/configs/autoencoder.py:one_class')
   config.data.classes, config.steps = (3,), 1000
   _, metrics = train(config, tmp_path)

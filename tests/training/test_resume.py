@@ -464,7 +464,7 @@ def updates_that_warn(self, original=VAE.updates):
 
 
 @pytest.mark.parametrize('stop', [4, 14])
-def test_logs_and_warnings_do_not_tell_where_a_run_was_interrupted(
+def test_logs_and_warnings_do_not_depend_on_an_interruption(
   tmp_path, monkeypatch, stop
 ):
   monkeypatch.setattr(VAE, 'updates', updates_that_warn)
@@ -510,8 +510,8 @@ def test_a_stage_may_get_other_evaluators(copied):
     train(staged(batch_size=8), path)
 
 
-def game(steps, **fields):
-  """A game with an averaged generator, whose learning rates are constant."""
+def gan_config(steps, **fields):
+  """A GAN with an averaged generator, whose learning rates are constant."""
   config = config_lib.load(f'{ROOT}/configs/gan.py:test')
   config.objective.gen.hidden = config.objective.disc.hidden = (4,)
   for optimizer in config.optim.values():
@@ -523,43 +523,43 @@ def game(steps, **fields):
 
 
 @pytest.fixture(scope='module')
-def long_game(tmp_path_factory):
+def long_gan(tmp_path_factory):
   """The last state of 12 steps at once, and its metrics."""
   path = tmp_path_factory.mktemp('long')
-  state, _ = train(game(12), path)
+  state, _ = train(gan_config(12), path)
   return jax.device_get(state), numbers(path)
 
 
-def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path, long_game):
-  state, lines = long_game
-  train(game(6), tmp_path)
-  again, _ = train(game(12), tmp_path)
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path, long_gan):
+  state, lines = long_gan
+  train(gan_config(6), tmp_path)
+  again, _ = train(gan_config(12), tmp_path)
   assert again.ema['gen']
   equal(again, state)
   assert read_config(tmp_path).steps == 12
-  # The log at the end of the shorter run is all that is told of it.
+  # The log at the end of the shorter run is all that is recorded of it.
   got = numbers(tmp_path)
   assert [line['step'] for line in lines] == [4, 8, 12]
   assert [line['step'] for line in got] == [4, 6, 8, 12]
   assert [line for line in got if line['step'] != 6] == lines
 
 
-def test_another_end_may_be_given_at_any_step(tmp_path, long_game):
+def test_another_end_may_be_given_at_any_step(tmp_path, long_gan):
   """Before the end that a run had, an earlier one too."""
-  longer = game(20)
+  longer = gan_config(20)
   longer.checkpoint.keep = 10
   train(longer, tmp_path)
   for step in (8, 12, 16, 20):
     shutil.rmtree(tmp_path / 'checkpoints' / str(step))
-  equal(train(game(12), tmp_path)[0], long_game[0])
+  equal(train(gan_config(12), tmp_path)[0], long_gan[0])
   with pytest.raises(InputError) as caught:
-    train(game(11), tmp_path)
+    train(gan_config(11), tmp_path)
   assert str(caught.value) == (
     f'workdir {tmp_path} is trained to step 12, and this config ends at step '
     '11: give more steps, or another --workdir.'
   )
   with pytest.raises(InputError, match='another config'):
-    train(game(14, seed=3), tmp_path)
+    train(gan_config(14, seed=3), tmp_path)
   assert read_config(tmp_path).steps == 12
 
 
@@ -606,7 +606,7 @@ def extended(tmp_path, monkeypatch, refused):
   return command
 
 
-def test_learning_rates_that_depend_on_the_end_jump_only_when_asked_to(
+def test_learning_rates_that_depend_on_the_end_jump_only_on_request(
   extended, tmp_path, capsys
 ):
   assert extended(6) == 0
@@ -655,7 +655,7 @@ def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
 
 
 def test_statistics_and_averages_resume_too(tmp_path):
-  """A game with normalized players and an averaged generator."""
+  """A GAN with normalized players and an averaged generator."""
   config = config_lib.load(f'{ROOT}/configs/gan.py:test')
   config.objective.gen.update(hidden=(4,), normalize='batch')
   config.objective.disc.update(hidden=(4,), normalize='spectral', dropout=0.0)
