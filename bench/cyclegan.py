@@ -41,8 +41,8 @@ class CycleGAN:
   call, and a discriminator both kinds of images, as ours do.
 
   In PyTorch's common layout, not channels_last: of one image in channels_last,
-  the gradient of x + instance_norm(x) is wrong (shown by finite differences), and
-  neither layout is faster here.
+  the gradient of x + instance_norm(x) is wrong, as finite
+  differences show, and neither layout is faster here.
   """
 
   # In two steps 3e-7 of the weights becomes 2e-3 of the discriminators' losses,
