@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import datetime
 import html
 import math
 import os
@@ -69,7 +68,7 @@ def read(path: pathlib.Path) -> Run:
     'data': str(config.data.get('dataset') or config.data.name),
     'steps': f'{max(line["step"] for line in lines):,}',
     'batch': str(config.batch_size),
-    'training': str(datetime.timedelta(seconds=round(_seconds(lines)))),
+    'training': f'{_seconds(lines) / 60:,.1f} min',
   }
   for name, variables in players.items():
     count = sum(x.size for x in jax.tree.leaves(variables['params']))
@@ -107,12 +106,10 @@ def names(paths: Sequence[pathlib.Path]) -> list[str]:
   parts = [pathlib.Path(os.path.abspath(path)).parts for path in paths]
   found = []
   for own in parts:
-    unique = (
-      n
-      for n in range(1, len(own))
-      if [p[-n:] for p in parts].count(own[-n:]) == 1
-    )
-    found.append('/'.join(own[-next(unique, len(own)) :]))
+    for size in range(1, len(own) + 1):
+      if [p[-size:] for p in parts].count(own[-size:]) == 1:
+        break
+    found.append('/'.join(own[-size:]))
   # The same workdir may be given again.
   counts = [found[:index].count(name) for index, name in enumerate(found)]
   return [
