@@ -101,14 +101,9 @@ def parse_json(text: str, kind: type = dict) -> Any:
     ValueError: it is no JSON, or of another kind, which is dict or list.
   """
   value = json.loads(text)
-  check_kind(value, kind)
-  return value
-
-
-def check_kind(value: Any, kind: type) -> None:
-  """Raises ValueError unless a value of JSON is a dict or a list."""
   if not isinstance(value, kind):
     raise ValueError(f'expected {_KINDS[kind]}, found {shown(value)}')
+  return value
 
 
 def shown(value: Any) -> str:

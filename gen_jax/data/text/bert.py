@@ -6,13 +6,14 @@ under the names of Hugging Face's BertModel.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import InputError
+from gen_jax.registry.fields import Positive, Size, one_of
 
 Weights = Mapping[str, jax.Array]
 
@@ -23,15 +24,27 @@ ACTIVATIONS = {
 }
 
 
+class Config(NamedTuple):
+  """The fields of a model's config.json, under its names."""
+
+  model_type: Literal['bert']
+  vocab_size: Size
+  hidden_size: Size
+  num_hidden_layers: Size
+  num_attention_heads: Size
+  intermediate_size: Size
+  max_position_embeddings: Size
+  type_vocab_size: Size
+  hidden_act: one_of(ACTIVATIONS) = 'gelu'
+  position_embedding_type: Literal['absolute'] | None = None
+  layer_norm_eps: Positive = 1e-12
+
+
 def encode(
   weights: Weights,
   tokens: jax.Array,
   lengths: jax.Array,
-  *,
-  layers: int,
-  heads: int,
-  activation: str = 'gelu',
-  epsilon: float = 1e-12,
+  config: Config,
 ) -> jax.Array:
   """Returns a vector of each token, [B, L] -> [B, L, D].
 
@@ -39,10 +52,7 @@ def encode(
     weights: by name, see `names`.
     tokens: int [B, L], rows of the table; each text's first, then anything.
     lengths: of the texts, int [B], 1 or more; what comes after is not seen.
-    layers: blocks.
-    heads: of the attention.
-    activation: of `ACTIVATIONS`.
-    epsilon: beneath the variances.
+    config: of the model.
   """
 
   def dense(x, name):
@@ -52,19 +62,21 @@ def encode(
 
   def normal(x, name):
     x -= jnp.mean(x, axis=-1, keepdims=True)
-    x *= jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon)
+    x *= jax.lax.rsqrt(
+      jnp.mean(x * x, axis=-1, keepdims=True) + config.layer_norm_eps
+    )
     return x * weights[f'{name}.weight'] + weights[f'{name}.bias']
 
   def split(x):  # [B, L, D] -> [B, L, heads, D / heads]
-    return x.reshape(*x.shape[:2], heads, -1)
+    return x.reshape(*x.shape[:2], config.num_attention_heads, -1)
 
   length = tokens.shape[1]
-  there = jnp.arange(length) < lengths[:, None]  # [B, L]
+  mask = jnp.arange(length) < lengths[:, None]  # [B, L]
   x = weights['embeddings.word_embeddings.weight'][tokens]
   x += weights['embeddings.position_embeddings.weight'][:length]
   x += weights['embeddings.token_type_embeddings.weight'][0]
   x = normal(x, 'embeddings.LayerNorm')
-  for index in range(layers):
+  for index in range(config.num_hidden_layers):
     block = f'encoder.layer.{index}'
     query, key, value = (
       split(dense(x, f'{block}.attention.self.{name}'))
@@ -72,12 +84,12 @@ def encode(
     )
     logits = jnp.einsum('bqhd,bkhd->bhqk', query, key, precision='highest')
     logits /= jnp.sqrt(query.shape[-1])
-    logits = jnp.where(there[:, None, None], logits, -jnp.inf)
-    share = jax.nn.softmax(logits)
-    seen = jnp.einsum('bhqk,bkhd->bqhd', share, value, precision='highest')
-    y = dense(seen.reshape(x.shape), f'{block}.attention.output.dense')
+    logits = jnp.where(mask[:, None, None], logits, -jnp.inf)
+    attention = jax.nn.softmax(logits)
+    mixed = jnp.einsum('bhqk,bkhd->bqhd', attention, value, precision='highest')
+    y = dense(mixed.reshape(x.shape), f'{block}.attention.output.dense')
     x = normal(x + y, f'{block}.attention.output.LayerNorm')
-    y = ACTIVATIONS[activation](dense(x, f'{block}.intermediate.dense'))
+    y = ACTIVATIONS[config.hidden_act](dense(x, f'{block}.intermediate.dense'))
     y = dense(y, f'{block}.output.dense')
     x = normal(x + y, f'{block}.output.LayerNorm')
   return x
@@ -85,48 +97,9 @@ def encode(
 
 def mean(x: jax.Array, lengths: jax.Array) -> jax.Array:
   """Means over the tokens of each text, [B, L, D] -> [B, D]."""
-  there = jnp.arange(x.shape[1]) < lengths[:, None]
-  total = jnp.sum(jnp.where(there[..., None], x, 0), axis=1)
+  mask = jnp.arange(x.shape[1]) < lengths[:, None]
+  total = jnp.sum(jnp.where(mask[..., None], x, 0), axis=1)
   return total / lengths[:, None]
-
-
-class Config(NamedTuple):
-  """The numbers of a model's config.json, under its names."""
-
-  vocab_size: int
-  hidden_size: int
-  num_hidden_layers: int
-  num_attention_heads: int
-  intermediate_size: int
-  max_position_embeddings: int
-  type_vocab_size: int
-  layer_norm_eps: float = 1e-12
-
-
-def parse_config(entries: Mapping[str, Any]) -> Config:
-  """Returns the numbers among the entries of a config.json.
-
-  Raises:
-    KeyError: a number is missing.
-    ValueError: an entry is no number, or none that is possible.
-  """
-  numbers = {}
-  for name, kind in Config.__annotations__.items():
-    if name in Config._field_defaults:
-      value = entries.get(name, Config._field_defaults[name])
-    else:
-      value = entries[name]
-    if type(value) not in {int, kind} or not 0 < value < 2**31:
-      what = 'a whole number' if kind is int else 'a number'
-      raise ValueError(f'{name} is {value!r:.40}; expected {what} above 0')
-    numbers[name] = value
-  config = Config(**numbers)
-  if config.hidden_size % config.num_attention_heads:
-    raise ValueError(
-      f'hidden_size {config.hidden_size} cannot be divided among '
-      f'{config.num_attention_heads} num_attention_heads'
-    )
-  return config
 
 
 def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:

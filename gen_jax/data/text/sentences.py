@@ -16,7 +16,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -26,7 +26,8 @@ import numpy as np
 from gen_jax.data import inputs
 from gen_jax.data.formats import safetensors
 from gen_jax.data.text import bert
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import InputError
+from gen_jax.registry.fields import Field, Size, check, declared
 
 _FIELD = 'data.sentence_model'
 _BATCH = 64  # sentences in one dispatch
@@ -133,41 +134,24 @@ def _open(path: str) -> _Model:
   root = pathlib.Path(path)
   if not root.is_dir():
     raise InputError(f'{_FIELD}: there is no directory "{path}".')
-  config = _json(root / 'config.json', needed=True)
-  kind, act = config.get('model_type'), config.get('hidden_act', 'gelu')
-  if kind != 'bert' or config.get('position_embedding_type') not in (
-    None,
-    'absolute',
-  ):
+  file = root / 'config.json'
+  config = bert.Config(**_entries(file, declared(bert.Config), needed=True))
+  if config.hidden_size % config.num_attention_heads:
     raise InputError(
-      f'{_FIELD}: {root}/config.json is of a model of the type '
-      f"{inputs.shown(kind)}; only those of 'bert' with absolute positions are "
-      'read.'
+      f'{_FIELD}: {file}: hidden_size {config.hidden_size} cannot be divided '
+      f'among {config.num_attention_heads} num_attention_heads.'
     )
-  if str(act) not in bert.ACTIVATIONS:
-    raise InputError(
-      f'{_FIELD}: {root}/config.json: the activation {inputs.shown(act)} is '
-      'unknown.' + nearest(str(act), bert.ACTIVATIONS)
-    )
-  with inputs.reading(f'{root}/config.json', _FIELD):
-    numbers = bert.parse_config(config)
   tokenizer = _tokenizer(root)  # first, for what is missing most often
   file = root / 'model.safetensors'
-  weights = bert.check(safetensors.read(file, _FIELD), numbers, file, _FIELD)
-  encode = functools.partial(
-    bert.encode,
-    layers=numbers.num_hidden_layers,
-    heads=numbers.num_attention_heads,
-    activation=act,
-    epsilon=numbers.layer_norm_eps,
-  )
-  longest = _longest(root, numbers, tokenizer)
+  weights = bert.check(safetensors.read(file, _FIELD), config, file, _FIELD)
+  encode = functools.partial(bert.encode, config=config)
+  longest = _longest(root, config, tokenizer)
   words = _tokenizer_file(root)
   with inputs.reading(words, _FIELD):
     pieces = max(tokenizer.get_vocab().values(), default=0) + 1
-    if pieces > numbers.vocab_size:
+    if pieces > config.vocab_size:
       raise ValueError(
-        f'it knows {pieces} pieces, and the model {numbers.vocab_size}'
+        f'it knows {pieces} pieces, and the model {config.vocab_size}'
       )
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)
@@ -177,23 +161,29 @@ def _open(path: str) -> _Model:
 
 def _longest(root: pathlib.Path, config: bert.Config, tokenizer: Any) -> int:
   """Returns how many tokens of a sentence are read."""
-  file = root / 'sentence_bert_config.json'
-  most = _json(file).get('max_seq_length')
-  if most is None:
-    most = 512
+  file, name = root / 'sentence_bert_config.json', 'max_seq_length'
+  most = _entries(file, {name: Field(Size | None, None)})[name] or 512
+  most = min(most, config.max_position_embeddings)
   least = tokenizer.num_special_tokens_to_add(False) + 1
-  with inputs.reading(file, _FIELD):
-    if type(most) is not int or most < 1:
-      raise ValueError(
-        f'max_seq_length is {inputs.shown(most)}; expected 1 or more'
-      )
-    most = min(most, config.max_position_embeddings)
-    if most < least:
-      raise ValueError(
-        f'it and config.json allow {most} tokens; a sentence has {least} or '
-        'more'
-      )
+  if most < least:
+    raise InputError(
+      f'{_FIELD}: {file} and config.json allow {most} tokens; a sentence has '
+      f'{least} or more.'
+    )
   return most
+
+
+def _entries(
+  file: pathlib.Path, known: Mapping[str, Field], needed: bool = False
+) -> dict[str, Any]:
+  """Returns some entries of a JSON file, as they are declared."""
+  found, values = _json(file, needed=needed), {}
+  for name, field in known.items():
+    values[name] = found.get(name, field.default)
+    if name not in found and not field.has_default:
+      raise InputError(f'{_FIELD}: {file}: {name!r} is missing.')
+    check(field, values[name], f'{_FIELD}: {file}: {name}')
+  return values
 
 
 def _json(file: pathlib.Path, kind: type = dict, needed: bool = False) -> Any:
@@ -207,12 +197,13 @@ def _pool(root: pathlib.Path) -> str:
   """How the vectors of tokens become one."""
   file = root / 'modules.json'
   modules = _json(file, list)
-  with inputs.reading(file, _FIELD):
-    for module in modules:
-      inputs.check_kind(module, dict)
-      kind = str(module.get('type', '')).split('.')[-1]
-      if kind not in ('Transformer', 'Pooling', 'Normalize'):
-        raise ValueError(f'modules of the type {kind} are unknown')
+  check(Field(tuple[dict, ...]), modules, f'{_FIELD}: {file}')
+  for module in modules:
+    kind = str(module.get('type', '')).split('.')[-1]
+    if kind not in ('Transformer', 'Pooling', 'Normalize'):
+      raise InputError(
+        f'{_FIELD}: {file}: modules of the type {kind} are unknown.'
+      )
   file = root / '1_Pooling' / 'config.json'
   modes = {
     k.removeprefix('pooling_mode_')
@@ -237,16 +228,6 @@ def _tokenizer_file(root: pathlib.Path) -> pathlib.Path:
   )
 
 
-def _lower_case(file: pathlib.Path) -> bool:
-  lower = _json(file).get('do_lower_case', True)
-  with inputs.reading(file, _FIELD):
-    if not isinstance(lower, bool):
-      raise ValueError(
-        f'do_lower_case is {inputs.shown(lower)}; expected true or false'
-      )
-  return lower
-
-
 def _tokenizer(root: pathlib.Path) -> Any:
   try:
     import tokenizers
@@ -259,5 +240,6 @@ def _tokenizer(root: pathlib.Path) -> Any:
     inputs.check_regular(file)
     if file.name == _TOKENIZER:
       return tokenizers.Tokenizer.from_file(str(file))
-    lower = _lower_case(root / 'tokenizer_config.json')
+    file_of_case, name = root / 'tokenizer_config.json', 'do_lower_case'
+    lower = _entries(file_of_case, {name: Field(bool, True)})[name]
     return tokenizers.BertWordPieceTokenizer(str(file), lowercase=lower)

@@ -346,7 +346,7 @@ def make_safetensors(root):
 
   arrays = {
     name: np.ones(shape, np.float32)
-    for name, shape in bert.shapes(bert.parse_config(CONFIG))
+    for name, shape in bert.shapes(bert.Config(**CONFIG))
   }
   save_file(arrays, root / 'model.safetensors', {'format': 'pt'})
 

@@ -37,7 +37,7 @@ def draw():
   random = np.random.default_rng(0)
   return {
     name: random.normal(0, 0.5, shape)
-    for name, shape in bert.shapes(bert.parse_config(CONFIG))
+    for name, shape in bert.shapes(bert.Config(**CONFIG))
   }
 
 
@@ -107,7 +107,7 @@ def expected(weights, tokens):
 def test_the_encoder_is_berts():
   weights, tokens = draw(), np.array([[2, 5, 6, 8, 3], [2, 7, 3, 11, 9]])
   lengths = np.array([5, 3])
-  run = jax.jit(lambda *a: bert.encode(*a, layers=2, heads=2))
+  run = jax.jit(lambda *a: bert.encode(*a, bert.Config(**CONFIG)))
   small = {k: jnp.asarray(x, jnp.float32) for k, x in weights.items()}
   made = run(small, tokens, lengths)
   means = bert.mean(made, lengths)
@@ -213,14 +213,14 @@ def test_other_tokenizers_and_pooling(copy):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    ({'model_type': 'mpnet'}, "of the type 'mpnet'"),
-    ({'hidden_act': 'tanh'}, "'tanh' is unknown"),
+    ({'model_type': 'mpnet'}, "model_type='mpnet': it is unknown.*bert"),
+    ({'hidden_act': 'tanh'}, "hidden_act='tanh': it is unknown"),
     ({'hidden_size': 10}, r'is of \(12, 8\); expected \(12, 10\)'),
-    ({'hidden_size': '8'}, "config.json .*: hidden_size is '8'"),
+    ({'hidden_size': '8'}, "config.json: hidden_size='8': expected a whole"),
     ({'num_attention_heads': 3}, 'cannot be divided among 3'),
     ({'num_hidden_layers': 10**8}, 'encoder.layer.2.* is missing'),
-    ({'layer_norm_eps': float('nan')}, 'layer_norm_eps is nan'),
-    ({'hidden_act': ['gelu']}, 'the activation .* is unknown'),
+    ({'layer_norm_eps': float('nan')}, 'layer_norm_eps=nan: expected'),
+    ({'hidden_act': ['gelu']}, 'hidden_act=.*: expected text'),
     ({'num_hidden_layers': 3}, 'encoder.layer.2.* is missing'),
     ({'num_attention_heads': None}, "'num_attention_heads' is missing"),
   ],
