@@ -8,10 +8,10 @@ the host. Both give the same batches. What does not belong together, such as the
 two domains of a translation, has a permutation of each.
 """
 
+import collections
+import concurrent.futures
 import dataclasses
 import math
-import queue
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -163,39 +163,21 @@ class _Stream:
 
   def __init__(self, read: Callable[[int], Any], step: int, ahead: int = 8):
     self.step = step  # of the next batch
-    self._queue: queue.Queue = queue.Queue(maxsize=ahead)
-    self._stopped = threading.Event()
-    self._thread = threading.Thread(
-      target=self._run, args=(read, step), daemon=True
+    self._read, self._ahead = read, ahead
+    self._pool = concurrent.futures.ThreadPoolExecutor(1)
+    self._batches = collections.deque(
+      self._pool.submit(read, step + i) for i in range(ahead)
     )
-    self._thread.start()
 
-  def next(self):
-    batch = self._queue.get()
-    if isinstance(batch, BaseException):
-      raise batch
+  def next(self) -> Any:
+    batch = self._batches.popleft().result()
+    ahead = self._pool.submit(self._read, self.step + self._ahead)
+    self._batches.append(ahead)
     self.step += 1
     return batch
 
-  def close(self):
-    self._stopped.set()
-    self._thread.join()
-
-  def _run(self, read, step):
-    while not self._stopped.is_set():
-      try:
-        batch = read(step)
-      except BaseException as error:  # raised again where it is asked for
-        batch = error
-      step += 1
-      while not self._stopped.is_set():
-        try:
-          self._queue.put(batch, timeout=0.1)
-          break
-        except queue.Full:
-          continue
-      if isinstance(batch, BaseException):
-        return
+  def close(self) -> None:
+    self._pool.shutdown(cancel_futures=True)
 
 
 @dataclasses.dataclass(frozen=True)

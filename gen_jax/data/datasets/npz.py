@@ -119,19 +119,14 @@ def _integers(
   labels: dict[str, np.ndarray], file: str
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
   """Returns labels as int32 [N] by split, and the names of all classes."""
+  labels = {
+    name: x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x
+    for name, x in labels.items()
+  }
   for name, label in labels.items():
-    if label.ndim == 2 and label.shape[1] == 1:
-      label = labels[name] = label[:, 0]
-    if (
-      label.ndim not in (1, 2)
-      or not label.size
-      or label.dtype.kind not in _KINDS
-    ):
-      raise InputError(
-        f'data.path: {name}_label of {file} is {label.dtype} '
-        f'{list(label.shape)}; expected integers or names [N], or one-hot rows '
-        '[N, K].'
-      )
+    wrong = _what_is_wrong(label)
+    if wrong:
+      raise InputError(f'data.path: {name}_label of {file} {wrong}.')
   kinds = {(x.dtype.kind in 'US', x.shape[1:]) for x in labels.values()}
   if len(kinds) > 1:
     listed = ', '.join(f'{x.dtype} {list(x.shape)}' for x in labels.values())
@@ -139,52 +134,53 @@ def _integers(
       f'data.path: the labels of {file} differ in kind: {listed}.'
     )
   ((are_names, columns),) = kinds
+  whole = np.concatenate(
+    [
+      np.char.decode(x, 'utf-8') if x.dtype.kind == 'S' else x
+      for x in labels.values()
+    ]
+  )
   if are_names:
-    return _number_names(labels)
-  for name, label in labels.items():
-    whole = np.isfinite(label).all() and (label == np.floor(label)).all()
-    if columns and not (
-      ((label == 0) | (label == 1)).all() and (label.sum(1) == 1).all()
-    ):
-      raise InputError(
-        f'data.path: {name}_label of {file} has rows that are not one-hot.'
-      )
-    if not whole:
-      raise InputError(
-        f'data.path: {name}_label of {file} has {label.dtype} that are not '
-        'whole numbers; expected integers from 0 on.'
-      )
-  if columns:
-    labels = {name: label.argmax(1) for name, label in labels.items()}
-    count = columns[0]
+    classes = sorted(set(whole.tolist()), key=class_order)
+    index = {text: i for i, text in enumerate(classes)}
+    integers = np.array([index[text] for text in whole.tolist()])
   else:
     for name, label in labels.items():
       check_labels(label, (), f'{name}_label of {file}')
-    count = int(max(label.max() for label in labels.values())) + 1
-  if count > _MOST_CLASSES:
-    raise InputError(
-      f'data.path: a label of {file} is {inputs.shown(count - 1)}; expected '
-      f'{_MOST_CLASSES - 1} at most. Number the classes from 0 on, or give '
-      'their names.'
+    integers = whole.argmax(1) if columns else whole
+    count = columns[0] if columns else int(whole.max()) + 1
+    if count > _MOST_CLASSES:
+      raise InputError(
+        f'data.path: a label of {file} is {inputs.shown(count - 1)}; expected '
+        f'{_MOST_CLASSES - 1} at most. Number the classes from 0 on, or give '
+        'their names.'
+      )
+    classes = map(str, range(count))
+  ends = np.cumsum([len(x) for x in labels.values()])
+  parts = np.split(integers.astype(np.int32), ends[:-1])
+  return dict(zip(labels, parts, strict=True)), tuple(classes)
+
+
+def _what_is_wrong(label: np.ndarray) -> str:
+  """Returns why an array cannot be labels, or ''."""
+  kind, axes = label.dtype.kind, label.ndim
+  if axes not in (1, 2) or not label.size or kind not in _KINDS:
+    return (
+      f'is {label.dtype} {list(label.shape)}; expected integers or names [N], '
+      'or one-hot rows [N, K]'
     )
-  integers = {name: label.astype(np.int32) for name, label in labels.items()}
-  return integers, tuple(str(index) for index in range(count))
-
-
-def _number_names(labels):
-  """Returns the index of each name among those of all splits, and these."""
-  texts = {
-    name: np.char.decode(x, 'utf-8') if x.dtype.kind == 'S' else x
-    for name, x in labels.items()
-  }
-  found = {text for x in texts.values() for text in x.tolist()}
-  classes = tuple(sorted(found, key=class_order))
-  index = {text: i for i, text in enumerate(classes)}
-  integers = {
-    name: np.array([index[text] for text in x.tolist()], np.int32)
-    for name, x in texts.items()
-  }
-  return integers, classes
+  if kind in 'US':
+    return '' if axes == 1 else f'has names of {axes} axes; expected [N]'
+  if axes == 2 and not (
+    ((label == 0) | (label == 1)).all() and (label.sum(1) == 1).all()
+  ):
+    return 'has rows that are not one-hot'
+  if not (np.isfinite(label).all() and (label == np.floor(label)).all()):
+    return (
+      f'has {label.dtype} that are not whole numbers; expected integers from 0 '
+      'on'
+    )
+  return ''
 
 
 def _read(file: pathlib.Path) -> dict[str, np.ndarray]:

@@ -170,7 +170,7 @@ def test_labels_of_other_kinds_are_converted(save, label, classes):
       np.array([b'a', b'\xff', b'b', b'c', b'd']),
       'a label of .* cannot be read',
     ),
-    (np.full((5, 2), 'a'), 'a label of .* cannot be read'),
+    (np.full((5, 2), 'a'), 'train_label of .* has names of 2 axes'),
   ],
 )
 def test_labels_of_a_wrong_kind_are_named(save, label, message):
