@@ -6,7 +6,7 @@ under the names of Hugging Face's BertModel.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ class Config(NamedTuple):
   intermediate_size: Size
   max_position_embeddings: Size
   type_vocab_size: Size
-  hidden_act: one_of(ACTIVATIONS) = 'gelu'
+  hidden_act: Annotated[str, one_of(ACTIVATIONS)] = 'gelu'
   position_embedding_type: Literal['absolute'] | None = None
   layer_norm_eps: Positive = 1e-12
 
