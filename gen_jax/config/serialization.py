@@ -47,6 +47,5 @@ def complete(config: ConfigDict) -> ConfigDict:
     if key not in config:
       config[key] = value
     elif key in ('data', 'checkpoint') and isinstance(config[key], ConfigDict):
-      value.update(config[key])
-      config[key] = value
+      config[key] = ConfigDict({**value, **config[key]})
   return config

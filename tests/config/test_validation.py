@@ -53,6 +53,7 @@ REFUSED = [
   ('vae', 'stages', ({'nosuch': 1},), "there is no field 'nosuch'"),
   ('vae', 'checkpoint.keep', 0, 'expected 1 or more'),
   ('vae', 'checkpoint.every', -1, 'expected 0 or more'),
+  ('vae', 'checkpoint', {'every': 'x'}, 'expected a whole number'),
   ('vae', 'checkpoint.best_mode', 'mn', 'Did you mean "min"?'),
   ('vae', 'data', {'name': 'os'}, "no data set \"os\""),
   ('vae', 'data.resident', 'maybe', 'Known: auto, no, yes'),
