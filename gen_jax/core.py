@@ -17,7 +17,7 @@ import jax
 import optax
 
 # {'image': [B, H, W, C], 'label': [B], 'text': [B, K, words, P], ...}
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, Any]  # arrays, of NumPy or on the device
 # {'gen': {'params': ..., 'batch_stats': ...}, 'disc': {...}}
 Players = Mapping[str, Mapping[str, Any]]
 
@@ -52,7 +52,10 @@ class SampleLatents(Protocol):
 
 
 class SampleCodes(Protocol):
-  """Generates images for InfoGAN's codes: categories [N], values [N, D]."""
+  """Generates images for InfoGAN's codes: categories [N], values [N, D].
+
+  An objective with this capability is a `CodedObjective`.
+  """
 
   def __call__(
     self,
@@ -357,3 +360,18 @@ def root_key(seed: int) -> jax.Array:
 def averaged(state: TrainState) -> Players:
   """Returns the players, averaged where there are averages."""
   return {**state.players, **state.ema}
+
+
+class CodedObjective(Objective, Protocol):
+  """An objective with codes, such as InfoGAN.
+
+  Attributes:
+    categories: of the categorical code.
+    continuous: D, the number of continuous codes.
+  """
+
+  @property
+  def categories(self) -> int: ...
+
+  @property
+  def continuous(self) -> int: ...

@@ -89,7 +89,8 @@ class Suite:
       players: shapes and dtypes of the trained players.
       batch: shapes and dtypes of a preprocessed batch.
     """
-    fns, key = self._task.objective.predict_fns(), jax.random.key(0)
+    fns: Any = self._task.objective.predict_fns()
+    key = jax.random.key(0)
     ran = {k: e for k, e in self._evaluators.items() if k not in self.skipped}
     for need in dict.fromkeys(n for e in ran.values() for n in e.needs):
       with building(f'{need!r} of the trained model'):

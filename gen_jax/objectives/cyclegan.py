@@ -112,7 +112,8 @@ class CycleGAN:
   ) -> tuple[jax.Array, Aux]:
     """Returns the loss of both generators, and the pools with new images."""
     del step
-    loss, total, metrics, memory = self._loss, 0.0, {}, {}
+    loss, total = self._loss, jnp.zeros(())
+    metrics, memory = {}, {}
     key_ab, key_ba, key_dropout = jax.random.split(key, 3)
     keys = iter(jax.random.split(key_dropout, 4))
     fakes = {}
@@ -151,7 +152,7 @@ class CycleGAN:
   ) -> tuple[jax.Array, Aux]:
     """Returns the sum of the losses of both discriminators."""
     del step
-    loss, total, metrics = self._loss, 0.0, {}
+    loss, total, metrics = self._loss, jnp.zeros(()), {}
     for domain, key_domain in zip('ab', jax.random.split(key), strict=True):
       scorer = self.scorer(domain, players, batch)
       images = jnp.concatenate([scorer.real, scorer.fake(key)])

@@ -85,6 +85,11 @@ class GAN:
 
   def __post_init__(self) -> None:
     adversarial.check_real_label(self.loss, self.real_label)
+    if self.matching_aware_weight and not self.classes:
+      raise InputError(
+        f'objective.matching_aware_weight={self.matching_aware_weight}: needs '
+        "labels, so set objective.conditioning.name='conditioning.OneHot'."
+      )
     if self.pack != 1 and not self.conditioning.packs:
       raise InputError(
         f'objective.pack={self.pack}: with conditioning.'
@@ -169,6 +174,7 @@ class GAN:
     key, key_penalties = adversarial.split_key(
       key, self.regularizers, always=self.loss == 'wasserstein'
     )
+    key_wrong = key
     if self.classes:
       key, key_wrong = jax.random.split(key)
     key_gen, key_real, key_fake = jax.random.split(key, 3)

@@ -142,7 +142,9 @@ class Pix2Pix:
 
   def predict_fns(self) -> Capabilities:
     """Returns the translation in the direction that is trained."""
-    return {f'translate_{self.direction}': self.translate}
+    if self.direction == 'ab':
+      return {'translate_ab': self.translate}
+    return {'translate_ba': self.translate}
 
   def translate(self, players: Players, batch: Batch) -> jax.Array:
     """Returns translations of the source images, which may have any size."""

@@ -405,9 +405,11 @@ class StyleGAN:
       labels: classes [N] or class weights [N, K]; None for all in turn. Without
         classes they have no effect.
     """
-    if self.classes and labels is None:
-      labels = all_classes(len(latents), self.classes)
-    weights = one_hot(labels, self.classes) if self.classes else None
+    weights = None
+    if self.classes:
+      if labels is None:
+        labels = all_classes(len(latents), self.classes)
+      weights = one_hot(labels, self.classes)
     w = self.gen.apply(players['gen'], latents, weights, method='map_latents')
     return self.gen.broadcast(w)
 

@@ -31,25 +31,23 @@ from gen_jax.evaluation.features.reference_classifier import ReferenceClassifier
 from gen_jax.models.layers import conv
 from gen_jax.registry.fields import Seed, Size
 
-Shape = tuple[int, int, int]  # H, W, C
+Shape = tuple[int, ...]  # H, W, C
 
 _BATCH = 100
 _PROBES = 4
 
 
 class Features(Protocol):
-  """A map from images to vectors.
+  """A map from images to vectors."""
 
-  Attributes:
-    identity: its name, and a hash of its weights or of what it makes of fixed
-      images.
-  """
-
-  identity: str
+  @property
+  def identity(self) -> str:
+    """Returns its name, and a hash of its weights or of some features."""
+    ...
 
   def extract(self, images: np.ndarray) -> np.ndarray:
-    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
-    """Features [N, F] of images [N, H, W, C], float32 in [0, 1]."""
+    """Returns features [N, F] of images [N, H, W, C], float32 in [0, 1]."""
+    ...
 
 
 def load(
@@ -68,7 +66,7 @@ def load(
   """
   check(name, task, classifier)
   if name == 'classifier':
-    return Classified(reference_classifier.load(task, classifier))
+    return Classified(_classifier(task, classifier))
   if name == 'random':
     return RandomFeatures(shape)
   return Function(name, prediction.full_precision(_find(name)), shape)
@@ -99,17 +97,19 @@ def check_code(
 
 def check(name: str, task: Task | None = None, classifier: str = '') -> None:
   """Raises InputError when there is no feature extractor of this name."""
-  if name == 'random':
-    return
-  if name != 'classifier':
+  if name == 'classifier':
+    _classifier(task, classifier)
+  elif name != 'random':
     _find(name)
-  elif task is None:
+
+
+def _classifier(task: Task | None, classifier: str) -> ReferenceClassifier:
+  if task is None:
     raise InputError(
       "config.evals: features='classifier' cannot compare these images. Use "
       "'random', or your own features as 'module.function'."
     )
-  else:
-    reference_classifier.load(task, classifier)
+  return reference_classifier.load(task, classifier)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,7 +67,8 @@ class ReferenceNetwork:
 
   def _compiled(self, name: str) -> Callable[..., Any]:
     if name not in self._functions:
-      fn = self.objective.predict_fns()[name]
+      fns: Any = self.objective.predict_fns()
+      fn = fns[name]
       self._functions[name] = prediction.shard_batch(fn)
     return self._functions[name]
 

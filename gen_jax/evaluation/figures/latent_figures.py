@@ -15,7 +15,7 @@ from gen_jax.storage import plot
 from gen_jax.storage.images import grid, to_uint8
 
 
-def lerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+def lerp(start: jax.Array, end: jax.Array, t: jax.Array | float) -> jax.Array:
   """Returns points on the line from start to end [..., Z], t in [0, 1]."""
   return (1 - t) * start + t * end
 

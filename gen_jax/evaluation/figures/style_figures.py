@@ -15,33 +15,26 @@ from gen_jax.storage.images import grid, to_uint8, to_unit
 _NEEDS = ('sample_latents', 'map_latents', 'synthesize', 'w_avg')
 
 
-class _Figure:
-  """The capabilities that the figures share."""
+def sample_w_plus(
+  task: Task, players: Players, key: jax.Array, num: int, psi: float = 1.0
+) -> tuple[jax.Array, jax.Array]:
+  """Returns truncated w_plus, [num, layers, W], and the mean w, [W]."""
+  sample_latents, map_latents, _, w_avg = map(task.predict, _NEEDS)
+  w_plus = map_latents(players, sample_latents(players, key=key, num=num))
+  mean = w_avg(players)
+  return lerp(mean, w_plus, psi), mean
 
-  task: Task
-  psi: Number = 1.0
 
-  needs = _NEEDS
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
-
-  def _sample_w_plus(self, players, key, num):
-    """Returns truncated w_plus, [num, layers, W], and the mean w."""
-    sample_latents, map_latents, _, w_avg = map(self.task.predict, _NEEDS)
-    w_plus = map_latents(players, sample_latents(players, key=key, num=num))
-    mean = w_avg(players)
-    return lerp(mean, w_plus, self.psi), mean
-
-  def _synthesize(self, players, w_plus, key):
-    """Returns images, uint8 [N, H, W, C], all with the same noise."""
-    images = self.task.predict('synthesize')(players, w_plus, key=key)
-    return to_uint8(images, self.task.objective.pixels)
+def synthesize(
+  task: Task, players: Players, w_plus: jax.Array, key: jax.Array
+) -> np.ndarray:
+  """Returns images, uint8 [N, H, W, C], all with the same noise."""
+  images = task.predict('synthesize')(players, w_plus, key=key)
+  return to_uint8(images, task.objective.pixels)
 
 
 @dataclasses.dataclass(frozen=True)
-class Truncation(_Figure):
+class Truncation:
   """One latent in each row, from its own w to the mean and beyond (figure 8).
 
   Attributes:
@@ -52,19 +45,25 @@ class Truncation(_Figure):
   rows: Size = 4
   psis: tuple[Number, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
 
+  needs = _NEEDS
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
+    return ()
+
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    w_plus, mean = self._sample_w_plus(players, key, self.rows)
+    w_plus, mean = sample_w_plus(self.task, players, key, self.rows)
     columns = jnp.asarray(self.psis)[None, :, None, None]  # [1, T, 1, 1]
     w_plus = lerp(mean, w_plus[:, None], columns)
-    images = self._synthesize(
-      players, w_plus.reshape(-1, *w_plus.shape[2:]), key
+    images = synthesize(
+      self.task, players, w_plus.reshape(-1, *w_plus.shape[2:]), key
     )
     yield 'truncation', grid(images, len(self.psis))
 
 
 @dataclasses.dataclass(frozen=True)
-class Mixing(_Figure):
+class Mixing:
   """The w of one latent in some layers, of another in the rest (figure 3).
 
   There is a figure each for the coarse layers (4 and 8 pixels), the middle ones
@@ -81,11 +80,19 @@ class Mixing(_Figure):
   columns: Size = 6
   psi: Number = 1.0
 
+  needs = _NEEDS
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
+    return ()
+
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    w_plus, _ = self._sample_w_plus(players, key, self.rows + self.columns)
+    w_plus, _ = sample_w_plus(
+      self.task, players, key, self.rows + self.columns, self.psi
+    )
     left, top = w_plus[: self.rows], w_plus[self.rows :]
-    sources = self._synthesize(players, w_plus, key)
+    sources = synthesize(self.task, players, w_plus, key)
     layers = w_plus.shape[1]
     first, second = (4, 8) if layers >= 10 else (2, 4)
     parts = {
@@ -99,8 +106,8 @@ class Mixing(_Figure):
       if not np.any(given):
         continue
       mixed = jnp.where(given, top[None], left[:, None])  # [R, T, L, W]
-      images = self._synthesize(
-        players, mixed.reshape(-1, *mixed.shape[2:]), key
+      images = synthesize(
+        self.task, players, mixed.reshape(-1, *mixed.shape[2:]), key
       )
       images = images.reshape(self.rows, self.columns, *images.shape[1:])
       blank = np.full_like(sources[:1], 255)
@@ -111,7 +118,7 @@ class Mixing(_Figure):
 
 
 @dataclasses.dataclass(frozen=True)
-class Noise(_Figure):
+class Noise:
   """Images with different noise, their mean and their deviation (figure 4).
 
   The deviation is averaged over the channels; in the figure its largest value
@@ -131,14 +138,20 @@ class Noise(_Figure):
   draws: Size = 50
   psi: Number = 1.0
 
+  needs = _NEEDS
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
+    return ()
+
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    w_plus, _ = self._sample_w_plus(players, key, self.rows)
-    synthesize = self.task.predict('synthesize')
+    w_plus, _ = sample_w_plus(self.task, players, key, self.rows, self.psi)
+    draw = self.task.predict('synthesize')
     images = []
     for index in range(self.draws):
       key_draw = jax.random.fold_in(key, index)
-      out = synthesize(players, w_plus, key=key_draw)
+      out = draw(players, w_plus, key=key_draw)
       images.append(to_unit(out, self.task.objective.pixels))
     images = np.stack(images, axis=1)  # [R, N, H, W, C]
     mean = images.mean(axis=1, keepdims=True)
@@ -156,7 +169,7 @@ class Noise(_Figure):
 
 
 @dataclasses.dataclass(frozen=True)
-class Walk(_Figure):
+class Walk:
   """An animation of straight lines in W between latents, back to the first.
 
   Attributes:
@@ -172,13 +185,21 @@ class Walk(_Figure):
   frames: Size = 12
   psi: Number = 0.7
 
+  needs = _NEEDS
+
+  def minimum(self) -> tuple[Minimum, ...]:
+    """Returns the smallest splits that it can be computed on."""
+    return ()
+
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    w_plus, _ = self._sample_w_plus(players, key, self.tiles * self.stops)
+    w_plus, _ = sample_w_plus(
+      self.task, players, key, self.tiles * self.stops, self.psi
+    )
     w_plus = w_plus.reshape(self.stops, self.tiles, *w_plus.shape[1:])
     frames = []
     for start, end in zip(w_plus, jnp.roll(w_plus, -1, axis=0), strict=True):
       for frame in range(self.frames):
         here = lerp(start, end, frame / self.frames)
-        frames.append(grid(self._synthesize(players, here, key)))
+        frames.append(grid(synthesize(self.task, players, here, key)))
     yield 'walk', np.stack(frames)

@@ -187,9 +187,9 @@ class Compression:
     for name, points in curves.items():
       bits, lengths, decibels = zip(*points, strict=True)
       axes.plot(lengths, decibels, marker='o', label=name)
-      for label, *point in zip(bits, lengths, decibels, strict=True):
+      for label, x, y in zip(bits, lengths, decibels, strict=True):
         axes.annotate(
-          f'{label} bits', point, xytext=(5, -12), textcoords='offset points'
+          f'{label} bits', (x, y), xytext=(5, -12), textcoords='offset points'
         )
     axes.margins(x=0.1)  # room for the labels
     axes.legend()

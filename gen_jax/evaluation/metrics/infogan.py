@@ -1,13 +1,14 @@
 """What the codes of InfoGAN came to mean."""
 
 import dataclasses
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gen_jax.core import Players
+from gen_jax.core import CodedObjective, Players
 from gen_jax.evaluation.context import Minimum, Results, Task
 from gen_jax.registry.fields import Count, Number, Size
 from gen_jax.storage.images import grid, to_uint8
@@ -79,7 +80,7 @@ class Sweeps:
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
     vary = self.task.predict('sample_codes')
-    objective = self.task.objective
+    objective = cast(CodedObjective, self.task.objective)
     rest = jnp.zeros((objective.categories, objective.continuous))
     rows = [
       vary(

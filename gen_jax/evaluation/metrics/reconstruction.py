@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import numpy as np
@@ -48,7 +49,7 @@ class Error:
       count += errors.size
     yield 'mse', total / count
     size = self.task.latent_size(players)
-    if size >= images[0].size:
+    if size >= math.prod(self.task.fields['image'][0]):
       return  # an overcomplete PCA is the identity
     if size not in self._pca:
       self._pca[size] = self._fit_pca(size, key)

@@ -149,7 +149,11 @@ def _explicit(padding: Padding) -> Pads:
     if padding not in ('SAME', 'VALID'):
       raise ValueError(f"Padding is 'SAME', 'VALID' or pixels, not {padding}.")
     padding = 0
-  return tuple(_pair(p) for p in _pair(padding))
+  if isinstance(padding, int):
+    padding = (padding, padding)
+  if len(padding) != 2:
+    raise ValueError(f'Expected a number or two of them, got {padding}.')
+  return tuple(_pair(p) for p in padding)
 
 
 class _Layer(nn.Module):

@@ -28,8 +28,8 @@ from jax import lax
 
 from gen_jax.models.layers import conv_native
 
-Pair = tuple[int, int]
-Pads = tuple[Pair, Pair]
+Pair = tuple[int, ...]  # (vertical, horizontal)
+Pads = tuple[Pair, ...]
 
 
 class Geometry(NamedTuple):
@@ -129,7 +129,11 @@ def plain(x: jax.Array, w: jax.Array, pads: Pads, **kwargs: Any) -> jax.Array:
   """Returns XLA's own convolution of x [B, H, W, C] and w [kh, kw, C, K]."""
   kwargs.setdefault('window_strides', (1, 1))
   return lax.conv_general_dilated(
-    x, w, padding=pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), **kwargs
+    x,
+    w,
+    padding=[(a, b) for a, b in pads],
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    **kwargs,
   )
 
 
@@ -164,7 +168,7 @@ def _correlate(
       for u in range(kh)
       for v in range(kw)
     )
-    return sum(shifted).astype(x.dtype)
+    return functools.reduce(jnp.add, shifted).astype(x.dtype)
   return plain(x, w, pads, window_strides=strides)
 
 
@@ -172,7 +176,8 @@ def _columns(
   x: jax.Array, kernel: Pair, strides: Pair, pads: Pads
 ) -> jax.Array:
   """The patches of x: [B, H, W, C] -> [B, Ho, Wo, kh * kw * C]."""
-  x = _pad(x, (0, 0, 0), (*pads[0], 0), (*pads[1], 0))
+  (top, bottom), (left, right) = pads
+  x = _pad(x, (0, 0, 0), (top, bottom, 0), (left, right, 0))
   (kh, kw), (sh, sw), (h, wd) = kernel, strides, x.shape[1:3]
   return jnp.concatenate(
     [
@@ -221,7 +226,7 @@ def _w_by_phases(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
         parts.append(
           _pad(w, (r.first, below, sh - 1), (q.first, beside, sw - 1))
         )
-  return sum(parts)
+  return functools.reduce(jnp.add, parts)
 
 
 class _Phase(NamedTuple):

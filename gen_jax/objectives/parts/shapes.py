@@ -17,9 +17,9 @@ def check_images(
     data: images of the data, [N, H, W, C].
     field: of the config, which decides the shape of the output.
   """
-  made, data = made.shape[1:], data.shape[1:]
-  if made != data:
+  if made.shape[1:] != data.shape[1:]:
     raise InputError(
-      f'config.{field}: the network makes images of {made}, and the images of '
-      f'the data are {data}. Make {field} and data.shape agree.'
+      f'config.{field}: the network makes images of {made.shape[1:]}, and the '
+      f'images of the data are {data.shape[1:]}. Make {field} and data.shape '
+      'agree.'
     )
