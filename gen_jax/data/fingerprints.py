@@ -1,6 +1,6 @@
 """Short digests of data, which depend on their content and not their place.
 
-A fingerprint tells whether two sources hold the same examples, for example
+A fingerprint shows whether two sources hold the same examples, for example
 before a run is resumed with data that moved to another folder. It is the same
 in every process and on every machine. `Source.fingerprint` says what it covers.
 """

@@ -26,7 +26,7 @@ class ReadError(InputError):
     reason: in a few words, without the name of the file.
   """
 
-  def __init__(self, message: str, reason: str = ''):
+  def __init__(self, message: str, reason: str = '') -> None:
     super().__init__(message)
     self.reason = reason
 

@@ -34,7 +34,7 @@ def indices(
 
   Args:
     seed: of the run.
-    name: of the stream, so that two domains are shuffled apart.
+    name: of the stream, so that two domains have different orders.
     first: images shown before.
     count: how many.
     size: of the data set.
@@ -61,7 +61,7 @@ class Batches:
     start_step: int = 0,
     start_images: int = 0,
     process: tuple[int, int] = (0, 1),
-  ):
+  ) -> None:
     """Prepares the batches of one stage.
 
     Args:
@@ -91,7 +91,7 @@ class Batches:
   def rows(self, step: int) -> dict[str, np.ndarray]:
     """Returns this process's slice of the indices of a step's batch, by field.
 
-    They differ between fields that are shuffled apart.
+    They differ between fields that have an order of their own.
     """
     found = {}
     for name, part in self._parts.items():
@@ -161,7 +161,9 @@ def _padded(parts, length):
 class _Stream:
   """Reads the batches of consecutive steps ahead, in a thread."""
 
-  def __init__(self, read: Callable[[int], Any], step: int, ahead: int = 8):
+  def __init__(
+    self, read: Callable[[int], Any], step: int, ahead: int = 8
+  ) -> None:
     self.step = step  # of the next batch
     self._read, self._ahead = read, ahead
     self._pool = concurrent.futures.ThreadPoolExecutor(1)
@@ -200,6 +202,7 @@ class Preprocess:
   flip: bool = False
 
   def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+    """Returns the batch that the networks take."""
     out = {}
     for index, (name, x) in enumerate(sorted(batch.items())):
       if x.dtype == jnp.uint8 and x.ndim == 4:

@@ -51,7 +51,7 @@ class Record:
   examples: _Size
   fingerprint: str
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.dtypes.keys() != self.shapes.keys():
       raise ValueError('`shapes` and `dtypes` have different fields')
 

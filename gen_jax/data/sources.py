@@ -51,7 +51,7 @@ class Source:
     ranges: how pixels of more than 8 bits became 8 bits, by field.
     arrays: the whole split, field -> [N, ...], or None where it is not in
       memory.
-    labels: the class of every example, or None where only reading tells.
+    labels: the class of every example, or None where they have to be read.
     parts: the sources of fields that do not belong together, by the names of
       their orders: in training each is shuffled in an order of its own.
   """

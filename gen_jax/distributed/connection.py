@@ -14,7 +14,7 @@ from gen_jax.errors import InputError, first_line
 from gen_jax.runtime import jax_private, settings
 
 _MEET = 300  # seconds for all processes to start
-_SAY = 5  # seconds until a process says that it waits
+_NOTICE = 5  # seconds until a process says that it waits
 
 
 def connect(
@@ -54,7 +54,7 @@ def connect(
     coordinator.check_own(found)
   settings.order_collectives()
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-  with _meeting(address, num_processes, process_id) as deadline:
+  with _joining(address, num_processes, process_id) as deadline:
     if process_id == 0:
       _initialize(address, num_processes, process_id)
       process_group.client().key_value_set(
@@ -99,7 +99,7 @@ def _detect() -> tuple[str, int, int]:
 
 
 @contextlib.contextmanager
-def _meeting(address, num_processes, process_id) -> Iterator[float]:
+def _joining(address, num_processes, process_id) -> Iterator[float]:
   """The scope in which processes meet, and its deadline.
 
   A process says after some seconds that it waits, and ends at the deadline:
@@ -108,7 +108,7 @@ def _meeting(address, num_processes, process_id) -> Iterator[float]:
   here = f'process {process_id} of {num_processes}'
   missing = 'process 0' if process_id else 'the other processes'
 
-  def say():
+  def notify():
     print(
       f'{here} waits up to {_MEET} s for {missing} at {address}', flush=True
     )
@@ -123,7 +123,7 @@ def _meeting(address, num_processes, process_id) -> Iterator[float]:
     print(f'gen_jax: {refuse()} ({here})', file=sys.stderr, flush=True)
     os._exit(InputError.exit_code)
 
-  timers = threading.Timer(_SAY, say), threading.Timer(_MEET, end)
+  timers = threading.Timer(_NOTICE, notify), threading.Timer(_MEET, end)
   for timer in timers:
     timer.daemon = True
     timer.start()
@@ -148,7 +148,7 @@ def _initialize(address, *flags):
   hosts = os.environ.get(name), address.rpartition(':')[0]
   os.environ[name] = ','.join(filter(None, hosts))
   jax.config.update('jax_check_proxy_envs', False)  # it would warn
-  # JAX waits for longer than `_meeting` does, and never aborts.
+  # JAX waits for longer than `_joining` does, and never aborts.
   jax.distributed.initialize(address, *flags, initialization_timeout=2 * _MEET)
 
 

@@ -144,7 +144,7 @@ class Relay:
   `guard()` the client sees it and connects again.
   """
 
-  def __init__(self, address: Address, lost: Callable[[], None]):
+  def __init__(self, address: Address, lost: Callable[[], None]) -> None:
     self._address, self._lost = address, lost
     self._guarded = threading.Event()
     self._server = socket.create_server(('127.0.0.1', 0))

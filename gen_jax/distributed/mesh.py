@@ -39,19 +39,21 @@ class Parallel(Protocol):
   def unreplicate(self, tree: Any) -> Any:
     """The inverse of `replicate`, still on a device."""
 
-  def seen(self, batch_size: int) -> int:
-    """Returns how many examples of a batch a loss sees at a time."""
+  def loss_batch_size(self, batch_size: int) -> int:
+    """Returns how many examples of a batch one loss is computed from."""
 
   def shard(self, inputs: Any) -> Any:
     """Splits this process's part of [T, B, ...] over its devices."""
 
 
 class _PmapProgram(Program):
-  def __init__(self, jitted, unreplicate):
+  def __init__(
+    self, jitted: Callable, unreplicate: Callable[[Any], Any]
+  ) -> None:
     super().__init__(jitted)
     self._unreplicate = unreplicate
 
-  def __call__(self, *args):
+  def __call__(self, *args: Any) -> Any:
     state, metrics = super().__call__(*args)
     return state, self._unreplicate(metrics)
 
@@ -62,21 +64,26 @@ class Jit:
 
   mesh: Mesh
 
-  def compile(self, chunk):
-    # Said, lest the compiler splits a part of the state that holds examples.
+  def compile(self, chunk: Callable) -> Program:
+    """Compiles a chunk of steps for the whole mesh."""
+    # Without it the compiler may split a part of the state that holds examples.
     whole = NamedSharding(self.mesh, PartitionSpec())
     return Program(jax.jit(chunk, donate_argnums=0, out_shardings=whole))
 
-  def replicate(self, tree):
+  def replicate(self, tree: Any) -> Any:
+    """Puts the same arrays on every device of the mesh."""
     return put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
-  def unreplicate(self, tree):
+  def unreplicate(self, tree: Any) -> Any:
+    """Returns the arrays of the first device."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
-  def seen(self, batch_size):
+  def loss_batch_size(self, batch_size: int) -> int:
+    """Returns the size of the whole batch."""
     return batch_size
 
-  def shard(self, inputs):
+  def shard(self, inputs: Any) -> Any:
+    """Splits the batch axis of [T, B, ...] over the mesh."""
     sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
     return jax.tree.map(
       lambda x: jax.make_array_from_process_local_data(sharding, x), inputs
@@ -89,7 +96,9 @@ class Pmap:
 
   devices: tuple[jax.Device, ...]  # of this process
 
-  def compile(self, chunk):
+  def compile(self, chunk: Callable) -> Program:
+    """Compiles a chunk of steps for each device."""
+
     def per_device(*args):
       with collectives.mapped():
         return chunk(*args)
@@ -101,7 +110,8 @@ class Pmap:
       self.unreplicate,
     )
 
-  def replicate(self, tree):
+  def replicate(self, tree: Any) -> Any:
+    """Puts a copy of the arrays on each device, [...] -> [D, ...]."""
     mesh = Mesh(np.asarray(self.devices), (AXIS,))
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
@@ -113,13 +123,16 @@ class Pmap:
 
     return jax.tree.map(stack, tree)
 
-  def unreplicate(self, tree):
+  def unreplicate(self, tree: Any) -> Any:
+    """Returns the arrays of the first device, [D, ...] -> [...]."""
     return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
-  def seen(self, batch_size):
+  def loss_batch_size(self, batch_size: int) -> int:
+    """Returns the size of the part of one device."""
     return batch_size // len(process_group.devices())
 
-  def shard(self, inputs):
+  def shard(self, inputs: Any) -> Any:
+    """Splits [T, B, ...] over the devices, -> [D, T, B / D, ...]."""
     count = len(self.devices)
 
     def split(x):  # [T, B, ...] -> [D, T, B / D, ...]

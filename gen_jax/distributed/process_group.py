@@ -71,7 +71,7 @@ def broadcast(decide: Callable[[], Any]) -> Any:
     return decide()
   number = next(_decisions)
   if not is_main():
-    found = client().blocking_key_value_get(key('said', number), FOREVER)
+    found = client().blocking_key_value_get(key('decision', number), FOREVER)
     found = json.loads(found)
     if 'error' in found:
       raise (CommonError if found['input'] else RuntimeError)(found['error'])
@@ -82,14 +82,14 @@ def broadcast(decide: Callable[[], Any]) -> Any:
     given = isinstance(error, InputError)
     text = str(error) if given else f'{type(error).__name__}: {error}'
     client().key_value_set(
-      key('said', number), json.dumps({'error': text, 'input': given})
+      key('decision', number), json.dumps({'error': text, 'input': given})
     )
     if given:
       raise CommonError(text) from error
     raise
-  client().key_value_set(key('said', number), json.dumps({'value': value}))
+  client().key_value_set(key('decision', number), json.dumps({'value': value}))
   if number >= _KEPT:
-    client().key_value_delete(key('said', number - _KEPT))
+    client().key_value_delete(key('decision', number - _KEPT))
   return value
 
 
@@ -152,7 +152,7 @@ def check_same(what: Mapping[str, str], patience: float = _AGREE) -> None:
 
 
 def _differences(found: Sequence[Mapping[str, str]]) -> list[str]:
-  """Says in what the other processes differ from process 0."""
+  """Returns how the other processes differ from process 0."""
   lines = []
   for name in dict.fromkeys(name for each in found for name in each):
     values = [_short(each.get(name, 'not given')) for each in found]

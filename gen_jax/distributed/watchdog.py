@@ -104,7 +104,7 @@ class _Watch(threading.Thread):
   only for moments, also in a computation or while XLA compiles.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     super().__init__(daemon=True)
     self._stopped = threading.Event()
 

@@ -9,10 +9,11 @@ import jax
 class Program:
   """A function that is compiled at its first call, and knows what it needs."""
 
-  def __init__(self, jitted: Callable):
+  def __init__(self, jitted: Callable) -> None:
     self._jitted, self._compiled = jitted, None
 
   def __call__(self, *args: Any) -> Any:
+    """Runs it, compiled before if that is not yet done."""
     self.compile(*args)
     return self._compiled(*args)
 
@@ -39,7 +40,7 @@ class Program:
 def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
   """Returns the most memory a program takes, its arguments among it.
 
-  None where the compiler does not tell.
+  None where the compiler does not report it.
   """
   found = compiled.memory_analysis()
   if not found:

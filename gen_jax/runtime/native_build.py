@@ -40,10 +40,10 @@ def load(source: pathlib.Path) -> ctypes.CDLL | None:
     folder = settings.private_folder('native')
     return folder and _open(_compiled(source, places, folder))
   except (OSError, KeyError, subprocess.CalledProcessError) as error:
-    told = getattr(error, 'stderr', None) or str(error)
+    reason = getattr(error, 'stderr', None) or str(error)
     warnings.warn(
-      f'{source.name} cannot be used: {told.strip()[-300:]}\nWhat is pure JAX '
-      f'serves; to be rid of this: pip uninstall {_PACKAGES[0]}',
+      f'{source.name} cannot be used: {reason.strip()[-300:]}\nPure JAX is used '
+      f'in its place; to avoid this warning: pip uninstall {_PACKAGES[0]}',
       stacklevel=3,
     )
     return None

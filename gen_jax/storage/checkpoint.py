@@ -39,7 +39,7 @@ class Checkpointer:
     path: the folder.
   """
 
-  def __init__(self, path: pathlib.Path, keep: int | None = None):
+  def __init__(self, path: pathlib.Path, keep: int | None = None) -> None:
     """Opens the folder, and makes it if it is to be written.
 
     Args:

@@ -18,7 +18,7 @@ _FLUSH_SECONDS = 30.0
 class Events:
   """Writes numbers and pictures below a folder until that fails."""
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path) -> None:
     self._folder = folder
     self._records = None  # opened when there is something to write
     self._ended = False

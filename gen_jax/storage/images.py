@@ -93,7 +93,7 @@ class Sheet:
     shape: tuple[int, int, int],
     columns: int | None = None,
     pad: int = 2,
-  ):
+  ) -> None:
     height, width, channels = shape
     self._columns = columns or math.ceil(math.sqrt(count))
     self._pad = pad
@@ -116,7 +116,9 @@ class Sheet:
     self.pixels[top : top + height, left : left + width] = image
 
 
-def grid(images: np.ndarray, columns: int | None = None, pad: int = 2):
+def grid(
+  images: np.ndarray, columns: int | None = None, pad: int = 2
+) -> np.ndarray:
   """Lays uint8 [N, H, W, C] out as one picture, row by row, on white."""
   sheet = Sheet(len(images), images.shape[1:], columns, pad)
   for index, image in enumerate(images):

@@ -12,7 +12,7 @@ from PIL import Image
 from gen_jax.storage.images import grid, to_uint8
 
 
-def chart(**labels: str):
+def chart(**labels: str) -> tuple[Any, Any]:
   """Returns a figure and its axes; `labels` are those of `axes.set`."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
@@ -24,8 +24,8 @@ def chart(**labels: str):
   return figure, axes
 
 
-def pixels(figure) -> np.ndarray:
-  """Returns what a figure looks like, uint8 [H, W, 3]."""
+def pixels(figure: Any) -> np.ndarray:
+  """Returns a figure as a picture, uint8 [H, W, 3]."""
   file = io.BytesIO()
   figure.savefig(file, format='png')
   return np.asarray(Image.open(file).convert('RGB'))

@@ -27,7 +27,9 @@ class Writer:
   `images/<name>/over_time.gif` shows the pictures of a name one after another.
   """
 
-  def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
+  def __init__(
+    self, workdir: pathlib.Path, resume_step: int | None = 0
+  ) -> None:
     """Opens the files; lines of steps after `resume_step` are dropped.
 
     They were written after the checkpoint from which the run goes on, and
@@ -152,30 +154,37 @@ def _named(path):
 class NullWriter:
   """Takes what a Writer takes, and writes nothing: for all processes but 0."""
 
-  def __init__(self, workdir: pathlib.Path, resume_step: int | None = 0):
+  def __init__(
+    self, workdir: pathlib.Path, resume_step: int | None = 0
+  ) -> None:
     del workdir, resume_step
     self.latest: dict[str, Any] = {}
 
   def recorded(self, step: int, prefix: str) -> bool:
+    """Returns False: nothing is recorded."""
     return False
 
   def history(self, name: str) -> list[tuple[int, Any]]:
+    """Returns no values."""
     return []
 
   def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+    """Keeps the newest values."""
     self.latest |= {k: _plain(v) for k, v in values.items()}
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
+    """Writes nothing; returns the name."""
     return name
 
   def failure(self, step: int, name: str, text: str) -> str:
+    """Writes nothing; returns the name."""
     return name
 
   def animate(self) -> None:
-    pass
+    """Does nothing."""
 
   def close(self) -> None:
-    pass
+    """Does nothing."""
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:

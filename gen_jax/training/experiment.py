@@ -199,7 +199,8 @@ class Experiment:
     Args:
       size: examples of the batch, or of a part of it where gradients are
         accumulated.
-      local: how many of them a loss has at hand; see `Parallel.seen`.
+      local: how many of them a loss is computed from; see
+        `Parallel.loss_batch_size`.
     """
     for update in self.objective.updates():
       update.check_batch(size, local)

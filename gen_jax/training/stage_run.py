@@ -56,7 +56,7 @@ class StageRun:
     self.experiment.check()
     part = self.config.batch_size // self.config.accumulate
     self.parallel = mesh.make(self.config.parallel, part)
-    self.experiment.check_batch(part, self.parallel.seen(part))
+    self.experiment.check_batch(part, self.parallel.loss_batch_size(part))
     self.batches = Batches(
       self.experiment.train_source,
       batch_size=self.config.batch_size,

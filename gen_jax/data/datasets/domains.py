@@ -58,7 +58,7 @@ def load(
     a: of the first domain.
     b: of the second.
     pairs: the splits in which the images of one index show the same: they stay
-      together, in memory. All others are drawn apart.
+      together, in memory. All others are shuffled separately.
 
   Raises:
     InputError: as the data sets, or sizes of the domains differ.

@@ -125,11 +125,11 @@ def _rows(table: dict[str, list[Any]], split: str) -> list[int]:
     return rows[split == 'test']
   words = [frozenset(captions.split(name)) for name in table['name']]
   together = {words[i] for i in rows[False]}
-  apart = frozenset().union(*together)
+  known = frozenset().union(*together)
   return [
     i
     for i in rows[True]
-    if len(words[i]) > 1 and words[i] <= apart and words[i] not in together
+    if len(words[i]) > 1 and words[i] <= known and words[i] not in together
   ]
 
 

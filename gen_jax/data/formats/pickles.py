@@ -31,7 +31,7 @@ def read(path: pathlib.Path) -> Any:
     if not isinstance(error.__cause__, _Refused):
       raise
     raise InputError(
-      f'data.path: {path} is a pickle that asks for {error.reason}; only '
+      f'data.path: {path} is a pickle that needs {error.reason}; only '
       'arrays, lists, numbers and text are read.'
     ) from None
 
@@ -58,7 +58,7 @@ class _Unpickler(pickle.Unpickler):
 class _Dtype:
   """A numeric dtype; one of objects would hold pointers of the file."""
 
-  def __init__(self, kind: Any, *flags: Any):
+  def __init__(self, kind: Any, *flags: Any) -> None:
     del flags
     if not isinstance(kind, str) or kind.lstrip('<>|=')[:1] not in tuple(
       'biuf'
@@ -76,7 +76,7 @@ class _Dtype:
 class _Array:
   """What is to become an array."""
 
-  def __init__(self, *like: Any):
+  def __init__(self, *like: Any) -> None:
     del like
 
   def __setstate__(self, state: Any) -> None:
@@ -87,14 +87,16 @@ class _Array:
 class _Buffer:
   """The same, as protocol 5 writes it."""
 
-  def __init__(self, data: Any, dtype: Any, shape: Any, order: Any = 'C'):
+  def __init__(
+    self, data: Any, dtype: Any, shape: Any, order: Any = 'C'
+  ) -> None:
     self.value = _array(data, dtype, shape, order)
 
 
 class _Scalar:
   """A number of NumPy's."""
 
-  def __init__(self, dtype: Any, data: Any):
+  def __init__(self, dtype: Any, data: Any) -> None:
     self.value = _array(data, dtype, (), 'C')[()]
 
 

@@ -100,7 +100,7 @@ class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     name: str,
     splits: dict[str, tuple[np.ndarray, np.ndarray]],
     data_dir: pathlib.Path,
-  ):
+  ) -> None:
     self.name = name
     self._arrays = splits
     super().__init__(data_dir=data_dir, file_format='array_record')

@@ -87,7 +87,7 @@ def test_anything_else_is_refused_before_it_runs(
 def test_a_pickle_that_asks_for_a_function_says_which(tmp_path):
   file = tmp_path / 'x.pickle'
   file.write_bytes(pickle.dumps(Call(os.system, 'true')))
-  with pytest.raises(InputError, match=r'asks for (posix|nt)\.system; only'):
+  with pytest.raises(InputError, match=r'needs (posix|nt)\.system; only'):
     pickles.read(file)
 
 
