@@ -42,8 +42,8 @@ def load(source: pathlib.Path) -> ctypes.CDLL | None:
   except (OSError, KeyError, subprocess.CalledProcessError) as error:
     reason = getattr(error, 'stderr', None) or str(error)
     warnings.warn(
-      f'{source.name} cannot be used: {reason.strip()[-300:]}\nPure JAX is used '
-      f'in its place; to avoid this warning: pip uninstall {_PACKAGES[0]}',
+      f'{source.name} cannot be used: {reason.strip()[-300:]}\nPure JAX is '
+      f'used in its place; to avoid this warning: pip uninstall {_PACKAGES[0]}',
       stacklevel=3,
     )
     return None
