@@ -300,7 +300,7 @@ class Update:
   check_batch: Callable[[int, int], None] = lambda size, local: None
   warnings: Callable[[Mapping[str, float]], dict[str, str]] = lambda metrics: {}
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.name:
       object.__setattr__(self, 'name', '+'.join(self.wrt))
 

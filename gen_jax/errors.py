@@ -34,7 +34,7 @@ class EvaluationError(RuntimeError):
 
   exit_code = 5
 
-  def __init__(self, message: str, result: Any = None):
+  def __init__(self, message: str, result: Any = None) -> None:
     super().__init__(message)
     self.result = result
 

@@ -1,4 +1,4 @@
-"""Translates your own images with a trained model, at any size.
+r"""Translates your own images with a trained model, at any size.
 
 python -m gen_jax translate --workdir=runs/cyclegan --direction=ab \\
   --input=FOLDER --out=FOLDER

@@ -30,7 +30,7 @@ class Best:
     writer: Writer,
     plan: tuple[stages.Stage, ...],
     resumes: bool,
-  ):
+  ) -> None:
     """Finds the best value so far, which counts only with its checkpoint.
 
     Args:

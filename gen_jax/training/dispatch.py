@@ -26,7 +26,7 @@ class DispatchScheduler:
   count: int = 1  # the first dispatch is one step, and compiles
   steps_per_second: float = 0.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     self.restart(self.step)
     self._warm = False
 
@@ -53,7 +53,7 @@ class Trace:
 
   _SKIPPED, _TRACED = 3, 3  # dispatches; the first ones compile and are short
 
-  def __init__(self, folder: Any, wanted: bool):
+  def __init__(self, folder: Any, wanted: bool) -> None:
     """Prepares a trace.
 
     Args:

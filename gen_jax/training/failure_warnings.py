@@ -18,7 +18,7 @@ class Warnings:
   stage, and not again for a tenth of the stage.
   """
 
-  def __init__(self, objective: Objective, stage: Stage):
+  def __init__(self, objective: Objective, stage: Stage) -> None:
     self._updates = objective.updates()
     self._interval = (stage.end - stage.start) // 10
     self._start = stage.start

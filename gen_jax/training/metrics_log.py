@@ -21,7 +21,7 @@ class Log:
     shown: the newest, for the progress bar.
   """
 
-  def __init__(self, updates: Sequence[Update], start: int):
+  def __init__(self, updates: Sequence[Update], start: int) -> None:
     self._updates, self._start = updates, start
     self._sums: dict[str, float] = {}
     self._counts: dict[str, int] = {}

@@ -15,7 +15,7 @@ class Progress:
   Of many processes only the first shows anything.
   """
 
-  def __init__(self, first: int, last: int):
+  def __init__(self, first: int, last: int) -> None:
     """Starts at step `first` of `last`."""
     self._last = last
     self._first, self._started = first, time.monotonic()

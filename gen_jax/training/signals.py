@@ -24,7 +24,7 @@ class Stopper:
   signal raises Stopped at once.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.requested = False
     self._droppable = False
     self._before = {}

@@ -44,7 +44,7 @@ from gen_jax.training.step import carry_over, make_train_chunk
 class StageRun:
   """One stage of a run, from its first step or a later one to its end."""
 
-  def __init__(self, stage: stages.Stage, config_json: str):
+  def __init__(self, stage: stages.Stage, config_json: str) -> None:
     """Makes the parts of a stage.
 
     Args:

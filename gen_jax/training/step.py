@@ -206,7 +206,6 @@ def make_train_chunk(train_step: Step, length: int) -> Callable:
     inputs: indices into it, [length, B], or, without it, raw batches
       [length, B, ...]; by field.
   """
-
   # Traced once for the shapes of the metrics and for the loop.
   train_step = jax.jit(train_step, inline=True)
 

@@ -32,7 +32,7 @@ class Run:
     values: Mapping[str, str],
     folder: pathlib.Path,
     extend: bool,
-  ):
+  ) -> None:
     """Reads the config, and opens its data.
 
     Args:

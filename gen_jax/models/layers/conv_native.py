@@ -12,6 +12,7 @@ import contextlib
 import functools
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def off() -> Iterator[None]:
     _enabled = before
 
 
-def takes(name: str, a: jax.Array, b: jax.Array, geo) -> bool:
+def takes(name: str, a: jax.Array, b: jax.Array, geo: Any) -> bool:
   """Whether the map `name` of these operands is to be computed here."""
   if a.dtype != jnp.float32 or b.dtype != jnp.float32 or min(geo.low) < 0:
     return False
@@ -65,29 +66,29 @@ def _faster(name: str, a: jax.Array, b: jax.Array) -> bool:
   return b.shape[3 if name == 'F' else 2] > _NARROW
 
 
-def _fits(geo) -> bool:
+def _fits(geo: Any) -> bool:
   """Whether y is as large as the padding that `_high` finds makes it."""
   rows = zip(*geo, _high(geo), strict=True)
   return all((n + lo + hi - k) // s + 1 == o for n, o, k, s, lo, hi in rows)
 
 
-def _high(geo) -> tuple[int, ...]:
+def _high(geo: Any) -> tuple[int, ...]:
   """The padding after the last pixel, each (vertical, horizontal)."""
   rows = zip(*geo, strict=True)
   return tuple(max(s * (o - 1) + k - low - n, 0) for n, o, k, s, low in rows)
 
 
-def F(x: jax.Array, w: jax.Array, geo) -> jax.Array:
+def F(x: jax.Array, w: jax.Array, geo: Any) -> jax.Array:
   """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
   return _call('F', x, w, (x.shape[0], *geo.out, w.shape[3]), geo)
 
 
-def D(y: jax.Array, w: jax.Array, geo) -> jax.Array:
+def D(y: jax.Array, w: jax.Array, geo: Any) -> jax.Array:
   """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
   return _call('D', y, w, (y.shape[0], *geo.size, w.shape[2]), geo)
 
 
-def W(x: jax.Array, y: jax.Array, geo) -> jax.Array:
+def W(x: jax.Array, y: jax.Array, geo: Any) -> jax.Array:
   """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
   return _call('W', x, y, (*geo.kernel, x.shape[3], y.shape[3]), geo)
 

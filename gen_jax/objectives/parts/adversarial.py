@@ -25,7 +25,9 @@ class LossFn(Protocol):
 
   def __call__(
     self, players: Players, batch: Batch, *, key: jax.Array, step: jax.Array
-  ) -> tuple[jax.Array, Aux]: ...
+  ) -> tuple[jax.Array, Aux]:
+    """Returns the loss, a scalar, and what else the update needs."""
+    ...
 
 
 # Networks in training.
