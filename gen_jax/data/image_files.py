@@ -10,9 +10,10 @@ from gen_jax.data import inputs, splits
 from gen_jax.data.checks import check_split, class_order
 from gen_jax.data.formats import listing
 from gen_jax.errors import InputError
+from gen_jax.registry.fields import Place
 
 
-def check_root(path: str) -> pathlib.Path:
+def check_root(path: Place) -> pathlib.Path:
   """Returns the folder; raises InputError when there is none."""
   with inputs.reading(path):
     root = pathlib.Path(path).expanduser()
@@ -57,7 +58,7 @@ def find(root: pathlib.Path, split: str) -> Found:
   folders = list(layout.folders.values()) or [root]
   entries = {folder: list(listing.walk(folder)) for folder in folders}
   parts, note = _parts(root, layout, entries)
-  wanted = splits.parse(split)
+  wanted = splits.parse(split) or splits.Name(split)
   if wanted not in parts:
     check_split(split, map(str, parts), str(root))
   files = parts[wanted]
@@ -125,7 +126,7 @@ def _divide(
   numbers = {file: _hash(folder, file.path) for file in files}
   test = {file for file in files if numbers[file] % 10 == 0}
   if len(test) in (0, len(files)):  # too few images for a tenth
-    test = set(sorted(files, key=numbers.get)[: min(1, len(files) - 1)])
+    test = set(sorted(files, key=numbers.__getitem__)[: min(1, len(files) - 1)])
   return {
     splits.Name('train', domain): [f for f in files if f not in test],
     splits.Name('test', domain): [f for f in files if f in test],

@@ -34,13 +34,7 @@ def open_split(name: str, split: str, **fields: Any) -> Source:
   """
   load = _find_load(name)
   check_all(load_fields(name), fields, 'config.data', f'data.name={name!r}')
-  match = _SPLIT.fullmatch(split)
-  if not match:
-    raise InputError(
-      f'data.split: "{split}" is neither a split nor a slice of one, such as '
-      '"train" or "train[:-5000]".'
-    )
-  base, start, stop = match.groups()
+  base, start, stop = _parse(split)
   source = load(base, **fields)
   if 'label' in source.fields and source.arrays is not None:
     check_labels(source.arrays['label'], source.classes, f'split "{base}"')
@@ -67,10 +61,20 @@ def base_split(split: str) -> str:
 def overlap(a: str, b: str, size: int) -> bool:
   """Returns whether slices of one split of `size` examples share any."""
   (start_a, stop_a), (start_b, stop_b) = (
-    _bounds(*_SPLIT.fullmatch(split).groups()[1:], size, split)
-    for split in (a, b)
+    _bounds(*_parse(split)[1:], size, split) for split in (a, b)
   )
   return max(start_a, start_b) < min(stop_a, stop_b)
+
+
+def _parse(split: str) -> tuple[str, str | None, str | None]:
+  """Returns the name of a split and the bounds of its slice."""
+  match = _SPLIT.fullmatch(split)
+  if not match:
+    raise InputError(
+      f'data.split: "{split}" is neither a split nor a slice of one, such as '
+      '"train" or "train[:-5000]".'
+    )
+  return match[1], match[2], match[3]
 
 
 def _bounds(start, stop, size, split):

@@ -145,11 +145,11 @@ def subset(source: Source, rows: slice | np.ndarray) -> Source:
     source: the whole.
     rows: a slice of it with both bounds, which costs no copy, or indices, [N].
   """
-  indices, key, what = rows, rows, 'chosen'
   if isinstance(rows, slice):
     indices = np.arange(rows.start, rows.stop)
-    key = [rows.start, rows.stop]
-    what = f'[{rows.start}:{rows.stop}]'
+    key, what = [rows.start, rows.stop], f'[{rows.start}:{rows.stop}]'
+  else:
+    indices, key, what = rows, rows, 'chosen'
   return dataclasses.replace(
     source,
     size=len(indices),

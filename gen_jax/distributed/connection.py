@@ -90,12 +90,13 @@ def _detect() -> tuple[str, int, int]:
     raise InputError(
       f'the environment announces a cluster, but not all about it: {error!r}'
     ) from error
-  if None in found:
+  address, num_processes, process_id = found
+  if address is None or num_processes is None or process_id is None:
     raise InputError(
       'the environment announces a cluster, but not how many processes it has: '
       'give --coordinator, --num_processes and --process_id.'
     )
-  return found
+  return address, num_processes, process_id
 
 
 @contextlib.contextmanager

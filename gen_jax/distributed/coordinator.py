@@ -74,7 +74,7 @@ def check_known(address: Address) -> None:
     ) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
   if isinstance(error, UnicodeError):
     return 'it is not a valid name'
   if isinstance(error, TimeoutError | socket.gaierror) or not error.errno:

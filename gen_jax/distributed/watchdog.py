@@ -52,7 +52,7 @@ def joined(*flags: Any) -> Iterator[None]:
   _finish(watch)
 
 
-def abort_all(error: Exception) -> None:
+def abort_all(error: BaseException) -> None:
   """Ends this process at once and the others with it, so that none waits.
 
   Returns in a run of one process, and after an error that every process
@@ -133,9 +133,8 @@ class _Watch(threading.Thread):
           found = dict(service.key_value_dir_get('gen_jax/left'))
           beats = dict(service.key_value_dir_get('gen_jax/beat'))
       except Exception:
-        if self._stopped.is_set():
-          return
         self.lost()
+        return
       if _aborting.is_set():
         return
       for name, text in found.items():

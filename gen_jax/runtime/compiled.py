@@ -1,6 +1,5 @@
 """Compiled programs that know how much memory they need."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,8 +8,10 @@ import jax
 class Program:
   """A function that is compiled at its first call, and knows what it needs."""
 
-  def __init__(self, jitted: Callable) -> None:
-    self._jitted, self._compiled = jitted, None
+  def __init__(self, jitted: Any) -> None:
+    """Takes a function as `jax.jit` and `jax.pmap` return it."""
+    self._jitted: Any = jitted
+    self._compiled: Any = None
 
   def __call__(self, *args: Any) -> Any:
     """Runs it, compiled before if that is not yet done."""

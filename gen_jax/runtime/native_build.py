@@ -38,7 +38,7 @@ def load(source: pathlib.Path) -> ctypes.CDLL | None:
   places = {f.name: pathlib.Path(f.locate()).resolve() for f in files}
   try:
     folder = settings.private_folder('native')
-    return folder and _open(_compiled(source, places, folder))
+    return _open(_compiled(source, places, folder)) if folder else None
   except (OSError, KeyError, subprocess.CalledProcessError) as error:
     reason = getattr(error, 'stderr', None) or str(error)
     warnings.warn(

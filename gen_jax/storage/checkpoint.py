@@ -235,7 +235,7 @@ def _arrays(tree: Any) -> dict[str, list]:
 def _checksums(state: TrainState) -> dict[str, int]:
   """Returns the CRC-32 of the bytes of every array, by its name."""
   return {
-    name: zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    name: zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data)
     for name, x in _leaves(state).items()
   }
 

@@ -11,6 +11,7 @@ import pathlib
 import socket
 import sys
 import time
+from typing import Any
 
 _FLUSH_SECONDS = 30.0
 
@@ -20,7 +21,7 @@ class Events:
 
   def __init__(self, folder: pathlib.Path) -> None:
     self._folder = folder
-    self._records = None  # opened when there is something to write
+    self._records: Any = None  # opened when there is something to write
     self._ended = False
     self._flushed = time.monotonic()
 
@@ -40,7 +41,9 @@ class Events:
       content: of a PNG or GIF file. TensorBoard shows both as they are.
     """
     height, width, channels = shape[-3:]
-    picture = dict(height=height, width=width, colorspace=channels)
+    picture: dict[str, Any] = dict(
+      height=height, width=width, colorspace=channels
+    )
     picture['encoded_image_string'] = content
     self._add(step, {'tag': name, 'image': picture})
 
@@ -55,14 +58,13 @@ class Events:
     if self._ended:
       return
     with self._survives():
-      if self._records is None:
-        self._open()
+      records = self._records or self._open()
       self._write(step=step, summary={'value': [value]})
       if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-        self._records.flush()
+        records.flush()
         self._flushed = time.monotonic()
 
-  def _open(self):
+  def _open(self) -> Any:
     with _without('torch'):
       import tensorboardX
 
@@ -72,6 +74,7 @@ class Events:
     file = self._folder / '.'.join(['events.out.tfevents', *names])
     self._records = tensorboardX.RecordWriter(str(file))
     self._write(file_version='brain.Event:2')
+    return self._records
 
   def _write(self, **fields):
     from tensorboardX.proto.event_pb2 import Event
@@ -107,8 +110,9 @@ def _without(package):
   if package in sys.modules:
     yield
     return
-  sys.modules[package] = None
+  modules: Any = sys.modules
+  modules[package] = None
   try:
     yield
   finally:
-    del sys.modules[package]
+    del modules[package]

@@ -82,7 +82,7 @@ def check_inside(workdir: Any) -> None:
     InputError: when it holds a link or a special file, or a folder that cannot
       be listed.
   """
-  folders = [workdir] if isinstance(workdir, pathlib.Path) else []
+  folders: list[Any] = [workdir] if isinstance(workdir, pathlib.Path) else []
   while folders:
     try:
       with os.scandir(folders.pop()) as entries:

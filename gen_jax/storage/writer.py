@@ -52,7 +52,7 @@ class Writer:
       partial.replace(self._path)
     # A cloud appends to no file: there it is written anew.
     self._local = isinstance(self._path, pathlib.Path)
-    self._file = self._path.open('a') if self._local else None
+    self._file: Any = self._path.open('a') if self._local else None
     self._events = events.Events(workdir / 'tensorboard')
 
   def recorded(self, step: int, prefix: str) -> bool:
@@ -122,7 +122,8 @@ class Writer:
         continue
       size = pictures[-1].size
       frames = [
-        np.asarray(picture.resize(size, Image.NEAREST)) for picture in pictures
+        np.asarray(picture.resize(size, Image.Resampling.NEAREST))
+        for picture in pictures
       ]
       file = name / 'over_time.gif'
       with _named(file):

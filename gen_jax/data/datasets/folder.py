@@ -32,7 +32,7 @@ import tqdm
 from gen_jax.data import image_files, inputs
 from gen_jax.data.formats import images, listing, pixels
 from gen_jax.data.image_files import File, Found
-from gen_jax.data.sources import Arrays, Source, array_source, describe
+from gen_jax.data.sources import Arrays, Fields, Source, array_source, describe
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place
 
@@ -143,7 +143,7 @@ def open_files(
 
 def _stream(root, split, files, beside, shape, classes, note, ranges) -> Source:
   """Returns files that are decoded as they are read."""
-  fields = {'image': (shape, np.dtype(np.uint8))}
+  fields: Fields = {'image': (shape, np.dtype(np.uint8))}
   fields |= {k: (x.shape[1:], x.dtype) for k, x in beside.items()}
 
   def decode(file):

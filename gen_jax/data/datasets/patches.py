@@ -47,7 +47,7 @@ def load(
   files = found.files
   facts = folder.examine([*files, *found.others])
   extents = [fact.extent for fact in facts if fact.extent]
-  ranges, mapped = pixels.resolve(extents, limits, path)
+  ranges, mapped = pixels.resolve(extents, limits, str(path))
   photos, left_out = [], 0
   for file in files:
     photo = images.read_whole(file.path, channels, ranges)  # [h, w, C]

@@ -9,7 +9,7 @@ import numpy as np
 
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import mnist
-from gen_jax.data.sources import Arrays, Source, describe
+from gen_jax.data.sources import Arrays, Fields, Source, describe
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count
 
@@ -35,9 +35,9 @@ def load(split: str, draw: Count = 0) -> Source:
   rows = choose_digits(split, draw, len(digits))
 
   def read(indices):
-    return stack(digits.arrays, rows[indices])
+    return stack(digits.arrays or {}, rows[indices])
 
-  fields = {
+  fields: Fields = {
     'image': ((28, 28, 3), np.dtype(np.uint8)),
     'label': ((), np.dtype(np.int32)),
   }

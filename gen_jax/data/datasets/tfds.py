@@ -16,7 +16,7 @@ import numpy as np
 from gen_jax.data import inputs
 from gen_jax.data.checks import check_labels, check_split
 from gen_jax.data.formats import images, tfds_files
-from gen_jax.data.sources import Arrays, Source, describe
+from gen_jax.data.sources import Arrays, Fields, Source, describe
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry.fields import Count, Place
@@ -76,7 +76,7 @@ def load(
       )
     shape = _image_shape(info, image, shape)
     label, classes = _classes(info, image, label)
-    fields = {'image': (shape, np.dtype(np.uint8))}
+    fields: Fields = {'image': (shape, np.dtype(np.uint8))}
     if label is not None:
       fields['label'] = ((), np.dtype(np.int32))
     if text is not None:
@@ -145,7 +145,8 @@ class _Reader(NamedTuple):
     with self._reading():
       encoded = [example[image] for example in examples]
       decoded = list(images.map_threads(self._decode, encoded))
-      out = {'image': np.array(decoded, np.uint8).reshape(-1, *self.shape)}
+      image_array = np.array(decoded, np.uint8).reshape(-1, *self.shape)
+      out: Arrays = {'image': image_array}
       if label is not None:
         out['label'] = self.labels(examples)
       if text is not None:
@@ -171,7 +172,7 @@ class _Reader(NamedTuple):
 
   def labels(self, examples: list[Any]) -> np.ndarray:
     """Returns the labels, int32 [N]; raises InputError on one of no class."""
-    labels = [_pick(example, self.paths[1]) for example in examples]
+    labels = [_pick(example, self.paths[1] or '') for example in examples]
     labels = np.array(labels, np.int32)
     check_labels(labels, self.classes, self.what)
     return labels

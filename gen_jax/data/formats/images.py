@@ -92,7 +92,7 @@ def extent(image: Image.Image) -> pixels.Extent | None:
     return pixels.extent(np.asarray(image))
   # Pillow has no mode for colors of 16 bits, which it reduces as it reads them;
   # those of PPM files are scaled by the largest value that their header names.
-  if any(';16' in str(tile.args) for tile in image.tile):
+  if any(';16' in str(tile.args) for tile in getattr(image, 'tile', ())):
     _, low, high = pixels.extent(np.asarray(image.convert('RGB')))
     return pixels.Extent(pixels.COLOR, 256 * low, 256 * high + 255)
   return None
@@ -205,7 +205,8 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
   """Converts an image of 8 bits to 'L', 'RGB' or 'RGBA'."""
   if image.mode == 'LAB':  # which `convert` does not know
     lab, rgb = map(ImageCms.createProfile, ('LAB', 'sRGB'))
-    image = ImageCms.profileToProfile(image, lab, rgb, outputMode='RGB')
+    converted = ImageCms.profileToProfile(image, lab, rgb, outputMode='RGB')
+    image = converted or image
   if image.has_transparency_data and mode != 'RGBA':
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from gen_jax.errors import InputError, nearest
+from gen_jax.registry.fields import Place
 
 
 def open_builder(
-  dataset: str, data_dir: str | None, manual_dir: str | None
+  dataset: str, data_dir: Place | None, manual_dir: Place | None
 ) -> Any:
   """Returns the builder of a prepared data set, from its files alone.
 

@@ -26,6 +26,7 @@ from gen_jax.data import inputs
 from gen_jax.data.datasets import embedded, mnist
 from gen_jax.data.formats import idx
 from gen_jax.errors import InputError
+from gen_jax.registry.fields import Place
 from gen_jax.runtime import timeout
 
 _TIMEOUT = 5.0  # seconds without an answer or a byte
@@ -132,7 +133,7 @@ class IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def prepare(
-  name: str, data_dir: pathlib.Path, manual_dir: str | None = None
+  name: str, data_dir: pathlib.Path, manual_dir: Place | None = None
 ) -> None:
   """Writes `data_dir/<name>/3.0.1`, in about 15 seconds.
 
@@ -163,7 +164,7 @@ def prepare(
       raise InputError(f'data.data_dir: cannot write to {data_dir}: {e}') from e
 
 
-def _read(name: str, file: str, sha256: str, manual_dir: str | None) -> bytes:
+def _read(name: str, file: str, sha256: str, manual_dir: Place | None) -> bytes:
   dataset = DATASETS[name]
   if manual_dir is not None:
     path = pathlib.Path(manual_dir).expanduser() / file

@@ -6,7 +6,7 @@ under the names of Hugging Face's BertModel.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,7 @@ def _layer(name, shape):
 
 
 def check(
-  arrays: Mapping[str, np.ndarray], config: Config, file: str, field: str
+  arrays: Mapping[str, np.ndarray], config: Config, file: Any, field: str
 ) -> dict[str, np.ndarray]:
   """Returns the weights of the encoder among the arrays of a file.
 
