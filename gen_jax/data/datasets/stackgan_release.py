@@ -24,7 +24,7 @@ from gen_jax.data import image_files, inputs
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, pickles
-from gen_jax.data.sources import Source
+from gen_jax.data.sources import Arrays, Source
 from gen_jax.data.text import captions
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count, Place
@@ -59,57 +59,43 @@ def load(
   check_split(split, _SPLITS, 'the release')
   shape, root = images.check_shape(shape), image_files.check_root(path)
   names = _names(root, split)
-  numbers = _numbers(root, split) or [None] * len(names)
-  if len(numbers) != len(names):
+  numbers = _numbers(root, split)
+  if numbers and len(numbers) != len(names):
     raise InputError(
       f'data.path: {root / split / _CLASSES} has {len(numbers)} entries for '
       f'{len(names)} images.'
     )
-  vectors = _vectors(root, split, len(names)) if embeddings else None
   boxes = _boxes(root / _BIRDS, root)
   birds = root / _BIRDS / 'images'
+  place = birds if birds.is_dir() else root
   with inputs.reading(root / split / _NAMES):
-    paths = [
-      _inside(root, birds if birds.is_dir() else root, f'{name}.jpg')
-      for name in names
+    files = [
+      image_files.File(
+        _inside(root, place, f'{name}.jpg'),
+        str(number),
+        boxes.get(f'{name}.jpg'),
+      )
+      for name, number in zip(names, numbers or [''] * len(names), strict=True)
     ]
-  files = [
-    image_files.File(
-      path,
-      '' if number is None else str(number),
-      boxes.get(f'{name}.jpg'),
-    )
-    for path, name, number in zip(paths, names, numbers, strict=True)
-  ]
   missing = [str(f.path) for f in files if not os.path.exists(f.path)]
   if missing:
     raise InputError(
       f'data.path: {len(missing)} of {len(files)} images that '
       f'{root / split / _NAMES} names are missing, such as {missing[0]}.'
     )
-
-  def more(files):
-    del files  # all are readable, or none is read
-    fields = {}
-    if vectors is not None:
-      fields['embedding'] = vectors
-    if words:
-      texts = [_captions(root, name) for name in names]
-      fields |= captions.encode(texts, words, names)
-    return fields
-
+  fields: Arrays = {}
+  if embeddings:
+    fields['embedding'] = _vectors(root, split, len(names))
+  if words:
+    texts = [_captions(root, name) for name in names]
+    fields |= captions.encode(texts, words, names)
   classes = ()
-  if _numbers(root, split):  # of all splits, so that labels mean the same
+  if numbers:  # of all splits, so that labels mean the same
     known = {number for name in _SPLITS for number in _numbers(root, name)}
     classes = tuple(map(str, sorted(known)))
   found = image_files.Found(files, classes)
-  return folder.open_files(root, split, found, shape, more=more)
-
-
-def _there(path: pathlib.Path) -> pathlib.Path:
-  if not os.path.exists(path):
-    raise InputError(f'data.path: there is no file {path}.')
-  return path
+  # All images are readable, or none is read.
+  return folder.open_files(root, split, found, shape, more=lambda _: fields)
 
 
 def _inside(
@@ -139,7 +125,7 @@ def _inside(
 
 def _names(root, split):
   """The names of the images of a split, without '.jpg'."""
-  file = _there(root / split / _NAMES)
+  file = root / split / _NAMES
   names = _list(file)
   with inputs.reading(file):
     for name in names:
@@ -173,21 +159,19 @@ def _numbers(root, split):
 
 def _vectors(root, split, count):
   """Vectors of captions, float32 [N, K, D]."""
-  file = _there(root / split / 'char-CNN-RNN-embeddings.pickle')
+  file = root / split / 'char-CNN-RNN-embeddings.pickle'
   value = pickles.read(file)
-  try:
+  with inputs.reading(file):
     vectors = np.asarray(value, np.float32)
-  except (TypeError, ValueError, OverflowError):
-    vectors = np.zeros(0, np.float32)
-  if vectors.ndim == 2:
-    vectors = vectors[:, None]
-  if vectors.ndim != 3 or len(vectors) != count or not vectors.size:
-    raise InputError(
-      f'data.path: {file} has an array of {vectors.shape}; expected '
-      f'[{count}, captions, numbers].'
-    )
-  if not np.all(np.isfinite(vectors)):
-    raise InputError(f'data.path: {file} has numbers that are not finite.')
+    if vectors.ndim == 2:
+      vectors = vectors[:, None]
+    if vectors.ndim != 3 or len(vectors) != count or not vectors.size:
+      raise ValueError(
+        f'it has an array of {vectors.shape}; expected [{count}, captions, '
+        'numbers]'
+      )
+    if not np.all(np.isfinite(vectors)):
+      raise ValueError('it has numbers that are not finite')
   return vectors
 
 
@@ -200,7 +184,7 @@ def _captions(root, name):
       by_class = sorted(folder.glob(f'*/{image}.txt'))
       if by_class:
         found = _inside(root, folder, str(by_class[0].relative_to(folder)))
-  with inputs.reading(_there(found)):
+  with inputs.reading(found):
     return inputs.read_text(found, errors='replace').splitlines()
 
 

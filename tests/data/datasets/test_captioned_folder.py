@@ -173,7 +173,7 @@ def test_the_release_of_the_flowers(birds):
     ('class_info', {'a': 1}, 'class_info.pickle .*expected a list'),
     ('class_info', [1], 'has 1 entries for 2'),
     ('char-CNN-RNN-embeddings', np.zeros((3, 10, 6)), 'expected'),
-    ('char-CNN-RNN-embeddings', ['a', 'b'], 'expected'),
+    ('char-CNN-RNN-embeddings', ['a', 'b'], 'cannot be read: could not'),
     ('char-CNN-RNN-embeddings', np.full((2, 1, 6), np.nan), 'not finite'),
   ],
 )
@@ -183,7 +183,9 @@ def test_a_wrong_file_of_the_release_is_named(birds, name, value, message):
   with pytest.raises(InputError, match=message):
     stackgan_release.load('train', root, SHAPE)
   (root / 'train' / 'filenames.pickle').unlink()
-  with pytest.raises(InputError, match='there is no file'):
+  with pytest.raises(
+    InputError, match='filenames.pickle cannot be read: No such'
+  ):
     stackgan_release.load('train', root, SHAPE)
 
 
