@@ -1,9 +1,9 @@
 """The vocabulary: a model is named players and an ordered list of updates.
 
-A VAE is a game of one player, a GAN of two, CycleGAN of four. A loss is a
-function of everybody's variables; an update says whose parameters move. What
-differs between papers stands in `gen_jax/objectives`, one file per paper; what
-is the same for all of them is done once, in `gen_jax/training/step.py`.
+A VAE has one player, a GAN two and CycleGAN four. A loss is a function of the
+variables of all players; an update says whose parameters move. What differs
+between papers is in `gen_jax/objectives`, one file per paper. What is the same
+for all of them is done once, in `gen_jax/training/step.py`.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ An evaluator is a frozen dataclass whose first field is the Task; the others
 are its protocol and go beside its numbers. `run(players, key)` yields
 `(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
 [T, H, W, C] an animation. A text of the name 'warning' is shown by itself; it
-tells what is seen, what it usually is, and which field to change.
+says what was observed, its usual cause, and which field to change.
 
 An evaluator states with `minimum()` how many examples it needs. Where a split
 has fewer, the suite skips it and says so; `run` need not check it again.

@@ -19,7 +19,7 @@ def source():
   return array_source('ten', 'train', arrays, ('a', 'b', 'c'), 'a note')
 
 
-def test_examples_come_stacked_in_the_order_asked(source):
+def test_examples_are_stacked_in_the_requested_order(source):
   batch = source.__getitems__([7, 0, 7])
   np.testing.assert_array_equal(batch['image'].ravel(), [7, 0, 7])
   np.testing.assert_array_equal(batch['label'], [1, 0, 1])

@@ -91,13 +91,13 @@ def test_losses_and_gradients_are_finite_at_any_logit(name):
     assert np.all(np.isfinite(vjp(jnp.ones_like(far))[0]))
 
 
-def test_a_sure_and_wrong_judge_pays_its_logit():
+def test_the_loss_of_a_certain_wrong_discriminator_is_its_logit():
   loss = ADVERSARIAL_LOSSES['minimax']
   assert float(loss.real(jnp.float32(-1e4))) == 1e4
   assert float(loss.fake(jnp.float32(1e4))) == 1e4
 
 
-def test_only_the_minimax_generator_is_stuck_where_the_judge_is_sure():
+def test_only_the_minimax_gradient_vanishes_for_a_certain_discriminator():
   assert abs(slope(ADVERSARIAL_LOSSES['minimax'].gen, -20)) < 1e-8
   assert slope(ADVERSARIAL_LOSSES['non_saturating'].gen, -20) == pytest.approx(
     -1
@@ -107,29 +107,31 @@ def test_only_the_minimax_generator_is_stuck_where_the_judge_is_sure():
 
 
 @pytest.mark.parametrize(
-  'name,judge,optimum',
+  'name,discriminator,optimum',
   [
     ('minimax', lambda p, q: np.log(p / q), 2 * np.log(2)),
     ('non_saturating', lambda p, q: np.log(p / q), 2 * np.log(2)),
     ('least_squares', lambda p, q: p / (p + q), 1 / 4),
   ],
 )
-def test_the_judge_of_the_docstring_is_the_best(name, judge, optimum):
+def test_the_optimal_discriminator_is_that_of_the_docstring(
+  name, discriminator, optimum
+):
   loss = ADVERSARIAL_LOSSES[name]
   for p, q in ((0.5, 0.5), (0.2, 0.7)):
 
     def cost(x, p=p, q=q):
       return p * loss.real(x) + q * loss.fake(x)
 
-    assert slope(cost, judge(p, q)) == pytest.approx(0, abs=1e-6)
-  at_rest = jnp.float32(judge(0.5, 0.5))
+    assert slope(cost, discriminator(p, q)) == pytest.approx(0, abs=1e-6)
+  at_rest = jnp.float32(discriminator(0.5, 0.5))
   assert float(loss.real(at_rest) + loss.fake(at_rest)) == pytest.approx(
     optimum
   )
   assert float(at_rest) == loss.threshold
 
 
-def test_smoothing_moves_the_best_judge_to_a_finite_logit():
+def test_label_smoothing_makes_the_optimal_logit_finite():
   real = ADVERSARIAL_LOSSES['minimax'].real
   assert slope(lambda x: real(x, 0.9), np.log(9)) == pytest.approx(0, abs=1e-6)
   real = ADVERSARIAL_LOSSES['least_squares'].real

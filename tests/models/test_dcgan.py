@@ -1,4 +1,4 @@
-"""Generators and judges: shapes, parameter counts, and their statistics."""
+"""Generators and discriminators: shapes, parameters and statistics."""
 
 import flax.linen as nn
 import jax
@@ -55,7 +55,7 @@ def test_the_papers_networks():
   disc = dcgan.Discriminator()
   shapes = jax.eval_shape(disc.init, KEY, jnp.zeros((2, 64, 64, 3)))
   norms = [x.shape for x in jax.tree.leaves(shapes['batch_stats'])]
-  # None at the judge's input.
+  # None at the discriminator's input.
   assert sorted(set(norms)) == [(128,), (256,), (512,)]
   assert shapes['params']['Dense_0']['kernel'].shape == (4 * 4 * 512, 1)
 

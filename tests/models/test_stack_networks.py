@@ -101,7 +101,7 @@ def test_sizes_that_do_not_meet_are_named():
     )
 
 
-def test_a_judge_sees_each_caption_on_its_own():
+def test_a_discriminator_treats_each_caption_by_itself():
   disc = stackgan.Discriminator(channels=(4, 8), text=5, normalize='spectral')
   images, texts = normal(3, 8, 8, 3), normal(2, 3, 6, seed=1)
   variables = drawn(disc.init, KEY, images, texts)

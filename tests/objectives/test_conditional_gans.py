@@ -37,7 +37,7 @@ GEN = dense.Generator(shape=SHAPE, hidden=(8,))
 
 
 class Heads(nn.Module):
-  """A judge with a second head, both linear in the pixels."""
+  """A discriminator with two heads, both linear in the pixels."""
 
   extra: int
 
@@ -74,7 +74,7 @@ def infogan(**fields):
 
 
 class Guess(nn.Module):
-  """A judge that says the same of all images: scores and what it reads."""
+  """A discriminator with the same outputs for all images."""
 
   read: tuple[float, ...]
 
@@ -108,7 +108,7 @@ def test_the_accuracy_of_an_acgan_is_that_of_its_guesses():
   assert float(aux.metrics['class_accuracy']) == pytest.approx(9 / 12)
 
 
-def test_generator_and_judge_of_a_cgan_see_the_class():
+def test_both_players_of_a_conditional_gan_get_the_class():
   objective = cgan()
 
   @jax.jit
@@ -213,7 +213,7 @@ def test_wrong_labels_are_a_further_negative():
   assert none == 0
 
 
-def test_the_judge_of_an_acgan_is_not_told_the_class():
+def test_the_discriminator_of_an_acgan_does_not_get_the_class():
   objective = acgan()
 
   @jax.jit

@@ -61,7 +61,7 @@ def test_another_label_changes_the_class_and_keeps_the_style(conditional):
   np.testing.assert_allclose(other - same, expected, atol=1e-5)
 
 
-def test_samples_are_of_the_classes_asked_for(conditional):
+def test_samples_have_the_requested_classes(conditional):
   players, _, _, shift = conditional
   model = linear().model
   asked = [

@@ -1,4 +1,4 @@
-"""Games of two players: who moves, on what, and to which end."""
+"""GANs: which player an update changes, and its losses."""
 
 import functools
 
@@ -200,18 +200,18 @@ def test_eight_devices_equal_one():
 
 
 def test_the_minimax_generator_is_stuck_where_the_other_escapes():
-  """Data far from the first images, and a judge that learns fast."""
-  x, moved, slopes = points(512, (8, 0), scale=0.1), {}, {}
+  """Data far from the first images, and a discriminator that learns fast."""
+  x, moved, gradients = points(512, (8, 0), scale=0.1), {}, {}
   optimizers = {'disc': optax.adam(0.02), 'gen': optax.sgd(0.02)}
   for loss in ('minimax', 'non_saturating'):
     state, metrics = train(gan(loss=loss, disc_steps=5), optimizers, x, 200)
     made = gan().sample(state.players, key=KEY, num=200)
     moved[loss] = float(made[..., 0].mean())
-    slopes[loss] = metrics['gen/grad_norm'][99::5].mean()
+    gradients[loss] = metrics['gen/grad_norm'][99::5].mean()
     if loss == 'minimax':
       assert metrics['disc/fake_accuracy'][-1] == 1
   assert abs(moved['minimax']) < 1 < 4 < moved['non_saturating']
-  assert slopes['minimax'] < 0.1 * slopes['non_saturating']
+  assert gradients['minimax'] < 0.1 * gradients['non_saturating']
 
 
 class Shift(nn.Module):

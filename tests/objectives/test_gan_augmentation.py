@@ -1,4 +1,4 @@
-"""What the judge sees of data and images when both are augmented."""
+"""Augmentation of the real and generated images of a discriminator."""
 
 import flax.linen as nn
 import jax
@@ -67,7 +67,7 @@ def test_data_and_images_go_through_the_same_distribution(conditioning):
   assert real.mean() == pytest.approx(fake.mean(), rel=0.05)
   assert real.std() == pytest.approx(fake.std(), rel=0.05)
   assert np.any(real != fake)
-  # The trained judge is asked about images as they are.
+  # The trained discriminator gets images without augmentation.
   np.testing.assert_allclose(plain, 16)
 
 

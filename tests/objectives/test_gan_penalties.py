@@ -1,4 +1,4 @@
-"""Penalties of the judge's slope, as a part of its update and apart from it."""
+"""Gradient penalties, inside the discriminator's update and as their own."""
 
 import flax.linen as nn
 import jax
@@ -68,7 +68,9 @@ def slope(players, shape):
     (ACGAN, dict(classes=3, extra=3), (1, 1)),
   ],
 )
-def test_a_linear_judge_pays_for_its_slope_in_the_image(cls, fields, shape):
+def test_the_penalty_of_a_linear_discriminator_is_that_of_its_gradient(
+  cls, fields, shape
+):
   objectives = {
     kind: make(cls, regularizers=(kind(weight=7.0, every=2),), **fields)
     for kind in GRADIENTS
@@ -84,7 +86,7 @@ def test_a_linear_judge_pays_for_its_slope_in_the_image(cls, fields, shape):
     }
 
   players = drawn(objectives[R1].init, KEY, BATCH)
-  # As large as the judge draws it.
+  # As large as the discriminator lets it be.
   players['disc']['params']['w'] *= 10
   squares = slope(players, shape)
   for kind, (loss, aux) in compute(players).items():
@@ -148,7 +150,7 @@ def test_a_lone_regularizer_may_use_the_whole_batch():
   assert not any(u.whole_batch for u in make(regularizers=(R1(),)).updates())
 
 
-def test_a_penalty_of_a_judge_with_batch_normalization_is_refused():
+def test_a_gradient_penalty_with_batch_normalization_is_refused():
   objective = GAN(
     gen=dcgan.Generator((4, 4, 1), (4,), kernel=3),
     disc=dcgan.Discriminator((3, 4), kernel=3),
@@ -158,7 +160,7 @@ def test_a_penalty_of_a_judge_with_batch_normalization_is_refused():
     jax.eval_shape(objective.init, KEY, {'image': jnp.zeros((2, 4, 4, 1))})
 
 
-# One point at 0, a generator that makes one point, and a judge that is a slope:
+# One point at 0, a generator that makes one point, and a linear discriminator:
 # the Dirac-GAN of Mescheder et al. 2018, section 2.
 
 
@@ -175,11 +177,11 @@ class Slope(nn.Module):
     return self.param('slope', nn.initializers.zeros, ()) * x[:, 0, 0, 0]
 
 
-def play(*games):
-  """How far games are from their equilibrium, (0, 0), after each of 600 steps.
+def train_all(*objectives):
+  """Returns the distance from the equilibrium, (0, 0), after each of 600 steps.
 
   Returns:
-    [600, G], of games that are given by the fields of their objectives.
+    [600, G], of objectives that are given by their fields.
   """
   batch = {'image': np.zeros((4, 1, 1, 1), np.float32)}
   optimizers = {name: optax.sgd(0.1) for name in ('gen', 'disc')}
@@ -193,7 +195,7 @@ def play(*games):
       optimizers,
       key=KEY,
     )
-    for fields in games
+    for fields in objectives
   ]
 
   def body(states, _):
@@ -205,7 +207,7 @@ def play(*games):
       [jnp.hypot(slope, place[0]) for slope, place in where]
     )
 
-  states = [init_state(players, optimizers, {}) for _ in games]
+  states = [init_state(players, optimizers, {}) for _ in objectives]
   run = jax.jit(lambda states: jax.lax.scan(body, states, None, 600))
   return np.asarray(run(states)[1])
 
@@ -222,7 +224,7 @@ def test_the_dirac_gan_comes_to_rest_with_a_penalty_alone(loss, least):
     R1(weight=1.0, every=4),
   )
   penalized = [dict(loss=loss, regularizers=(x,)) for x in penalties]
-  free, *others = play(dict(loss=loss), *penalized).T
+  free, *others = train_all(dict(loss=loss), *penalized).T
   assert free[-200:].min() > least
   for distances in others:
     assert distances[-1] < 1e-3

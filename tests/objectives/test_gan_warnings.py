@@ -1,4 +1,4 @@
-"""Failures of the game are provoked, and told in the run's words."""
+"""Failures of adversarial training, and the warnings about them."""
 
 import types
 
@@ -32,33 +32,35 @@ def root(monkeypatch, request, one_device):
   monkeypatch.chdir(request.config.rootpath)
 
 
-def told(path, name):
+def warned(path, name):
   lines = read_metrics(path / 'metrics.jsonl')
   return {x['step']: x[name] for x in lines if name in x}
 
 
-# A generator that hardly moves is no match for a judge of digits.
+# A generator that hardly moves loses against a discriminator of digits.
 SLOW = dict(data__train='train[:500]', optim__gen__learning_rate=1e-7)
 SLOW |= dict(optim__disc__learning_rate=0.01, batch_size=16)
 
 
-def test_a_minimax_generator_without_a_gradient_is_told(tmp_path, capsys):
+def test_a_vanishing_gradient_of_the_minimax_loss_gives_a_warning(
+  tmp_path, capsys
+):
   train(small(objective__loss='minimax', **SLOW), tmp_path)
-  found = told(tmp_path, 'warning/vanishing_gradient')
+  found = warned(tmp_path, 'warning/vanishing_gradient')
   text = next(iter(found.values()))
   assert 'objective.loss' in text and 'optim.disc.learning_rate' in text
   assert f'warning: {text}' in capsys.readouterr().out
 
 
-def test_a_judge_that_always_wins_is_told_and_seldom(tmp_path):
+def test_a_discriminator_that_is_always_right_gives_few_warnings(tmp_path):
   _, metrics = train(small(**SLOW), tmp_path)
-  steps = list(told(tmp_path, 'warning/no_convergence'))
+  steps = list(warned(tmp_path, 'warning/no_convergence'))
   assert 1 <= len(steps) <= 9
   assert min(np.diff([0, *steps])) >= 30
   assert 'warning/vanishing_gradient' not in metrics
 
 
-def test_a_game_in_balance_is_not_warned_of(tmp_path):
+def test_a_balanced_training_has_no_warning(tmp_path):
   _, metrics = train(small('ring', log_every=50), tmp_path)
   assert not [name for name in metrics if name.startswith('warning')]
 

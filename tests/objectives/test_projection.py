@@ -45,14 +45,14 @@ def test_an_image_of_the_model_is_found_and_the_model_stays():
   start = objective.start(trained, 2)
 
   @jax.jit
-  def judge(players, key):
+  def measure(players, key):
     loss, aux = objective.loss(players, batch, key=key, step=0)
     return loss, aux.metrics, objective.reconstruct(players, batch, key=key)
 
-  before, terms, distant = judge(start, KEY)
+  before, terms, distant = measure(start, KEY)
   players, metrics = descend(objective, trained, batch, KEY, 200, 0.05)
   assert float(metrics['projected/loss']) < 0.05 * float(before)
-  *_, found = judge(players, noise_key(KEY))
+  *_, found = measure(players, noise_key(KEY))
   assert float(jnp.mean(jnp.square(found - wanted))) < 0.05 * float(
     jnp.var(wanted)
   )

@@ -97,9 +97,7 @@ def write(path, gray=200):
   Image.new('L', (4, 4), gray).save(path)
 
 
-def test_classes_of_a_folder_are_asked_for_by_name_and_stay_the_same(
-  refused, tmp_path
-):
+def test_classes_of_a_folder_have_names_and_stay_the_same(refused, tmp_path):
   images, run, out = (tmp_path / name for name in ('images', 'run', 'out.npz'))
   for split in ('train', 'test'):
     for name in ('cat', 'dog'):

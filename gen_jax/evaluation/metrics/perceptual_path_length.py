@@ -105,7 +105,7 @@ class PathLength:
       t = t if sampling == 'full' else jnp.zeros_like(t)
       images = np.asarray(self._pairs(players, key_pair, space, t), np.float32)
       if self.task.objective.pixels == 'symmetric':
-        images = (images + 1) / 2  # not clipped, for that has no slope
+        images = (images + 1) / 2  # not clipped, which would have no gradient
       first, second = (self._extractor.extract(x) for x in images)
       difference = np.asarray(second, np.float64) - first
       parts.append(np.square(difference / self.epsilon).sum(axis=-1))

@@ -1,4 +1,4 @@
-"""How sharp pictures are, against real ones."""
+"""How sharp generated images are, compared with real ones."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from gen_jax.evaluation.figures import captioned
 from gen_jax.registry.fields import Count
 
 
-def slopes(pictures: np.ndarray) -> float:
+def mean_squared_gradient(pictures: np.ndarray) -> float:
   """Returns the mean squared difference of neighboring pixels, [N, H, W, C]."""
   pictures = np.asarray(pictures, np.float64)
   down, right = (np.diff(pictures, axis=axis) for axis in (1, 2))
@@ -20,11 +20,11 @@ def slopes(pictures: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Sharpness:
-  """Mean squared slopes of pictures over those of held-out images.
+  """The mean squared gradient of generated images, relative to real images.
 
-  `sharpness` of the model's, and `sharpness_stage1` of stage I's where there
-  are two, both of the same captions and at the size of the data. 1 is as sharp
-  as the data; noise would count as sharp too.
+  `sharpness` is that of the model, and `sharpness_stage1` that of stage I where
+  there are two stages. Both are for the captions of held-out images, at the
+  size of the data. 1 is as sharp as the data; noise counts as sharp, too.
 
   Attributes:
     num: captions; 0 for all.
@@ -44,7 +44,7 @@ class Sharpness:
     """Yields each result with its name."""
     raw = self.task.read(self.split, self.num)
     texts = captioned.read(self.task, players, captioned.fields_of(raw))
-    real = slopes(raw['image'] / 255)
+    real = mean_squared_gradient(raw['image'] / 255)
     known = self.task.objective.predict_fns()
     for label, name in (
       ('sharpness', 'generate'),
@@ -53,4 +53,4 @@ class Sharpness:
       if name in known:
         made = captioned.draw(self.task, players, texts, key, name)
         made = captioned.resized(made, raw['image'].shape[1:])
-        yield label, slopes(made) / real
+        yield label, mean_squared_gradient(made) / real

@@ -1,4 +1,4 @@
-"""A class as a few learned numbers, before a network that is told it."""
+"""A learned vector for each class, which a network gets as an input."""
 
 from typing import Any
 

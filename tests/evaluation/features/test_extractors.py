@@ -129,6 +129,6 @@ def test_a_function_of_the_user():
     ('classifier', "cannot compare these images. Use 'random'"),
   ],
 )
-def test_bad_names_are_told(name, match):
+def test_unknown_features_are_refused_with_a_reason(name, match):
   with pytest.raises(InputError, match=match):
     extractors.load(name, SHAPE)

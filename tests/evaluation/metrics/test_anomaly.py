@@ -89,6 +89,6 @@ def test_the_figure_shows_extremes_and_mistakes_above_their_reconstruction():
     (lambda: Anomaly(task(), draws=0), 'draws=0'),
   ],
 )
-def test_what_cannot_be_told_apart_is_refused_before_training(make, match):
+def test_splits_without_both_kinds_are_refused_before_training(make, match):
   with pytest.raises(InputError, match=match):
     make()

@@ -45,7 +45,7 @@ def test_samples_of_the_datas_distribution_are_as_diverse():
   assert values['nearest_neighbor_ratio'] == pytest.approx(1, abs=0.05)
 
 
-def test_one_image_for_all_codes_is_told():
+def test_one_image_for_all_latents_gives_a_warning():
   values = run(1)
   assert (
     values['pairwise_distance_ratio'] == values['nearest_neighbor_ratio'] == 0
@@ -54,7 +54,7 @@ def test_one_image_for_all_codes_is_told():
   assert 'objective.pack=2' in values['warning']
 
 
-def test_few_images_lie_apart_and_are_told_all_the_same():
+def test_few_distant_images_give_a_warning_too():
   values = run(8)
   assert values['pairwise_distance_ratio'] == pytest.approx(7 / 8, abs=0.1)
   assert values['nearest_neighbor_ratio'] == 0

@@ -80,14 +80,14 @@ def test_conditional_entropy_by_hand():
   truth = np.array([1, 1, 0, 0], bool)
   assert separability.conditional_entropy(truth, truth) == 0
   assert separability.conditional_entropy(~truth, truth) == 0
-  told = np.array([1, 0, 1, 0], bool)  # says nothing
-  assert separability.conditional_entropy(told, truth) == pytest.approx(
+  predicted = np.array([1, 0, 1, 0], bool)  # says nothing
+  assert separability.conditional_entropy(predicted, truth) == pytest.approx(
     np.log(2)
   )
-  # Of the three that are told to be true one is not: 3/4 H(1/3) + 1/4 0.
-  told = np.array([1, 1, 1, 0], bool)
+  # Of the three that are predicted to be true one is not: 3/4 H(1/3) + 1/4 0.
+  predicted = np.array([1, 1, 1, 0], bool)
   third = -(np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3)
-  assert separability.conditional_entropy(told, truth) == pytest.approx(
+  assert separability.conditional_entropy(predicted, truth) == pytest.approx(
     0.75 * third
   )
 

@@ -71,8 +71,8 @@ def test_images_of_all_captions_alike_are_a_mode_collapse(monkeypatch):
 
 def test_slopes_of_a_ramp():
   ramp = np.broadcast_to(np.arange(4)[:, None] * 0.1, (2, 4, 4))[..., None]
-  assert sharpness.slopes(ramp) == pytest.approx(0.01)
-  assert sharpness.slopes(ramp * 0 + 1) == 0
+  assert sharpness.mean_squared_gradient(ramp) == pytest.approx(0.01)
+  assert sharpness.mean_squared_gradient(ramp * 0 + 1) == 0
 
 
 def test_pictures_of_another_size_are_resized():

@@ -139,7 +139,7 @@ def test_a_model_that_does_not_translate_is_refused():
     _ = translation.Grid(task(Shift(directions=()))).needs
 
 
-def test_pairs_are_asked_for():
+def test_a_split_without_pairs_is_refused():
   with pytest.raises(InputError, match="'test' has no pairs"):
     translation.Pairs(task(Shift(), paired=False))
 
