@@ -23,7 +23,7 @@ import collections
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,21 +103,13 @@ def open_files(
   in_memory = len(files) * int(np.prod(shape)) <= MEMORY_BYTES
   image = np.empty((len(files), *shape), np.uint8) if in_memory else None
   bad = _check(files, facts, decode, image)
-  if bad:
-    listed = listing.abbreviate(
-      [f'{files[i].path.relative_to(root)} ({why})' for i, why in bad.items()]
-    )
-    if not skip_unreadable or len(bad) == len(files):
-      raise InputError(
-        f'data.path: {len(bad)} of {len(files)} images of {root} cannot be '
-        f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
-      )
-    mapped = [*mapped, f'left out {len(bad)} unreadable: {listed}']
+  left_out = _leave_out(root, files, bad, skip_unreadable) if bad else []
   good = [i for i in range(len(files)) if i not in bad]
   notes = [
     *found.notes,
     *_report(root, [(files[i].path, facts[i]) for i in good]),
     *mapped,
+    *left_out,
     *listing.report(root, found.left_out),
   ]
   files = [files[i] for i in good]
@@ -139,6 +131,24 @@ def open_files(
     '\n'.join(notes),
     {'image': ranges},
   )
+
+
+def _leave_out(
+  root: pathlib.Path,
+  files: Sequence[File],
+  bad: Mapping[int, str],
+  skip_unreadable: bool,
+) -> list[str]:
+  """Returns the line of the summary about unreadable files, or refuses them."""
+  listed = listing.abbreviate(
+    [f'{files[i].path.relative_to(root)} ({why})' for i, why in bad.items()]
+  )
+  if not skip_unreadable or len(bad) == len(files):
+    raise InputError(
+      f'data.path: {len(bad)} of {len(files)} images of {root} cannot be '
+      f'read: {listed}; repair or remove them, or set data.skip_unreadable.'
+    )
+  return [f'left out {len(bad)} unreadable: {listed}']
 
 
 def _stream(root, split, files, beside, shape, classes, note, ranges) -> Source:

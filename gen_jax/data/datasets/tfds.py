@@ -61,19 +61,12 @@ def load(
       unknown split or field. Nothing here waits for the network longer than
       some seconds.
   """
-  import tensorflow_datasets as tfds
-
   builder = tfds_files.open_builder(dataset, data_dir, manual_dir)
   with inputs.reading(builder.data_dir, 'data.dataset'):
     info = builder.info
     name = info.full_name
     check_split(split, info.splits, name)
-    if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
-      raise InputError(
-        f'data.dataset: "{builder.data_dir}" has {info.file_format.value} '
-        'files, which are not random access; '
-        + tfds_files.how_to_prepare(dataset, 'NEW_DIR')
-      )
+    records = tfds_files.open_records(builder, split, dataset)
     shape = _image_shape(info, image, shape)
     label, classes = _classes(info, image, label)
     fields: Fields = {'image': (shape, np.dtype(np.uint8))}
@@ -86,14 +79,6 @@ def load(
         (_CAPTIONS, words, captions.PIECES),
         np.dtype(np.int32),
       )
-    records = builder.as_data_source(
-      split,
-      deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-      file_format='array_record',
-    )
-    for file in info.splits[split].filepaths:
-      if not file.exists():
-        raise InputError(f'data.dataset: {file} is missing; copy it again.')
     paths = image, label, text
     reader = _Reader(
       records, f'{name} "{split}"', info.features, paths, shape, classes, words

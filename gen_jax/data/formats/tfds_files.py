@@ -73,6 +73,32 @@ def open_builder(
   )
 
 
+def open_records(builder: Any, split: str, dataset: str) -> Any:
+  """Returns random access to the serialized examples of a split.
+
+  Raises:
+    InputError: the files are not ArrayRecord, or one of them is missing.
+  """
+  import tensorflow_datasets as tfds
+
+  info = builder.info
+  if tfds.core.FileFormat.ARRAY_RECORD not in info.available_file_formats():
+    raise InputError(
+      f'data.dataset: "{builder.data_dir}" has {info.file_format.value} '
+      'files, which are not random access; '
+      + how_to_prepare(dataset, 'NEW_DIR')
+    )
+  records = builder.as_data_source(
+    split,
+    deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+    file_format='array_record',
+  )
+  for file in info.splits[split].filepaths:
+    if not file.exists():
+      raise InputError(f'data.dataset: {file} is missing; copy it again.')
+  return records
+
+
 def _check_code(root: pathlib.Path, dataset: str) -> None:
   """Raises InputError when the files of a data set name code to import.
 
