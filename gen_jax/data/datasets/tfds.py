@@ -69,25 +69,15 @@ def load(
     records = tfds_files.open_records(builder, split, dataset)
     shape = _image_shape(info, image, shape)
     label, classes = _classes(info, image, label)
-    fields: Fields = {'image': (shape, np.dtype(np.uint8))}
-    if label is not None:
-      fields['label'] = ((), np.dtype(np.int32))
     if text is not None:
       captions.check_words(words)
       _check_text(info, text)
-      fields['text'] = (
-        (_CAPTIONS, words, captions.PIECES),
-        np.dtype(np.int32),
-      )
     paths = image, label, text
     reader = _Reader(
       records, f'{name} "{split}"', info.features, paths, shape, classes, words
     )
-    size = len(records)
-  if label is not None and size:
-    # Those that are not among them are checked as they are read.
-    count = min(size, _LABELS)
-    reader.labels(reader.examples(np.arange(count) * size // count, (label,)))
+  reader.check_labels()
+  size, fields = len(records), reader.fields()
   return Source(
     size=size,
     fields=fields,
@@ -123,6 +113,27 @@ class _Reader(NamedTuple):
   shape: images.Shape
   classes: tuple[str, ...]
   words: int
+
+  def fields(self) -> Fields:
+    """Returns the shape and dtype of each field of one example."""
+    _, label, text = self.paths
+    fields: Fields = {'image': (self.shape, np.dtype(np.uint8))}
+    if label is not None:
+      fields['label'] = ((), np.dtype(np.int32))
+    if text is not None:
+      shape = (_CAPTIONS, self.words, captions.PIECES)
+      fields['text'] = (shape, np.dtype(np.int32))
+    return fields
+
+  def check_labels(self) -> None:
+    """Raises InputError on labels that are no classes, among 10,000 evenly.
+
+    The others are checked as they are read.
+    """
+    size, label = len(self.records), self.paths[1]
+    if label is not None and size:
+      rows = np.arange(min(size, _LABELS)) * size // min(size, _LABELS)
+      self.labels(self.examples(rows, (label,)))
 
   def read(self, rows: np.ndarray) -> Arrays:
     image, label, text = self.paths
