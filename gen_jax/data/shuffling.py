@@ -2,6 +2,7 @@
 
 import functools
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,9 +11,15 @@ import numpy as np
 def permutation(seed: int, name: str, epoch: int, size: int) -> np.ndarray:
   """Returns a permutation of `size` indices, int32.
 
-  It sorts the raw output of a Philox generator, which, unlike NumPy's
-  `permutation`, is promised to stay the same.
+  It sorts random bits, because NumPy's `permutation` may change.
   """
-  entropy = [seed, zlib.crc32(name.encode()), epoch]
-  bits = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(size)
+  bits = random_bits([seed, zlib.crc32(name.encode()), epoch], size)
   return np.argsort(bits, kind='stable').astype(np.int32)
+
+
+def random_bits(seed: Sequence[int], size: int) -> np.ndarray:
+  """Returns random numbers, uint64 [size].
+
+  They are the raw output of a Philox generator, which NumPy promises to keep.
+  """
+  return np.random.Philox(np.random.SeedSequence(seed)).random_raw(size)

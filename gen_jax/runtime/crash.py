@@ -44,17 +44,16 @@ def _describe(error):
     f'folder: {_attempt(os.getcwd)}',
     f'python: {sys.version}',
     f'system: {platform.platform()}',
-    *(f'{name}: {_attempt(_version, name)}' for name in _PACKAGES),
+    *(
+      f'{name}: {_attempt(importlib.metadata.version, name)}'
+      for name in _PACKAGES
+    ),
     '',
     ''.join(traceback.format_exception(error)),
   ]
   if messages.hidden:
     texts += ['Messages of libraries, newest last:', '', *messages.hidden]
   return '\n'.join(texts) + '\n'
-
-
-def _version(name):
-  return importlib.metadata.version(name)
 
 
 def _attempt(fn, *args):

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from gen_jax.data.formats.images import from_array
 from gen_jax.storage import outputs
 
 _FRAME_MILLISECONDS = 80  # of an animation
@@ -39,9 +40,7 @@ def save_image(
   """
   image = np.asarray(image)
   frames = image if image.ndim == 4 else image[None]
-  first, *others = (
-    Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in frames
-  )
+  first, *others = map(from_array, frames)
   kind = Image.registered_extensions()[path.suffix.lower()]
   if kind == 'JPEG' and first.mode == 'RGBA':
     first = first.convert('RGB')
@@ -61,9 +60,7 @@ def save_image(
 def encode_png(image: np.ndarray) -> bytes:
   """Returns uint8 [H, W, C] as the content of a PNG file."""
   file = io.BytesIO()
-  Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
-    file, format='png'
-  )
+  from_array(image).save(file, format='png')
   return file.getvalue()
 
 

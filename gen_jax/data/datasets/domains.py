@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 from PIL import Image
 
+from gen_jax.data.formats.images import from_array
 from gen_jax.data.opening import open_split
 from gen_jax.data.sources import Source, array_source, unpaired
 from gen_jax.errors import InputError, check_choice
@@ -106,8 +108,7 @@ def low_resolution(images: np.ndarray, factor: int = 4) -> np.ndarray:
   height, width = images.shape[1:3]
   size = max(width // factor, 1), max(height // factor, 1)
   for x, y in zip(images, out, strict=True):
-    image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
-    image = image.resize(size, Image.Resampling.BOX)
+    image = from_array(x).resize(size, Image.Resampling.BOX)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     y[...] = np.asarray(image).reshape(y.shape)
   return out
@@ -115,14 +116,8 @@ def low_resolution(images: np.ndarray, factor: int = 4) -> np.ndarray:
 
 def outline(images: np.ndarray) -> np.ndarray:
   """The brightest of each 3x3 pixels less the middle one."""
-  height, width = images.shape[1:3]
-  padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
-  brightest = images
-  for i in range(3):
-    for j in range(3):
-      shifted = padded[:, i : i + height, j : j + width]
-      brightest = np.maximum(brightest, shifted)
-  return brightest - images
+  size = (1, 3, 3, 1)
+  return scipy.ndimage.maximum_filter(images, size, mode='nearest') - images
 
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

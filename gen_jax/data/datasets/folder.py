@@ -218,7 +218,7 @@ def examine(files: Sequence[File]) -> list[Fact]:
   def one(file: File) -> Fact:
     try:
       with inputs.reading(file.path), images.open_image(file.path) as image:
-        several = images.has_several(image)
+        several = getattr(image, 'is_animated', False)
         return Fact(image.size, image.mode, images.extent(image), several)
     except InputError as error:
       return Fact(error=inputs.reason(error))

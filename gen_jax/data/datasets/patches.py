@@ -12,6 +12,7 @@ import numpy as np
 from gen_jax.data import image_files
 from gen_jax.data.datasets import folder
 from gen_jax.data.formats import images, listing, pixels
+from gen_jax.data.shuffling import random_bits
 from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place, Size
@@ -80,9 +81,8 @@ def _cut(photos, split, shape, num):
   height, width, _ = shape
   spans = [(p.shape[0] - height + 1, p.shape[1] - width + 1) for p in photos]
   ends = np.cumsum([rows * columns for rows, columns in spans])
-  # Philox, whose output is promised to stay the same.
   seed = [len(split), *split.encode()]
-  bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(num)
+  bits = random_bits(seed, num)
   places = (bits % np.uint64(ends[-1])).astype(np.int64)
   out = np.empty((num, *shape), np.uint8)
   for i, place in enumerate(places):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gen_jax.data.checks import check_split
 from gen_jax.data.datasets import mnist
+from gen_jax.data.shuffling import random_bits
 from gen_jax.data.sources import Arrays, Fields, Source, describe
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Count
@@ -53,10 +54,9 @@ def load(split: str, draw: Count = 0) -> Source:
 
 def choose_digits(split: str, draw: int, count: int) -> np.ndarray:
   """Returns which of `count` digits are in each stack of a split, [N, 3]."""
-  # Philox, whose raw output is promised to stay the same.
   seed = [draw, len(split), *split.encode()]
   size = SIZES[split]
-  bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(3 * size)
+  bits = random_bits(seed, 3 * size)
   return (bits % np.uint64(count)).astype(np.int32).reshape(size, 3)
 
 

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from gen_jax.data.checks import check_split
+from gen_jax.data.shuffling import random_bits
 from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import check_choice
 
@@ -61,10 +62,9 @@ def load(split: str, mixture: str) -> Source:
   check_split(split, _SIZES, 'toy')
   shape = find(mixture)
   size, centers = _SIZES[split], np.array(shape.centers)
-  # Philox, whose raw output is promised to stay the same; NumPy's own normals
-  # are not, hence those of Box and Muller.
+  # NumPy's own normals may change, hence those of Box and Muller.
   seed = [len(split), *split.encode(), len(centers)]
-  bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(3 * size)
+  bits = random_bits(seed, 3 * size)
   mode, *uniform = bits.reshape(3, size)
   label = (mode % np.uint64(len(centers))).astype(np.int32)
   radius, angle = ((u >> np.uint64(11)) + 0.5 for u in uniform)

@@ -132,9 +132,13 @@ def fit_array(images: np.ndarray, shape: Shape) -> np.ndarray:
   out = np.empty((len(images), *shape), np.uint8)
   # Not in threads: so little work per image is slower there.
   for x, y in zip(images, out, strict=True):
-    image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
-    y[...] = _fit_upright(image, shape)
+    y[...] = _fit_upright(from_array(x), shape)
   return out
+
+
+def from_array(image: np.ndarray) -> Image.Image:
+  """Returns uint8 [H, W, C] as an image of Pillow; C is 1, 3 or 4."""
+  return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def read_file(
@@ -165,11 +169,6 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
   if image.getexif().get(_ORIENTATION, 1) >= 5:
     return ImageOps.exif_transpose(image).size
   return image.size
-
-
-def has_several(image: Image.Image) -> bool:
-  """Returns whether a file has frames or pages beyond the first."""
-  return getattr(image, 'is_animated', False)
 
 
 def map_threads(fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator:
