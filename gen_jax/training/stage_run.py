@@ -166,12 +166,7 @@ class StageRun:
       if self._is_stop(step):
         self._read(pending, scheduler)
         pending = None
-        one = self.parallel.unreplicate(state)
-        # Among many processes a signal has to wait for an evaluation.
-        many = process_group.count() > 1
-        if many or self._due(step, self.config.checkpoint.every):
-          self._save(one)
-        self._evaluate(one, step)
+        self._save_and_evaluate(self.parallel.unreplicate(state), step)
         scheduler.restart(step)
     self._read(pending, scheduler)
     self.batches.close()
@@ -294,6 +289,13 @@ class StageRun:
   def _notes(self) -> dict[str, Any]:
     """Returns what `begin` needs."""
     return {'log': self.log.state, 'warnings': self.warnings.state}
+
+  def _save_and_evaluate(self, state: TrainState, step: int) -> None:
+    # Among many processes a signal has to wait for an evaluation.
+    many = process_group.count() > 1
+    if many or self._due(step, self.config.checkpoint.every):
+      self._save(state)
+    self._evaluate(state, step)
 
   def _evaluate(self, state: TrainState, step: int) -> None:
     last = step == self.stage.end
