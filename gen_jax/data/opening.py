@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import re
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,20 +102,17 @@ def _sorted_by_class(labels):
   return 0 < changes == len(np.unique(labels)) - 1
 
 
-def _import(name: str) -> ModuleType:
-  return importlib.import_module(f'gen_jax.data.datasets.{name}')
-
-
-def _find_load(name: str):
+def _find_load(name: str) -> Callable[..., Source]:
+  """Returns the function `load` of a data set."""
   package = importlib.import_module('gen_jax.data.datasets')
-  modules = [m.name for m in pkgutil.iter_modules(package.__path__)]
-  # A module that opens splits is one that has `load`; the others help it.
-  if name in modules and hasattr(_import(name), 'load'):
-    return _import(name).load
-  known = [m for m in modules if hasattr(_import(m), 'load')]
-  raise InputError(
-    f'data.name: there is no data set "{name}".' + nearest(name, known)
-  )
+  known = [
+    m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg
+  ]
+  if name not in known:
+    raise InputError(
+      f'data.name: there is no data set "{name}".' + nearest(name, known)
+    )
+  return importlib.import_module(f'{package.__name__}.{name}').load
 
 
 def _bound(text: str | None, size: int, default: int, split: str) -> int:

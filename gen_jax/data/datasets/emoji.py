@@ -34,7 +34,7 @@ from gen_jax.data.datasets import embedded
 from gen_jax.data.formats import images
 from gen_jax.data.sources import Source, array_source
 from gen_jax.data.text import captions
-from gen_jax.errors import InputError, nearest
+from gen_jax.errors import check_choice
 from gen_jax.registry.fields import Count
 
 STYLES = ('noto', 'twemoji')
@@ -70,10 +70,7 @@ def load(
   """
   shape = images.check_shape(shape)
   check_split(split, SPLITS, 'emoji')
-  if style not in STYLES:
-    raise InputError(
-      f'data.style: there is no style "{style}".' + nearest(style, STYLES)
-    )
+  check_choice('data.style', style, STYLES)
   content = _read_table()
   rows = _rows(content['emoji'], split)
   sheets = sorted(k for k in content['sha256'] if k.startswith(style + '_'))

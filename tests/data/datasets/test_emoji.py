@@ -103,7 +103,7 @@ def test_loading_is_quick():
 
 
 def test_an_unknown_style_is_named():
-  with pytest.raises(InputError, match='data.style: .*"apple".* noto, twemoji'):
+  with pytest.raises(InputError, match="data.style='apple' .*: noto, twemoji"):
     emoji.load('train', 'apple')
 
 
