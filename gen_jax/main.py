@@ -20,22 +20,21 @@ _MANY = 'found by itself on a TPU pod, GKE, Slurm and Open MPI'
 class Arguments(cli.Configured):
   """The arguments; the last three are those of many processes."""
 
-  workdir: Annotated[str | None, 'runs/<config>[-<variant>] if not given'] = (
-    None
-  )
+  workdir: Annotated[
+    str | None, 'folder of the run (default: runs/CONFIG[-VARIANT])'
+  ] = None
   profile: Annotated[
     bool, 'write a trace of a few dispatches to profile/ in the workdir'
   ] = False
   extend: Annotated[
     bool,
-    'go on to another number of steps although learning rates, which depend on '
-    'it, jump',
+    'allow another number of steps although learning rates depend on it',
   ] = False
-  coordinator: Annotated[str | None, f'host:port of process 0; {_MANY}'] = None
-  num_processes: Annotated[Size | None, f'how many; {_MANY}'] = None
-  process_id: Annotated[Count | None, f'of this process, from 0; {_MANY}'] = (
-    None
-  )
+  coordinator: Annotated[str | None, f'HOST:PORT of process 0; {_MANY}'] = None
+  num_processes: Annotated[Size | None, f'number of processes; {_MANY}'] = None
+  process_id: Annotated[
+    Count | None, f'number of this process, from 0; {_MANY}'
+  ] = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The classification accuracy score of a class-conditional model.
+r"""The classification accuracy score of a class-conditional model.
 
 python -m gen_jax classification_score --workdir=runs/cgan \
   --config=configs/classifier.py:samples
@@ -30,9 +30,9 @@ from gen_jax.training.loop import train
 class Arguments(cli.TrainedRun, cli.Configured):
   """The arguments; `config` is that of the classifier."""
 
-  num: Annotated[Size, 'samples, equally many of each class'] = 60_000
-  seed: Annotated[Seed, 'of the samples'] = 0
-  split: Annotated[str, 'of the real images; test by default'] = 'test'
+  num: Annotated[Size, 'number of samples, equally many of each class'] = 60_000
+  seed: Annotated[Seed, 'seed of the samples, 0 or more'] = 0
+  split: Annotated[str, 'split of the real images'] = 'test'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

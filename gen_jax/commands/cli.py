@@ -34,11 +34,11 @@ def _checkpoint(step: int | str | None) -> int | str | None:
 class TrainedRun:
   """The arguments of commands that use a trained model."""
 
-  workdir: Annotated[str, 'of a trained run']
+  workdir: Annotated[str, 'folder of a trained run']
   step: Annotated[
     int | str | None,
     pydantic.AfterValidator(_checkpoint),
-    "of a checkpoint, or 'best'; the newest",
+    "step of the checkpoint, or 'best' (default: the newest)",
   ] = None
 
 
@@ -46,7 +46,7 @@ class TrainedRun:
 class Configured:
   """The arguments of commands that read a config."""
 
-  config: Annotated[str, 'a file, and a variant of it: file.py:name']
+  config: Annotated[str, 'config file, or a variant of it: FILE.py:VARIANT']
   overrides: Overrides = ()
 
 
@@ -118,7 +118,7 @@ def parse(
       f'--{name}',
       dest=name,
       required=not field.has_default,
-      help=field.type.__metadata__[-1],
+      help=_help(field),
       default=argparse.SUPPRESS,
       **how,
     )
@@ -133,6 +133,14 @@ def parse(
   elif pairs:
     raise InputError(f'{rest[0]}: unknown argument; see --help.')
   return kind(**values)
+
+
+def _help(field: fields.Field) -> str:
+  """Returns the help of a flag, with its default where it has one."""
+  text = field.type.__metadata__[-1]
+  if not field.has_default or field.default in (None, '', (), False):
+    return text
+  return f'{text} (default {field.default})'
 
 
 def _plain_type(field: fields.Field) -> type:

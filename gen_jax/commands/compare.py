@@ -18,8 +18,10 @@ from gen_jax.training import report
 class Arguments:
   """The arguments."""
 
-  workdir: Annotated[tuple[str, ...], 'of a run; once for each']
-  out: Annotated[str, 'a page (.html)'] = 'report.html'
+  workdir: Annotated[
+    tuple[str, ...], 'folder of a run; give it once for each run'
+  ]
+  out: Annotated[str, 'HTML file to write'] = 'report.html'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,7 +27,9 @@ from gen_jax.training.experiment import Experiment
 class Arguments(cli.Configured):
   """The arguments."""
 
-  stage: Annotated[Size | None, 'from 1 on; the last'] = None
+  stage: Annotated[
+    Size | None, 'stage of the config, from 1 (default: the last)'
+  ] = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

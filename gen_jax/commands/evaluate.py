@@ -32,19 +32,21 @@ class Arguments(cli.TrainedRun):
     overrides: other fields of the evaluators, and where the data are now.
   """
 
-  only: Annotated[str, 'names of evaluators, with commas; all'] = ''
+  only: Annotated[
+    str, 'names of evaluators, separated by commas (default: all)'
+  ] = ''
   add: Annotated[
     tuple[str, ...],
-    'MODULE.CLASS of gen_jax.evaluation, named by its class; may be given '
+    'MODULE.CLASS of an evaluator that the config does not name; may be given '
     'again',
   ] = ()
   out: Annotated[
-    str | None, 'folder for numbers and pictures; WORKDIR/evaluate'
+    str | None, 'folder for the results (default: WORKDIR/evaluate)'
   ] = None
   allow_code: Annotated[
     tuple[str, ...],
-    "MODULE.FUNCTION, features of the workdir's config whose code may be "
-    'imported; may be given again',
+    'MODULE.FUNCTION of features that the config of the workdir names, and '
+    'that may be imported; may be given again',
   ] = ()
   overrides: cli.Overrides = ()
 

@@ -29,12 +29,17 @@ from gen_jax.training import trained
 class Arguments(cli.TrainedRun):
   """The arguments; `overrides` say where the data are now."""
 
-  out: Annotated[str, 'NAME.safetensors']
+  out: Annotated[str, 'file to write, NAME.safetensors']
   metric: Annotated[
-    str | None, 'of the workdir, stored as the accuracy of the model'
+    str | None, 'metric of the run that is stored as the accuracy of the model'
   ] = None
-  command: Annotated[str, 'that trained the model, for the JSON file'] = ''
-  dtype: Annotated[Literal['float32', 'float16'], 'of the file'] = 'float32'
+  command: Annotated[
+    str, 'command that trained the model, for the JSON file'
+  ] = ''
+  dtype: Annotated[
+    Literal['float32', 'float16'],
+    'float32 or float16, of the parameters in the file',
+  ] = 'float32'
   overrides: cli.Overrides = ()
 
 

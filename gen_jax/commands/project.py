@@ -31,20 +31,22 @@ from gen_jax.training import projection, trained
 class Arguments(cli.TrainedRun):
   """The arguments."""
 
-  image: Annotated[tuple[str, ...], 'may be given again']
+  image: Annotated[tuple[str, ...], 'image file; may be given again']
   out: Annotated[
     str,
-    'a picture of all (.png, .jpg, ...), a folder of pictures, whose name ends '
-    'with /, or .npz',
+    'what to write: a picture of all images (.png, .jpg, ...), a folder of '
+    'pictures (NAME/), or arrays (.npz)',
   ] = 'projection.png'
-  steps: Annotated[Size, annotated_types.Le(10**6), 'of the optimizer'] = 500
-  rate: Annotated[Weight, 'the learning rate'] = 0.05
-  seed: Annotated[Seed, 'of the noise'] = 0
-  pixel: Annotated[Weight, 'weight of the pixel loss'] = 1.0
-  feature: Annotated[Weight, 'weight of the feature loss'] = 1.0
+  steps: Annotated[
+    Size, annotated_types.Le(10**6), 'steps of the optimizer, 1 to 1,000,000'
+  ] = 500
+  rate: Annotated[Weight, 'learning rate, 0 or more'] = 0.05
+  seed: Annotated[Seed, 'seed of the noise, 0 or more'] = 0
+  pixel: Annotated[Weight, 'weight of the pixel loss, 0 or more'] = 1.0
+  feature: Annotated[Weight, 'weight of the feature loss, 0 or more'] = 1.0
   every_layer: Annotated[
     bool,
-    'a w of its own for each layer: nearer, but less typical of the model',
+    'find a w for each layer: closer, but less typical of the model',
   ] = False
 
 

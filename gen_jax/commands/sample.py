@@ -1,4 +1,4 @@
-"""Generates images with a trained model.
+r"""Generates images with a trained model.
 
 python -m gen_jax sample --workdir=runs/vae --num=64 --out=samples.png
 
@@ -10,7 +10,7 @@ python -m gen_jax sample --workdir=runs/stackgan --text="a red heart" \
   --text="a blue book" --between=8 --num=4
 
 A model that cannot sample but can encode and decode, such as a plain
-autoencoder, samples from a mixture of Gaussians over its training codes.
+autoencoder, samples from a mixture of Gaussians over its training latents.
 """
 
 import dataclasses
@@ -38,34 +38,37 @@ class Arguments(cli.TrainedRun):
   now. Otherwise no data set is opened.
   """
 
-  num: Annotated[int, annotated_types.Ge(1), 'of images'] = 64
-  seed: Annotated[Seed, 'of the samples'] = 0
+  num: Annotated[int, annotated_types.Ge(1), 'number of images, 1 or more'] = 64
+  seed: Annotated[Seed, 'seed of the samples, 0 or more'] = 0
   label: Annotated[
-    str | None, 'the class of the images, by name or number; all if not given'
+    str | None, 'class of the images, by name or number (default: all)'
   ] = None
   text: Annotated[
-    tuple[str, ...], 'a caption of --num images; may be given again'
+    tuple[str, ...], 'caption of --num images; may be given again'
   ] = ()
   between: Annotated[
-    Count, 'images of the way from each --text to the next; 0 for none'
+    Count, 'number of images between each --text and the next'
   ] = 0
   components: Annotated[
     Size | None,
-    'sample from a mixture of so many Gaussians over the training codes; '
-    f'{sampling.COMPONENTS} for a model without a sampler of its own',
+    'sample from a mixture of this many Gaussians, fitted to the latents of '
+    'the training images (default for models without a prior: '
+    f'{sampling.COMPONENTS})',
   ] = None
   psi: Annotated[
     Number | None,
-    'truncation of w, 0 to 1: objective.truncation_psi of a StyleGAN',
+    'truncation of w for a StyleGAN, 0 to 1 (default: that of the config)',
   ] = None
   cutoff: Annotated[
-    Count | None, 'number of layers that are truncated; 0 for all'
+    Count | None,
+    'number of layers that are truncated, 0 for all (default: that of the '
+    'config)',
   ] = None
   out: Annotated[
     str,
-    'a picture of all (.png, .jpg, ...), a folder of pictures, whose name ends '
-    'with /, or uint8 images [N, H, W, C] (.npz), of points float32 '
-    '[N, 1, 1, 2], and their labels [N] if the model has classes',
+    'what to write: a picture of all images (.png, .jpg, ...), a folder of '
+    'pictures (NAME/), or an array of uint8 [N, H, W, C] with the labels [N], '
+    'if there are any (.npz)',
   ] = 'samples.png'
   overrides: cli.Overrides = ()
 

@@ -1,7 +1,7 @@
-"""Trains a config once for each value of a field, and compares the results.
+r"""Trains a config once for each value of a field, and compares the results.
 
-python -m gen_jax sweep --config=configs/vae.py:dense
-  --over=objective.beta=0.5,1,2,4,8 --workdir=runs/beta
+python -m gen_jax sweep --config=configs/vae.py:dense \
+  --over=objective.beta=0.5,1,2,4,8 --workdir=runs/beta \
   --plot=elbo/kl:elbo/reconstruction
 
 Each run has a folder below the workdir, named by its value; a run that is
@@ -27,15 +27,17 @@ class Arguments(cli.Configured):
 
   over: Annotated[
     tuple[str, ...],
-    'FIELD=A,B,..., a field and its values, a tuple as (0,1); given again, all '
-    'pairs',
+    'FIELD=A,B,...: a field of the config and its values; if it is given '
+    'again, all combinations are trained',
   ]
-  workdir: Annotated[str, 'of all runs']
+  workdir: Annotated[str, 'folder of all runs']
   plot: Annotated[
     tuple[str, ...],
-    'X:Y, plots a metric against another, elbo/kl:elbo; may be given again',
+    'X:Y: plots metric Y against metric X; may be given again',
   ] = ()
-  extend: Annotated[bool, 'as that of gen_jax.main'] = False
+  extend: Annotated[
+    bool, 'allow another number of steps although learning rates depend on it'
+  ] = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:

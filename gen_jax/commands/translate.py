@@ -1,6 +1,6 @@
 r"""Translates your own images with a trained model, at any size.
 
-python -m gen_jax translate --workdir=runs/cyclegan --direction=ab \\
+python -m gen_jax translate --workdir=runs/cyclegan --direction=ab \
   --input=FOLDER --out=FOLDER
 
 Each image keeps its size and its name, in PNG: `a.jpg` becomes `a.png`. Images
@@ -34,9 +34,11 @@ class Arguments(cli.TrainedRun):
   direction: Annotated[
     Literal['ab', 'ba'], "'ab', from the first domain to the second, or 'ba'"
   ] = 'ab'
-  input: Annotated[str, 'a folder, or one image']
-  out: Annotated[str, 'a folder; made if needed']
-  batch_size: Annotated[Size, 'images of one size at a time'] = 4
+  input: Annotated[str, 'image file, or folder of images']
+  out: Annotated[str, 'folder to write; it is made if needed']
+  batch_size: Annotated[
+    Size, 'images of one size that are translated at a time'
+  ] = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
