@@ -1,5 +1,5 @@
 # make run          trains configs/vae.py (CONFIG=configs/x.py picks another)
-# make test         lint and tests
+# make test         lint, types and tests
 # make test-fast    lint, and tests of about a minute for each commit
 # make test-long    the tests that take minutes
 # make mutation     whether the tests catch faults, by changing the code
@@ -23,6 +23,7 @@ test test-fast: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 # Losses, data and config, a training of two players, and a resumed one.
