@@ -64,7 +64,7 @@ def test_one_program_per_device_keeps_the_form_of_the_state(path):
   experiment = Experiment(stages.plan(config)[-1])
   size = experiment.config.batch_size
   form = mesh.make('pmap', size)
-  experiment.check_batch(size, form.seen(size))
+  experiment.check_batch(size, form.loss_batch_size(size))
   devices, length = jax.device_count(), 2
 
   def on_each(tree):
