@@ -3,6 +3,7 @@
 # make test-fast    lint, and tests of about a minute for each commit
 # make test-long    the tests that take minutes
 # make mutation     whether the tests catch faults, by changing the code
+# make docs         the documentation as a site, in build/site
 # make bench        training speed beside PyTorch
 PYTHON ?= python3
 CONFIG ?= configs/vae.py
@@ -10,7 +11,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-fast test-long mutation bench clean
+.PHONY: run test test-fast test-long mutation docs bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m gen_jax.main --config=$(CONFIG) $(ARGS)
@@ -43,6 +44,9 @@ mutation: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[mutation]'
 	$(BIN)/python tests/mutation.py $(ARGS)
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --strict --quiet $(ARGS)
+
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
 
@@ -60,6 +64,10 @@ $(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@
+
+$(VENV)/docs.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[docs]'
 	@touch $@
 
 $(VENV)/bench.stamp: setup.cfg pyproject.toml | $(BIN)/python
