@@ -78,6 +78,7 @@ def compare(args: Arguments) -> None:
     results[title] = {
       'parameters': parameters(state.players),
       'steps': config.steps,
+      'minutes of training': float(minutes(folder / variant)[-1]),
       **{k: v for k, v in metrics.items() if k in MEASURED},
     }
   (folder / 'comparison.json').write_text(json.dumps(results, indent=1))
@@ -115,6 +116,13 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
   return [r for r in map(json.loads, lines) if 'time/steps_per_second' in r]
 
 
+def minutes(workdir: pathlib.Path) -> np.ndarray:
+  """Returns the minutes of training until each log, without evaluation."""
+  rows = read_metrics(workdir)
+  steps = np.diff([0, *(row['step'] for row in rows)])
+  return np.cumsum(steps / [row['time/steps_per_second'] for row in rows]) / 60
+
+
 def draw_losses(folder: pathlib.Path) -> Figure:
   """Returns the losses of all models over the time of training."""
   figure = Figure(figsize=(11, 3.2), layout='constrained')
@@ -122,11 +130,9 @@ def draw_losses(folder: pathlib.Path) -> Figure:
     figure.subplots(1, len(MODELS)), MODELS, strict=True
   ):
     rows = read_metrics(folder / variant)
-    steps = np.diff([0, *(row['step'] for row in rows)])
-    seconds = steps / [row['time/steps_per_second'] for row in rows]
     for name in losses:
       values = [row[name] for row in rows]
-      axes.plot(np.cumsum(seconds) / 60, values, label=name, linewidth=1)
+      axes.plot(minutes(folder / variant), values, label=name, linewidth=1)
     axes.set(title=title, xlabel='minutes of training', ylabel='loss')
     axes.legend()
   return figure
