@@ -11,6 +11,9 @@ import json
 import pathlib
 import re
 
+# Where the project is published. OWNER is replaced before the first release.
+REPOSITORY = 'OWNER/gen_jax'
+
 FOLDER = pathlib.Path(__file__).parent
 SETUP = FOLDER / 'setup.py'
 SCRIPTS = (
@@ -20,6 +23,13 @@ SCRIPTS = (
   'stylegan.py',
   'stackgan.py',
 )
+
+BADGE = """\
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](\
+https://colab.research.google.com/github/{repository}/blob/main/launch/colab/\
+{name}.ipynb)
+"""
 
 CLOSING = """\
 # %% [markdown]
@@ -47,8 +57,10 @@ def cells(text: str) -> list[dict]:
 def notebook(script: pathlib.Path) -> str:
   """Returns the notebook of a script as text."""
   title, _, rest = script.read_text().partition('# %% setup\n')
+  badge = BADGE.format(repository=REPOSITORY, name=script.stem)
+  setup = SETUP.read_text().replace('REPOSITORY', REPOSITORY)
   content = {
-    'cells': cells(title + SETUP.read_text() + rest + CLOSING),
+    'cells': cells(badge + title + setup + rest + CLOSING),
     'metadata': {
       'accelerator': 'GPU',
       'kernelspec': {

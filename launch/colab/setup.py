@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-repository = 'REPOSITORY'  # @param {type: "string"}
+repository = 'https://github.com/REPOSITORY'  # @param {type: "string"}
 if not importlib.util.find_spec('gen_jax'):
   subprocess.run(['git', 'clone', '-q', repository, 'gen_jax'], check=True)
   pip = [sys.executable, '-m', 'pip', 'install', '-q', '-e', 'gen_jax']
