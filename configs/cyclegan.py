@@ -2,15 +2,23 @@
 
   python -m gen_jax.main --config=configs/cyclegan.py
 
-Noto is domain a, Twemoji b, at 32 pixels. The pairs of the test split measure.
+Takes 59 minutes on one CPU core, shared with other work. Noto is domain a and
+Twemoji domain b, at 32 pixels. Held-out pairs measure the translations: the
+PSNR is 13.04 and 12.93 dB (the input: 11.95 dB).
 
-Variants: `emoji64`, the same at 64 pixels; `folder`, photographs in DIR/trainA,
-trainB, testA and testB, with `--config.data.common.path=DIR`; `horses`, those
-of TFDS; `colorize`, from gray to color; `super_resolution`, from a quarter of
-the resolution; `digits`, from outlines to strokes; `paper`, the networks of
-the paper for 256 pixels; `unet`; `resize`, without transposed convolutions;
-`regression` and `regression64`, the same generators trained on pairs;
-`test`.
+Variants:
+  emoji64: emoji of 64 pixels.
+  folder: photographs in DIR/trainA, trainB, testA and testB; set
+    config.data.common.path=DIR.
+  horses: horses and zebras of TFDS.
+  colorize: gray to color.
+  super_resolution: a quarter of the resolution to all of it.
+  digits: outlines of digits to strokes.
+  paper: the networks of the paper for 256 pixels, on a folder.
+  unet: U-Nets as generators.
+  resize: nearest-neighbor upsampling instead of transposed convolutions.
+  regression, regression64: the same generators trained on pairs.
+  test: a tiny version for the tests.
 """
 
 from ml_collections import ConfigDict

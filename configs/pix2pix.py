@@ -2,13 +2,19 @@
 
   python -m gen_jax.main --config=configs/pix2pix.py
 
-Noto is domain a, Twemoji b, at 32 pixels. `--config.objective.direction=ba`
-translates from b to a.
+Takes 35 minutes on one CPU core, shared with other work, and reaches a PSNR of
+14.46 dB on held-out pairs (a regression on pairs: 14.35 dB, the input: 11.95
+dB). Noto is domain a and Twemoji domain b, at 32 pixels.
+`--config.objective.direction=ba` translates from b to a.
 
-Variants: `emoji64`, the same at 64 pixels; `folder`, photographs of one name in
-DIR/trainA and trainB, testA and testB, with `--config.data.common.path=DIR`;
-`gan_only`, without the L1 term; `l1_only`, without the discriminator; `paper`,
-the networks of the paper for 256 pixels, on a folder; `test`.
+Variants:
+  emoji64: emoji of 64 pixels.
+  folder: pairs of photographs, of one name in DIR/trainA and trainB, testA and
+    testB; set config.data.common.path=DIR.
+  gan_only: no L1 term.
+  l1_only: no discriminator.
+  paper: the networks of the paper for 256 pixels, on a folder.
+  test: a tiny version for the tests.
 """
 
 from ml_collections import ConfigDict
@@ -98,6 +104,7 @@ def paper(config: ConfigDict) -> None:
   config.data.common.shape = (256, 256, 3)
   config.objective.gen.channels = (64, 128, 256, 512, 512, 512, 512, 512)
   config.objective.disc.channels = 64
+  config.objective.gen.dropout = 0.5
   config.objective.dropout_at_test = True
   config.ema = {}
 
