@@ -2,6 +2,10 @@
 
   python -m gen_jax.main --config=configs/acgan.py
 
+Takes 32 minutes on one shared CPU core and reaches a Frechet distance of 2.45
+(training images: 0.95). The classifier recognizes 99.74% of the digits as the
+class that was requested.
+
 Variants:
   folder: your own images, in a folder for each class; set config.data.path.
   test: a tiny version for the tests.

@@ -3,7 +3,7 @@
   python -m gen_jax.main --config=configs/cgan.py
 
 Takes 45 minutes on one shared CPU core and reaches a Frechet distance of 1.85;
-the classifier recognizes 98.75% of the digits as the class that was asked for.
+the classifier recognizes 98.75% of the digits as the requested class.
 
 Variants:
   mismatch: real digits with a wrong label as a further negative.
