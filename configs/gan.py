@@ -14,8 +14,8 @@ PacGAN is
   python -m gen_jax.main --config=configs/gan.py:grid --config.objective.pack=2
 
 With --config.steps=15000 the mixtures take one or two minutes on two shared CPU
-cores. The table shows the modes covered, the fraction of samples of high quality
-and the reverse KL in nats, for 2,500 samples of one run:
+cores. The table shows the modes covered, the fraction of samples of high
+quality and the reverse KL in nats, for 2,500 samples of one run:
 
                   ring                 grid
   plain           8   98.1%  0.004     23  85.9%  0.16

@@ -14,9 +14,10 @@ Variants:
   test: a tiny version for the tests.
 
 The mixtures take 4 minutes on two shared CPU cores. For 2,500 samples of one
-run, the ring has all 8 modes, 98.6% of the samples of high quality and a reverse
-KL of 0.001 nats; the grid has 25 modes, 95.2% and 0.004 nats. Within a mode the
-samples are closer to each other than the data: `spread` is 0.1 and 0.2.
+run, the ring has all 8 modes, 98.6% of the samples of high quality and a
+reverse KL of 0.001 nats; the grid has 25 modes, 95.2% and 0.004 nats. Within a
+mode the samples are closer to each other than the data: `spread` is 0.1 and
+0.2.
 
 Settings of the mixtures are chosen on seed 0, and results are to be those of
 the seeds 1 to 5. Their numbers above are old: they are of seed 0.
