@@ -102,6 +102,9 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> int:
           k for k in HASHES if old.get(k, old.get('others')) != new[k]
         ]
         found[kind] = ', '.join(different) or 'equal'
+    if set(found.values()) == {'skipped'}:  # such as a config of one version
+      print(f'{"skipped":8} {label}')
+      continue
     same = 'equal' in found.values()
     worst |= not same
     print(f'{"equal" if same else "DIFFERS":8} {label:40} {found}')
