@@ -6,7 +6,7 @@ trains all three for the same time and compares them. To train one of them:
 
   python -m gen_jax.main --config=configs/comparison.py:gan
 
-The networks are convolutional, and each model has about 0.68 million
+The networks are convolutional, and each model has about 0.27 million
 parameters. The GANs have one loss, one prior and one optimizer, so that they
 differ in the class alone. docs/comparison.md has the results.
 
@@ -29,7 +29,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.objective = dict(
     name='vae.VAE', likelihood='continuous_bernoulli', beta=1.0
   )
-  presets.conv_networks(config, 2 * 18, 64, 128, base=64)
+  presets.conv_networks(config, 2 * 15, 32, 64, base=64)
   for network in ('encoder', 'decoder'):
     config.objective[network].kernel = 4
   presets.cosine(config, {'model': 1e-3})
@@ -41,8 +41,8 @@ def gan(config: ConfigDict) -> None:
   """Makes it a GAN."""
   config.objective = dict(
     name='gan.GAN',
-    gen=presets.dcgan_generator(128, 64),
-    disc=presets.dcgan_discriminator(64, 128),
+    gen=presets.dcgan_generator(64, 32),
+    disc=presets.dcgan_discriminator(32, 64),
     latents=dict(name='latents.Normal', size=64),
     loss='non_saturating',
     regularizers=presets.r1(0.02, every=8),
