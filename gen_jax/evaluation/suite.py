@@ -49,8 +49,6 @@ class Suite:
       only: names of those that are made; all if None.
     """
     self._task, self._seed = task, seed
-    # Of all, because the key of an evaluator follows from its place.
-    self._places = list(evals)
     self._every, self._at_start, self._evaluators = {}, set(), {}
     self.skipped: dict[str, str] = {}
     self.away: dict[str, str] = {}
@@ -132,9 +130,9 @@ class Suite:
         recorded, so that it is tried again.
     """
     evaluator = self._evaluators[name]
-    # The same key at every step: grids over time show the same samples.
-    index = self._places.index(name)
-    key = jax.random.fold_in(stream(self._seed, 'eval'), index)
+    # The same key at every step: grids over time show the same samples. It
+    # depends on the name, so that other evaluators do not change it.
+    key = stream(self._seed, f'eval/{name}')
     # All before any is written, so that a failure leaves no part of it.
     results, failure = [], None
     try:

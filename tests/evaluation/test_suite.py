@@ -249,3 +249,16 @@ def test_a_failure_on_one_process_is_a_failure_on_all(monkeypatch, writer):
   with pytest.raises(RuntimeError, match=r'ValueError: here.*process 1') as e:
     suite(ELBO).run('elbo', {}, 6, writer)
   assert not isinstance(e.value, EvaluationError)  # which would not end it
+
+
+def test_other_evaluators_do_not_change_the_key_of_an_evaluator(
+  monkeypatch, writer
+):
+  def run(self, players, key):
+    yield 'elbo', float(jax.random.uniform(key))
+
+  monkeypatch.setattr(likelihood.ELBO, 'run', run)
+  alone = suite(ELBO).run('elbo', {}, 6, writer)
+  more = {'another': {'name': 'likelihood.ELBO'}, **ELBO}
+  assert suite(more).run('elbo', {}, 6, writer) == alone
+  assert suite(more).run('another', {}, 6, writer) != alone
