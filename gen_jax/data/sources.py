@@ -52,6 +52,8 @@ class Source:
     arrays: the whole split, field -> [N, ...], or None where it is not in
       memory.
     labels: the class of every example, or None where they have to be read.
+    names: the relative file name of each example; empty where examples are not
+      files.
     parts: the sources of fields that do not belong together, by the names of
       their orders: in training each is shuffled in an order of its own.
   """
@@ -65,6 +67,7 @@ class Source:
   ranges: Mapping[str, pixels.Ranges] = dataclasses.field(default_factory=dict)
   arrays: Arrays | None = None
   labels: np.ndarray | None = None
+  names: tuple[str, ...] = ()
   parts: Mapping[str, 'Source'] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
@@ -158,6 +161,7 @@ def subset(source: Source, rows: slice | np.ndarray) -> Source:
     identity=lambda: ('subset', source.fingerprint, key),
     arrays=source.arrays and {k: v[rows] for k, v in source.arrays.items()},
     labels=None if source.labels is None else source.labels[rows],
+    names=tuple(source.names[i] for i in indices) if source.names else (),
   )
 
 

@@ -5,6 +5,7 @@ photographs of two folders, gray and color, low and high resolution.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import scipy.ndimage
 from PIL import Image
 
+from gen_jax.data import splits
+from gen_jax.data.formats import listing
 from gen_jax.data.formats.images import from_array
 from gen_jax.data.opening import open_split
 from gen_jax.data.sources import Source, array_source, unpaired
@@ -77,6 +80,7 @@ def load(
     )
   if split not in pairs:
     return unpaired(sides)
+  _check_names(split, *sides.values())
   counts = [len(x) for x in sides.values()]
   if counts[0] != counts[1]:
     raise InputError(
@@ -89,6 +93,33 @@ def load(
   notes = '\n'.join(f'{k}: {x.summary()}' for k, x in sides.items())
   ranges = {k: v for x in sides.values() for k, v in x.ranges.items()}
   return array_source('pairs', split, arrays, notes=notes, ranges=ranges)
+
+
+def _check_names(split: str, a: Source, b: Source) -> None:
+  """Raises InputError unless the files of both domains have the same names.
+
+  The name of the split's folder and the ending do not count.
+  """
+  if not (a.names and b.names):
+    return
+  names = []
+  for source in (a, b):
+    paths = map(pathlib.PurePath, source.names)
+    names.append(
+      [
+        str(path.relative_to(path.parts[0]).with_suffix(''))
+        if splits.parse(path.parts[0])
+        else str(path.with_suffix(''))
+        for path in paths
+      ]
+    )
+  if names[0] != names[1]:
+    alone = sorted(set(names[0]) ^ set(names[1]))
+    raise InputError(
+      f'data.pairs: {split!r}: the two images of a pair must have the same '
+      f'name in both domains, and {len(alone)} have no partner: '
+      f'{listing.abbreviate(alone)}. Rename or remove them.'
+    )
 
 
 def _open(side: str, split: str, spec: dict[str, Any]) -> Source:

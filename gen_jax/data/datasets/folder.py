@@ -20,6 +20,7 @@ file is found then and not after hours of training.
 """
 
 import collections
+import dataclasses
 import functools
 import os
 import pathlib
@@ -117,20 +118,18 @@ def open_files(
   if found.classes:
     labels = [found.classes.index(file.label) for file in files]
     beside['label'] = np.array(labels, np.int32)
+  note = '\n'.join(notes)
   if image is None:
-    note = '\n'.join(notes)
-    return _stream(
+    source = _stream(
       root, split, files, beside, shape, found.classes, note, ranges
     )
-  arrays = {'image': image[good] if bad else image, **beside}
-  return array_source(
-    root.name,
-    split,
-    arrays,
-    found.classes,
-    '\n'.join(notes),
-    {'image': ranges},
-  )
+  else:
+    arrays = {'image': image[good] if bad else image, **beside}
+    source = array_source(
+      root.name, split, arrays, found.classes, note, {'image': ranges}
+    )
+  names = (file.path.relative_to(root).as_posix() for file in files)
+  return dataclasses.replace(source, names=tuple(names))
 
 
 def _leave_out(

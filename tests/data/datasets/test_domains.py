@@ -126,7 +126,7 @@ def test_the_customary_folders(tmp_path):
   assert [len(x) for x in train.parts.values()] == [3, 4]
   assert np.all(train.__getitems__([0])['b'] == 40)
   assert len(open_split('domains', 'test', **spec)) == 5
-  with pytest.raises(InputError, match='5 images of a and 6 of b'):
+  with pytest.raises(InputError, match='and 1 have no partner: 5'):
     open_split('domains', 'test', **spec, pairs=('test',))
   with pytest.raises(InputError, match='data.a, or data.common: .*"valA"'):
     open_split('domains', 'val', **spec)
@@ -178,3 +178,43 @@ def test_a_config_describes_them():
   assert experiment.train_source.fields['b'][0] == (16, 16, 3)
   (image,) = experiment.source('test').__getitems__([0])['a']
   assert isinstance(image, np.ndarray)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+  """Folders of three pairs, whose endings differ."""
+  for split in ('train', 'test'):
+    for domain, ending in (('A', 'png'), ('B', 'jpg')):
+      folder = tmp_path / f'{split}{domain}'
+      folder.mkdir()
+      for name in ('1', '2', '10'):
+        Image.new('RGB', (6, 6)).save(folder / f'{name}.{ending}')
+  return tmp_path
+
+
+def open_pairs(folder, **fields):
+  return open_split(
+    'domains',
+    'train',
+    common=dict(name='folder', path=str(folder), shape=(6, 6, 3), **fields),
+    a=dict(suffix='A'),
+    b=dict(suffix='B'),
+    pairs=('train', 'test'),
+  )
+
+
+def test_pairs_of_folders_are_files_of_one_name(pairs):
+  assert len(open_pairs(pairs)) == 3
+
+
+@pytest.mark.parametrize('damaged', [('trainA/1.png', 'trainB/2.jpg'), ()])
+def test_images_without_a_partner_are_no_pairs(pairs, damaged):
+  """Else the images behind a missing one would belong to other partners."""
+  for name in damaged:
+    (pairs / name).write_bytes(b'no image')
+  if not damaged:
+    (pairs / 'trainA/1.png').rename(pairs / 'trainA/3.png')
+  with pytest.raises(
+    InputError, match="'train': the two images.*2 .*: 1, [23]"
+  ):
+    open_pairs(pairs, skip_unreadable=bool(damaged))
