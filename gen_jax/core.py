@@ -22,7 +22,7 @@ Batch = Mapping[str, Any]  # arrays, of NumPy or on the device
 Players = Mapping[str, Mapping[str, Any]]
 
 
-# What a trained model can do. Each capability is a function of the players. A
+# The capabilities of a trained model. Each one is a function of the players. A
 # function of examples takes the whole batch, because a model may use more than
 # the image.
 
@@ -247,7 +247,7 @@ def required_arguments(capability: str) -> tuple[str, ...]:
 
 
 class Aux(NamedTuple):
-  """What a loss returns beside its value.
+  """The results of a loss besides its value.
 
   Attributes:
     metrics: scalars by name, averaged over the devices by the step.

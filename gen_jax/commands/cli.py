@@ -1,4 +1,4 @@
-"""What the commands share: their arguments, and errors of one line."""
+"""Arguments of the commands, and errors of one line."""
 
 import argparse
 import contextlib

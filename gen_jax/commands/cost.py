@@ -1,4 +1,4 @@
-"""What a training step costs, by the compiled program, without running it.
+"""States the operations and the memory of a training step without running it.
 
 python -m gen_jax cost --config=configs/stylegan.py:emoji64
 

@@ -25,7 +25,7 @@ class Data:
   name: str = 'mnist'  # a module of gen_jax.data
   train: str = 'train'
   test: str = 'test'
-  # Of the training split; see gen_jax/data/subset.py.
+  # These apply to the training split; see gen_jax/data/subset.py.
   classes: tuple[int | str, ...] = ()  # only these
   labels_per_class: tuple[Size, ...] = ()  # at most so many: one, or for each
   binarize: Literal['', 'static', 'dynamic'] = ''

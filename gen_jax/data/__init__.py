@@ -1,1 +1,1 @@
-"""Where batches come from."""
+"""Data sets, and the batches that are made of them."""

@@ -1,4 +1,4 @@
-"""What a workdir keeps of its training data: enough to use the model alone.
+"""The record of the training data in a workdir, which a model needs for use.
 
 With it, a trained model is sampled without opening the data set, and a data set
 that is opened again is compared with the one of the training.

@@ -62,7 +62,7 @@ def class_index(
 ) -> int:
   """Returns the label of a class that is given by its name or its number.
 
-  Where names are numbers, as in folders 1 to 10, a number is a name only.
+  If the names are numbers, as for folders 1 to 10, a number is read as a name.
 
   Args:
     name: what was given.

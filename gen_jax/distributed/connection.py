@@ -144,7 +144,7 @@ def _joining(address, num_processes, process_id) -> Iterator[float]:
 
 
 def _initialize(address, *flags):
-  # Where the environment names a proxy, gRPC would use it within a host too.
+  # If the environment names a proxy, gRPC would use it even within one host.
   name = 'no_grpc_proxy' if 'no_grpc_proxy' in os.environ else 'no_proxy'
   hosts = os.environ.get(name), address.rpartition(':')[0]
   os.environ[name] = ','.join(filter(None, hosts))

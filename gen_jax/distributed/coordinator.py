@@ -152,7 +152,7 @@ class Relay:
 
   @property
   def address(self) -> str:
-    """Where the client of JAX connects to."""
+    """Returns the address that the client of JAX connects to."""
     return '{}:{}'.format(*self._server.getsockname())
 
   def guard(self) -> None:

@@ -1,4 +1,4 @@
-"""What an evaluator works on, and the protocol that evaluators follow.
+"""The task of an evaluator, and the protocol that evaluators follow.
 
 An evaluator is a frozen dataclass whose first field is the Task; the others
 are its protocol and go beside its numbers. `run(players, key)` yields

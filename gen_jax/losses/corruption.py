@@ -65,7 +65,7 @@ def deformation(
   field = jnp.einsum('yg,cbgh,xh->cbyx', _bumps(height), knots, _bumps(width))
   bend_y, bend_x = 0.6 * level * field  # [B, H, W] each
 
-  # Where each pixel comes from: first its row, then, by row, its column.
+  # The source of each pixel: its row first, then its column for each row.
   rows, columns = _centered(height)[:, None], _centered(width)
   end_y, end_x = max((height - 1) / 2, 1), max((width - 1) / 2, 1)
   y = rows * (1 + 2 / 3 * stretch_y / end_y) + shift_y + bend_y

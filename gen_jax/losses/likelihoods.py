@@ -69,7 +69,7 @@ def continuous_bernoulli_mean(logits: jax.Array) -> jax.Array:
 
 
 class Likelihood(NamedTuple):
-  """What a decoder's output means.
+  """The meaning of a decoder's output.
 
   Attributes:
     nll: `(x, output, log_variance) -> [B]`, nats.

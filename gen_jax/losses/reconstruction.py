@@ -38,7 +38,7 @@ def scaled_l2(x: jax.Array, output: jax.Array) -> jax.Array:
 
 
 class Reconstruction(NamedTuple):
-  """What a decoder's output means.
+  """The meaning of a decoder's output.
 
   Attributes:
     error: `(images, output) -> [B]`.

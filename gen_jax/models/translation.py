@@ -93,7 +93,7 @@ class ResidualTranslator(nn.Module):
 
   @property
   def stride(self) -> int:
-    """What divides the height and width of an image."""
+    """Returns the number that must divide the height and width of an image."""
     return 2**self.levels
 
   @nn.compact
@@ -147,7 +147,7 @@ class UNetTranslator(nn.Module):
 
   @property
   def stride(self) -> int:
-    """What divides the height and width of an image."""
+    """Returns the number that must divide the height and width of an image."""
     return 2 ** len(self.channels)
 
   @nn.compact

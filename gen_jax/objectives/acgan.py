@@ -192,7 +192,7 @@ class ACGAN:
 
     return Scorer(logits, batch['image'], fake, self.augment)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns sample, sample_classes, discriminate and classify."""

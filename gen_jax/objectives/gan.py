@@ -298,7 +298,7 @@ class GAN:
 
     return Scorer(logits, batch['image'], fake, self.augment, self.pack)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns sample, discriminate and, for conditional models, more."""

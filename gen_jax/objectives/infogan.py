@@ -235,7 +235,7 @@ class InfoGAN:
 
     return Scorer(logits, batch['image'], fake, self.augment)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns sample, sample_codes, discriminate and classify."""

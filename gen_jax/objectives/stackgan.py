@@ -131,7 +131,7 @@ class StageI:
     draws = jax.random.normal(key, (len(texts), self._draws))
     return _generated(self.gen1, players['gen1'], texts, draws)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns encode_text and generate."""
@@ -225,7 +225,7 @@ class StageII:
     draws = jax.random.normal(key_large, (len(texts), self.gen2.condition))
     return _generated(self.gen2, players['gen2'], images, texts, draws)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns encode_text, generate and generate_stage1."""

@@ -328,7 +328,7 @@ class StyleGAN:
       rngs={'noise': key},
     )
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns the capabilities of the trained model."""

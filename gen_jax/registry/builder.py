@@ -74,7 +74,7 @@ def _made(field: Field, value: Any, at: str) -> Any:
 def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
   """Compares a group of fields with what its class declares, and makes nothing.
 
-  Where a field follows the data, None is right, too.
+  A field that follows the data may also be None.
 
   Args:
     package: as for `build`.
@@ -119,7 +119,7 @@ def check(package: Packages, spec: Any, field: str, given: int = 0) -> None:
 
 
 class Kind(NamedTuple):
-  """What a field holds that takes groups of a config.
+  """The contents of a field that takes groups of a config.
 
   Attributes:
     package: where the classes of these groups are declared.

@@ -31,7 +31,7 @@ Depth = Annotated[int, at.Interval(ge=0, le=1000)]
 Levels = Annotated[int, at.Interval(ge=1, le=1000)]
 Sizes = Annotated[tuple[Size, ...], at.MaxLen(1000)]
 SomeSizes = Annotated[tuple[Size, ...], at.Len(1, 1000)]
-# Where something lies; another place of the same data is no other config.
+# A path. The same data at another path is not another config.
 Place = Annotated[str | pathlib.PurePath, 'place']
 
 Number = Annotated[float, at.Interval(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]

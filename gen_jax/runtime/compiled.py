@@ -46,7 +46,7 @@ def peak_bytes(compiled: jax.stages.Compiled) -> int | None:
   found = compiled.memory_analysis()
   if not found:
     return None
-  # What is donated is an argument and a result at once.
+  # A donated buffer is both an argument and a result.
   return (
     found.argument_size_in_bytes
     + found.output_size_in_bytes

@@ -63,7 +63,7 @@ def _free_in_container() -> list[int]:
   try:
     limit = int((_CGROUP / 'memory.max').read_text())
     used = int((_CGROUP / 'memory.current').read_text())
-    # What the kernel gives up when memory is needed.
+    # Memory that the kernel frees when it is needed.
     for line in (_CGROUP / 'memory.stat').read_text().splitlines():
       if line.startswith('inactive_file '):
         used -= int(line.split()[1])

@@ -6,7 +6,8 @@ This module imports only what Python has loaded anyway.
 import os
 import sys
 
-# What was not shown, newest last; a report of an unexpected error includes it.
+# Messages that were not shown, newest last. The report of an unexpected error
+# includes them.
 hidden: list[str] = []
 _KEPT = 100  # messages
 

@@ -11,7 +11,7 @@ from gen_jax.errors import (
 )
 from gen_jax.runtime import crash
 
-# Where no more can be written.
+# Nothing more can be written here.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -88,7 +88,7 @@ def _make_private(folder: pathlib.Path) -> str:
       'XDG_CACHE_HOME to another folder.'
     )
   if status.st_mode & 0o077:
-    # What other users wrote while they could.
+    # Files that other users wrote before the mode was changed.
     foreign = [x for x in folder.iterdir() if x.lstat().st_uid != user]
     if foreign:
       return f'it holds {foreign[0].name} of another user. Remove this folder.'

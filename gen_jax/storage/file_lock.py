@@ -16,7 +16,8 @@ except ImportError:  # not on Windows
 def locked(file: pathlib.Path, busy: Callable[[str], None]) -> Iterator[None]:
   """Holds a lock, which the system drops with its process, also a killed one.
 
-  Where there are no locks, as in some network folders, it says so and goes on.
+  If the file system has no locks, as some network folders, it prints a line and
+  continues without one.
 
   Args:
     file: is made, and names who has the lock.

@@ -32,7 +32,7 @@ _BLOCK = 4096  # bytes that a file system gives to a file at a time
 
 
 class Out(NamedTuple):
-  """Where a command writes.
+  """The place that a command writes to.
 
   Attributes:
     path: the file or the folder.

@@ -19,7 +19,7 @@ STATISTICS = {
 
 
 class Result(NamedTuple):
-  """What one run of a sweep gave.
+  """The results of one run of a sweep.
 
   Attributes:
     values: of the fields that were varied, as text.

@@ -13,7 +13,7 @@ from PIL import Image
 from gen_jax.storage import events
 from gen_jax.storage.images import read_picture, save_image
 
-# Of the animation over training, and how many frames it has at most.
+# The name of the animation over training, and its largest number of frames.
 _STEP_MILLISECONDS = 200
 _FRAMES = 100
 

@@ -1,4 +1,4 @@
-"""What the processes of a run have to have in common, compared at its start.
+"""Checks at the start of a run that all processes have the same settings.
 
 With another learning rate in one process the run would train a mixture, and
 with another number of steps the processes would wait for each other forever.

@@ -1,4 +1,4 @@
-"""What a training step costs, by its program, without running it."""
+"""The operations and the memory of a training step, without running it."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from gen_jax.training.experiment import Experiment
 
 
 class Cost(NamedTuple):
-  """Of a training step.
+  """The cost of a training step.
 
   Attributes:
     parameters: how many.

@@ -1,4 +1,4 @@
-"""What a stage of a config describes, put together."""
+"""The objective, data and optimizers that a stage of a config describes."""
 
 import dataclasses
 import functools
@@ -113,7 +113,7 @@ class Experiment:
 
   @functools.cached_property
   def preprocess(self) -> Preprocess:
-    """What happens to the raw examples in training."""
+    """Returns the preprocessing of raw examples in training."""
     data = self.config.data
     return Preprocess(self.objective.pixels, data.binarize, data.flip)
 
@@ -136,7 +136,8 @@ class Experiment:
   def _check_memory(self) -> None:
     """Compares what is certain to be needed with what there is.
 
-    That is the state with its gradients, and a batch as floats.
+    The memory that is certainly needed holds the state with its gradients, and
+    a batch as floats.
     """
     state = self.abstract_state()
     trained = [state.players[name] for name in self.optimizers]
@@ -190,7 +191,7 @@ class Experiment:
 
   @property
   def data_record(self) -> Record:
-    """What has to stay the same in all training of a workdir."""
+    """Returns the properties of the data that must not change in a workdir."""
     return Record.of(self.train_source)
 
   def check_batch(self, size: int, local: int) -> None:

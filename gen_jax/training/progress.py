@@ -12,7 +12,7 @@ from gen_jax.distributed import process_group
 class Progress:
   """A bar with the stage, steps/s, images/s, the loss and the time left.
 
-  Of many processes only the first shows anything.
+  With several processes only the first one shows it.
   """
 
   def __init__(self, first: int, last: int) -> None:

@@ -104,7 +104,7 @@ def _check_end(old, new, trained, where, extend) -> str:
     )
   experiment = Experiment(after)
   found = experiment.ending_schedules()
-  # Of a stage that has not begun, no update has had another learning rate.
+  # A stage that has not begun has not used another learning rate yet.
   if trained <= after.start or not found:
     return ''
   if not extend:

@@ -242,7 +242,7 @@ class StageRun:
   def _is_stop(self, step: int) -> bool:
     return any(self._due(step, n) for n in self._stops())
 
-  # What happens.
+  # The actions.
 
   def _read(self, pending, scheduler: DispatchScheduler) -> None:
     """Waits for a dispatch, checks its metrics and logs them when due."""

@@ -15,7 +15,7 @@ Metrics = dict[str, jax.Array]
 
 
 class Trainable(Protocol):
-  """What can be trained: an objective, or some updates of one."""
+  """An objective, or some of its updates, that can be trained."""
 
   def updates(self) -> tuple[Update, ...]:
     """Returns what one training step does, in order."""

@@ -194,7 +194,7 @@ def _decode(file: File, shape: images.Shape, ranges: pixels.Ranges):
 
 
 class Fact(NamedTuple):
-  """What is known of a file before its pixels are read.
+  """The properties of a file that are known before its pixels are read.
 
   Attributes:
     size: (width, height) in pixels.

@@ -74,7 +74,7 @@ class _Dtype:
 
 
 class _Array:
-  """What is to become an array."""
+  """The parts of an array before it is made."""
 
   def __init__(self, *like: Any) -> None:
     del like

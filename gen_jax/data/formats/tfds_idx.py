@@ -33,7 +33,7 @@ _TIMEOUT = 5.0  # seconds without an answer or a byte
 
 
 class IdxDataset(NamedTuple):
-  """Where the files of a data set are, and what it is.
+  """The files of a data set, and its description.
 
   Attributes:
     files: split -> (images, labels), each a file name and its SHA-256.

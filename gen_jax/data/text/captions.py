@@ -53,7 +53,7 @@ def split(caption: str) -> list[str]:
 def tokens(caption: str, words: int) -> np.ndarray:
   """Returns hashes, int32 [words, PIECES]; 0 is no word, or no piece.
 
-  What comes after that many words is left out.
+  Further words are left out.
   """
   out = np.zeros((words, PIECES), np.int32)
   for row, word in zip(out, split(caption), strict=False):

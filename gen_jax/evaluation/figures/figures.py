@@ -60,7 +60,7 @@ class Reconstructions:
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary:
-  """What each latent adds to an image, scaled to its own range.
+  """The change of an image by each latent, scaled to its own range.
 
   The difference that one unit makes to latents of 0; for a decoder of one
   layer these are the rows of its weights.

@@ -1,4 +1,4 @@
-"""What the codes of InfoGAN came to mean."""
+"""The meaning of the codes of InfoGAN."""
 
 import dataclasses
 from typing import cast

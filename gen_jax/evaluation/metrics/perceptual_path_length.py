@@ -70,7 +70,7 @@ class PathLength:
       z = codes(players, key=key_code, num=2 * len(t))
       ends = t, t + self.epsilon
       if space == 'z':
-        # Of one length, so that the great circle is one.
+        # Both get the same norm, so that the path is a great circle.
         norm = jnp.linalg.norm(z, axis=-1, keepdims=True)
         first, second = jnp.split(z / norm * z.shape[-1] ** 0.5, 2)
         along = [

@@ -77,7 +77,7 @@ def absolute(x: np.ndarray, y: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-  """What a translation keeps, and the known ways in which it fails.
+  """The errors of translations, and how much they change an image.
 
   `cycle_a` is the error of an image of a that was translated and back,
   `identity_b` that of an image of b which was translated to b. A generator that

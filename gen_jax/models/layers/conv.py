@@ -157,7 +157,7 @@ def _explicit(padding: Padding) -> Pads:
 
 
 class _Layer(nn.Module):
-  """What the two layers share: parameters `kernel` and `bias`."""
+  """The parameters `kernel` and `bias`, which both layers share."""
 
   features: Size
   kernel_size: int | Sequence[int]

@@ -1,1 +1,1 @@
-"""What objectives are composed of: value objects and functions."""
+"""Value objects and functions that objectives are composed of."""

@@ -1,4 +1,4 @@
-"""What objectives share that turn the images of one domain into another's.
+"""Functions shared by objectives that translate images between two domains.
 
 A batch has images 'a' [B, H, W, C] and 'b' [B, H, W, K] in [-1, 1].
 """

@@ -1,4 +1,4 @@
-"""What the variational autoencoders share: two networks and their densities."""
+"""The two networks of variational autoencoders, and their densities."""
 
 import dataclasses
 
@@ -133,12 +133,12 @@ class LatentModel:
     )
 
   def _condition(self, batch):
-    """What both networks get beside image or latents: nothing, or [B, K]."""
+    """Returns the further inputs of both networks: none, or classes [B, K]."""
     if not self.classes:
       return ()
     return (one_hot(batch['label'], self.classes),)
 
-  # What the trained model can do.
+  # Capabilities of the trained model.
 
   def predict_fns(self) -> Capabilities:
     """Returns what the trained model can do."""
