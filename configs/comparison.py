@@ -27,7 +27,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config = default()
   config.steps = 6000
   config.objective = dict(
-    name='vae.VAE', likelihood='continuous_bernoulli', beta=1.0
+    name='vae.VAE', likelihood='bernoulli', beta=1.0
   )
   presets.conv_networks(config, 2 * 15, 32, 64, base=64)
   for network in ('encoder', 'decoder'):

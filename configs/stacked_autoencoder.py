@@ -8,7 +8,7 @@ deformation, and the classifier's input is masked. Takes 3 minutes on two busy
 CPU cores. The median error of the seeds 0 to 4 is 10.7% of the test images, and
 23.8% without pretraining.
 
-Half of that gain comes from the deformations: when the classifier is trained
+Most of that gain comes from the deformations: when the classifier is trained
 with them too (`deform` and `deform_scratch`), pretraining gains a point.
 
 Variants:
