@@ -288,8 +288,8 @@ def stratified_rows(size: int, num: int) -> np.ndarray:
   bounds = np.arange(num + 1) * size // max(num, 1)
   # Philox, whose raw output is promised to stay the same.
   bits = np.random.Philox(np.random.SeedSequence(0)).random_raw(num)
-  share = (bits >> np.uint64(11)) / 2**53  # uniform in [0, 1)
-  return bounds[:-1] + (share * np.diff(bounds)).astype(np.int64)
+  fraction = (bits >> np.uint64(11)) / 2**53  # uniform in [0, 1)
+  return bounds[:-1] + (fraction * np.diff(bounds)).astype(np.int64)
 
 
 def filled(x: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -40,15 +40,16 @@ players, objective = averaged(state), experiment.objective
 generate = jax.jit(lambda z: objective.gen.apply(players['gen'], z))
 
 
-def between(seed_a=0, seed_b=1, share=0.5):
+def between(seed_a=0, seed_b=1, fraction=0.5):
   """Shows the images of two seeds, and one between them."""
   keys = jax.random.key(seed_a), jax.random.key(seed_b)
   a, b = (objective.latents.sample(key, 1)[0] for key in keys)
   cosine = jnp.dot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
   angle = jnp.maximum(jnp.arccos(jnp.clip(cosine, -1, 1)), 1e-4)
-  weights = jnp.sin(jnp.array([1 - share, share]) * angle) / jnp.sin(angle)
+  parts = jnp.array([1 - fraction, fraction])
+  weights = jnp.sin(parts * angle) / jnp.sin(angle)
   latents = jnp.stack([a, weights @ jnp.stack([a, b]), b])
   show(np.asarray(generate(latents)), objective, width=400)
 
 
-sliders(between, seed_a=(0, 99), seed_b=(0, 99), share=(0.0, 1.0, 0.05))
+sliders(between, seed_a=(0, 99), seed_b=(0, 99), fraction=(0.0, 1.0, 0.05))

@@ -4,19 +4,19 @@
 # Draws pictures from text in two stages, and goes from one text to another.
 # %% setup
 # %%
-# Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
+# Trains; on a workdir that has a checkpoint it goes on. A fraction of 1 is the
 # whole training of the config: minutes on a GPU, an hour on a CPU.
 from gen_jax.config import load
 from gen_jax.training.loop import train
 
 name = 'stackgan'  # @param ["stackgan"]
 variant = ''  # @param {type: "string"}
-share = 0.05  # @param {type: "number"}
+fraction = 0.05  # @param {type: "number"}
 config = load(f'configs/{name}.py:{variant}')
 for stage in config.stages:
-  stage['steps'] = max(round(stage['steps'] * share), 1)
+  stage['steps'] = max(round(stage['steps'] * fraction), 1)
 leave_out_numbers(config)
-workdir = runs / f'{name}-{variant}-{share}'
+workdir = runs / f'{name}-{variant}-{fraction}'
 state, metrics = train(config, workdir)
 # %%
 show_newest(workdir)
@@ -39,13 +39,13 @@ state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)
 
 
-def drawn(text_a='a red heart', text_b='a blue heart', share=0.5, seed=0):
+def drawn(text_a='a red heart', text_b='a blue heart', fraction=0.5, seed=0):
   """Shows the pictures of two texts, and one between them."""
   fields = captions.read([text_a, text_b], experiment.config.data)
   a, b = captioned.read(task, players, fields)
-  texts = jnp.stack([a, (1 - share) * a + share * b, b])
+  texts = jnp.stack([a, (1 - fraction) * a + fraction * b, b])
   images = task.predict('generate')(players, texts, key=jax.random.key(seed))
   show(images, experiment.objective, width=450)
 
 
-sliders(drawn, share=(0.0, 1.0, 0.1), seed=(0, 99))
+sliders(drawn, fraction=(0.0, 1.0, 0.1), seed=(0, 99))

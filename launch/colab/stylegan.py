@@ -5,21 +5,21 @@
 # latents.
 # %% setup
 # %%
-# Trains; on a workdir that has a checkpoint it goes on. A share of 1 is the
+# Trains; on a workdir that has a checkpoint it goes on. A fraction of 1 is the
 # whole training of the config: minutes on a GPU, 50 on two CPU cores.
 from gen_jax.config import load
 from gen_jax.training.loop import train
 
 name = 'stylegan'  # @param ["stylegan"]
 variant = ''  # @param {type: "string"}
-share = 0.05  # @param {type: "number"}
+fraction = 0.05  # @param {type: "number"}
 config = load(f'configs/{name}.py:{variant}')
 for stage in config.stages:
-  stage['steps'] = max(round(stage['steps'] * share), 1)
+  stage['steps'] = max(round(stage['steps'] * fraction), 1)
   if stage.get('objective.fade_in_steps'):
     stage['objective.fade_in_steps'] = stage['steps']
 leave_out_numbers(config)
-workdir = runs / f'{name}-{variant}-{share}'
+workdir = runs / f'{name}-{variant}-{fraction}'
 state, metrics = train(config, workdir)
 # %%
 show_newest(workdir)
