@@ -23,7 +23,8 @@ from gen_jax.evaluation.context import (
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.evaluation.metrics.denoising import psnr, ssim
-from gen_jax.registry.fields import Count, Size
+from gen_jax.evaluation.metrics.diversity import distances
+from gen_jax.registry.fields import Count, Fraction, Size
 from gen_jax.storage.images import grid, to_uint8, to_unit
 
 DIRECTIONS = ('ab', 'ba')
@@ -85,15 +86,20 @@ class Errors:
   fraction of `distance`, how far the two images of a pair are apart (or, where
   there are no pairs, `unpaired`: any image of a and any of b). `inverted_ab`
   is the fraction of images of a whose correlation with their translation is
-  negative. A model of one direction has no `cycle_a` and no `cycle_b`.
+  negative. `pairwise_distance_ratio_ab` is the mean distance of two
+  translations of a, divided by that of two images of b; near 0 all images have
+  the same translation. A model of one direction has no `cycle_a` and no
+  `cycle_b`.
 
   Attributes:
     num: images of each domain; 0 for all.
+    least: a ratio of distances below it leads to a warning of mode collapse.
   """
 
   task: Task
   split: str = 'test'
   num: Count = 500
+  least: Fraction = 0.5
   batch_size: Size = 50
 
   needs = property(_needs)
@@ -109,12 +115,17 @@ class Errors:
     }
     paired = not self.task.source(self.split).parts
     distance = _distance(images, paired)
+    collapsed = []
     for here, there in directions(self.task):
       x = images[here]
       y = translate(self.task, players, here + there, x, self.batch_size)
       if len(directions(self.task)) == 2:
         back = translate(self.task, players, there + here, y, self.batch_size)
         yield f'cycle_{here}', absolute(x, back)
+      ratio = distances(y)[0] / max(distances(images[there])[0], 1e-12)
+      yield f'pairwise_distance_ratio_{here}{there}', ratio
+      if ratio < self.least:
+        collapsed.append(f'{ratio:.0%} in the direction {here}{there}')
       turned = correlation(gray(x), gray(y)) < 0
       yield f'inverted_{here}{there}', float(turned.mean())
       if x.shape[-1] != y.shape[-1]:
@@ -126,6 +137,14 @@ class Errors:
       yield f'moved_{here}{there}', absolute(x, y) / distance
     yield 'distance', distance
     yield 'distance_between', 'pairs' if paired else 'unpaired'
+    if collapsed:
+      yield (
+        'warning',
+        'two translations are less distant than two images of the target '
+        f'domain, {" and ".join(collapsed)}: mode collapse, unless training '
+        'has just begun. Try a larger objective.cycle_weight or l1_weight, an '
+        'R1 penalty in objective.regularizers, or smaller learning rates.',
+      )
 
 
 def _distance(images, paired):

@@ -100,6 +100,15 @@ def test_a_copy_and_an_inversion_are_found_out():
   assert out['cycle_a'] == pytest.approx(0, abs=1e-6)  # which does not see it
 
 
+def test_a_translation_that_is_always_the_same_gives_a_warning():
+  out = run('Errors', Shift(STEP, sign=0.0))
+  assert out['pairwise_distance_ratio_ab'] == pytest.approx(0, abs=1e-5)
+  assert 'mode collapse' in out['warning']
+  out = run('Errors', Shift(STEP, -STEP))
+  assert out['pairwise_distance_ratio_ab'] == pytest.approx(1, rel=1e-3)
+  assert 'warning' not in out
+
+
 def test_frechet_distances_stand_beside_those_of_the_identity():
   out = run('Frechet', Shift(STEP, 0))
   assert out['frechet_ab'] < 0.01 * out['identity_frechet_ab']
