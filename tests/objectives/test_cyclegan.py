@@ -225,6 +225,7 @@ def test_parts_of_a_batch_are_refused():
     make_train_step(linear(), optimizers, key=KEY, accumulate=2)
 
 
+@pytest.mark.slow('trains three times')
 def test_a_resume_is_exact_the_pools_included(tmp_path, one_device):
   config = config_lib.load('configs/cyclegan.py:test')
   for player in PLAYERS:

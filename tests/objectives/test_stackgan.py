@@ -233,6 +233,7 @@ def run(objective, players, devices):
   return jax.device_get(state.players)
 
 
+@pytest.mark.slow('compiles for one device and for eight')
 @pytest.mark.parametrize(
   'normalize', ['batch', pytest.param('spectral', marks=pytest.mark.long)]
 )
