@@ -44,6 +44,8 @@ mutation: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[mutation]'
 	$(BIN)/python tests/mutation.py $(ARGS)
 
+# MkDocs Material prints an advertisement otherwise.
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/docs.stamp
 	$(BIN)/mkdocs build --strict --quiet $(ARGS)
 
