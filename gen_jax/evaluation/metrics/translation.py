@@ -122,10 +122,11 @@ class Errors:
       if len(directions(self.task)) == 2:
         back = translate(self.task, players, there + here, y, self.batch_size)
         yield f'cycle_{here}', absolute(x, back)
-      ratio = distances(y)[0] / max(distances(images[there])[0], 1e-12)
-      yield f'pairwise_distance_ratio_{here}{there}', ratio
-      if ratio < self.least:
-        collapsed.append(f'{ratio:.0%} in the direction {here}{there}')
+      if min(len(y), len(images[there])) > 1:  # one image has no distances
+        ratio = distances(y)[0] / max(distances(images[there])[0], 1e-12)
+        yield f'pairwise_distance_ratio_{here}{there}', ratio
+        if ratio < self.least:
+          collapsed.append(f'{ratio:.0%} in the direction {here}{there}')
       turned = correlation(gray(x), gray(y)) < 0
       yield f'inverted_{here}{there}', float(turned.mean())
       if x.shape[-1] != y.shape[-1]:
