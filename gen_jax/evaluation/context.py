@@ -1,19 +1,20 @@
 """The task of an evaluator, and the protocol that evaluators follow.
 
-An evaluator is a frozen dataclass whose first field is the Task; the others
-are its protocol and go beside its numbers. `run(players, key)` yields
+An evaluator is a class with the decorator `evaluator`, which makes it a frozen
+dataclass. Its first field is the Task; the others are its protocol and go
+beside its numbers. `run(players, key)` yields
 `(name, value)`: a scalar is a metric, a uint8 array [H, W, C] a picture and
 [T, H, W, C] an animation. A text of the name 'warning' is shown by itself; it
 says what was observed, its usual cause, and which field to change.
 
-An evaluator states with `minimum()` how many examples it needs. Where a split
-has fewer, the suite skips it and says so; `run` need not check it again.
+The decorator states how many examples an evaluator needs. Where a split has
+fewer, the suite skips it and says so; `run` need not check it again.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
@@ -28,6 +29,7 @@ from gen_jax.errors import InputError, nearest
 from gen_jax.storage.images import to_unit
 
 _SAMPLES = 500  # in one dispatch
+_T = TypeVar('_T')
 
 
 class Minimum(NamedTuple):
@@ -107,6 +109,38 @@ class Evaluator(Protocol):
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
+
+
+@dataclass_transform(frozen_default=True)
+def evaluator(
+  *needs: str, split: int = 1, train: int = 0, test: int = 0
+) -> Callable[[type[_T]], type[_T]]:
+  """Makes a class a frozen dataclass that states what it needs.
+
+  A class whose needs depend on its fields has its own `needs` or `minimum`.
+
+  Args:
+    *needs: the predict functions that it calls.
+    split: the fewest examples of the split that its field `split` names, where
+      it has such a field.
+    train: the fewest examples of the training split.
+    test: the fewest examples of the test split.
+  """
+
+  def minimum(self: Any) -> tuple[Minimum, ...]:
+    sizes = [('train', train), ('test', test)]
+    if 'split' in self.__dataclass_fields__:
+      sizes.append((self.split, split))
+    return tuple(Minimum(name, size) for name, size in sizes if size)
+
+  def make(cls: type[_T]) -> type[_T]:
+    stated = {'needs': needs, 'minimum': minimum}
+    for name, value in stated.items():
+      if name not in vars(cls):
+        setattr(cls, name, value)
+    return dataclasses.dataclass(frozen=True)(cls)
+
+  return make
 
 
 @dataclasses.dataclass(frozen=True)

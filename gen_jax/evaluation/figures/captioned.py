@@ -1,6 +1,5 @@
 """Pictures of captions, for the evaluators of models that draw them."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.data.formats import images
 from gen_jax.data.text import captions
-from gen_jax.evaluation.context import Minimum, Results, Task, filled
+from gen_jax.evaluation.context import Results, Task, evaluator, filled
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8, to_unit
@@ -104,7 +103,7 @@ def between(
   return to_unit(np.stack(made, axis=1), task.objective.pixels)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate')
 class Sentences:
   """Sentences of the config, a row of pictures for each.
 
@@ -117,12 +116,6 @@ class Sentences:
   sentences: Sequence[str] = ('a red heart', 'a smiling cat')
   num: Count = 8
 
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
-
   def __post_init__(self) -> None:
     captions.read(self.sentences, self.task.data)
 
@@ -134,7 +127,7 @@ class Sentences:
     yield 'sentences', sheet(pictures, self.num)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate')
 class HeldOut:
   """Held-out images, each followed by pictures of its caption.
 
@@ -152,12 +145,6 @@ class HeldOut:
   rows: Size = 32
   num: Count = 3
   columns: Size = 4
-
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -177,7 +164,7 @@ class HeldOut:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate')
 class Between:
   """The way from one sentence to the next, of one code a row.
 
@@ -191,12 +178,6 @@ class Between:
   sentences: Sequence[str] = ('a red heart', 'a blue heart')
   rows: Size = 4
   columns: Size = 8
-
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def __post_init__(self) -> None:
     captions.read(self.sentences, self.task.data)

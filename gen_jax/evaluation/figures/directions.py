@@ -1,7 +1,5 @@
 """Pictures of latents that are moved along a direction."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +7,18 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.data.subset import read_labels
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task, stratified_rows
+from gen_jax.evaluation.context import (
+  Minimum,
+  Results,
+  Task,
+  evaluator,
+  stratified_rows,
+)
 from gen_jax.registry.fields import Count, Number, Size
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode', train=2)
 class Arithmetic:
   """Decoded latents with multiples of an attribute's vector added.
 
@@ -43,12 +47,6 @@ class Arithmetic:
   rows: Size = 8
   columns: Size = 9
   batch_size: Size = 500
-
-  needs = ('encode', 'decode')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return Minimum('train', 2), Minimum(self.split)
 
   def __post_init__(self) -> None:
     if len(self.classes) not in (0, 2):
@@ -107,7 +105,7 @@ class Arithmetic:
     return grid(out.reshape(-1, *images.shape[1:]), self.columns + 1)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode')
 class Traversal:
   """The latents of one image with one dimension moved at a time.
 
@@ -132,8 +130,6 @@ class Traversal:
   columns: Size = 15
   train: Count = 5000
   batch_size: Size = 500
-
-  needs = ('encode', 'decode')
 
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""

@@ -1,30 +1,22 @@
 """Pictures of what a model makes, always of the same latents and images."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample')
 class Samples:
   """Draws from the model: a grid of images, or a scatter of points."""
 
   task: Task
   num: Count = 64
-
-  needs = ('sample',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -33,7 +25,7 @@ class Samples:
     yield 'samples', plot.draw(images, self.task.objective.pixels)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('reconstruct')
 class Reconstructions:
   """Held-out images, each with its reconstruction to the right."""
 
@@ -41,12 +33,6 @@ class Reconstructions:
   split: str = 'test'
   num: Count = 32
   columns: Size = 4
-
-  needs = ('reconstruct',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -58,7 +44,7 @@ class Reconstructions:
     yield 'reconstructions', grid(pairs, self.columns)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode')
 class Dictionary:
   """The change of an image by each latent, scaled to its own range.
 
@@ -71,12 +57,6 @@ class Dictionary:
 
   task: Task
   num: Count = 100
-
-  needs = ('encode', 'decode')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,6 +1,5 @@
 """Pictures of a latent space."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 from gen_jax.storage.images import grid, to_uint8
@@ -42,7 +41,7 @@ def slerp(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
   return jnp.where(straight, lerp(start, end, t), round_ / sine)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode', split=2)
 class Interpolation:
   """Decoded latents between those of two images, a pair of images per row.
 
@@ -54,12 +53,6 @@ class Interpolation:
   split: str = 'test'
   rows: Size = 8
   columns: Size = 10
-
-  needs = ('encode', 'decode')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   @functools.cached_property
   def _run(self):
@@ -84,18 +77,12 @@ class Interpolation:
     yield 'interpolation', np.concatenate([left, gap, right], axis=1)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode')
 class Manifold:
   """Decoded latents on a grid of the normal's quantiles; for two dimensions."""
 
   task: Task
   size: Count = 20
-
-  needs = ('encode', 'decode')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -114,7 +101,7 @@ class Manifold:
     yield 'manifold', grid(to_uint8(images, pixels), self.size, pad=0)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', split=2)
 class Scatter:
   """Latents of held-out images, by class where there are classes.
 
@@ -125,12 +112,6 @@ class Scatter:
   split: str = 'test'
   num: Count = 5000
   batch_size: Size = 500
-
-  needs = ('encode',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,13 +1,11 @@
 """Figures of the effects of w and of noise (Karras et al. 2018)."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Number, Size
 from gen_jax.storage.images import grid, to_uint8, to_unit
@@ -33,7 +31,7 @@ def synthesize(
   return to_uint8(images, task.objective.pixels)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator(*_NEEDS)
 class Truncation:
   """One latent in each row, from its own w to the mean and beyond (figure 8).
 
@@ -44,12 +42,6 @@ class Truncation:
   task: Task
   rows: Size = 4
   psis: tuple[Number, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
-
-  needs = _NEEDS
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -62,7 +54,7 @@ class Truncation:
     yield 'truncation', grid(images, len(self.psis))
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator(*_NEEDS)
 class Mixing:
   """The w of one latent in some layers, of another in the rest (figure 3).
 
@@ -79,12 +71,6 @@ class Mixing:
   rows: Size = 4
   columns: Size = 6
   psi: Number = 1.0
-
-  needs = _NEEDS
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -117,7 +103,7 @@ class Mixing:
       yield name, grid(np.concatenate(sheet), self.columns + 1)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator(*_NEEDS)
 class Noise:
   """Images with different noise, their mean and their deviation (figure 4).
 
@@ -137,12 +123,6 @@ class Noise:
   shown: Size = 3
   draws: Size = 50
   psi: Number = 1.0
-
-  needs = _NEEDS
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -168,7 +148,7 @@ class Noise:
     yield 'noise', grid(to_uint8(sheet, 'unit'), columns)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator(*_NEEDS)
 class Walk:
   """An animation of straight lines in W between latents, back to the first.
 
@@ -184,12 +164,6 @@ class Walk:
   stops: Size = 4
   frames: Size = 12
   psi: Number = 0.7
-
-  needs = _NEEDS
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,16 +1,14 @@
 """Which latents of a model depend on the image."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size, Weight
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', split=2)
 class ActiveUnits:
   """Dimensions of the latents that depend on the image (Burda et al. 2015).
 
@@ -23,12 +21,6 @@ class ActiveUnits:
   num: Count = 0
   threshold: Weight = 0.01
   batch_size: Size = 500
-
-  needs = ('encode',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

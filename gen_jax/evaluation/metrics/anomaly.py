@@ -1,6 +1,5 @@
 """How well a model of some classes detects images of other classes."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,12 +8,12 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.data.subset import class_index, read_labels
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('anomaly_scores', split=2)
 class Anomaly:
   """Area under the ROC curve of each anomaly score of the model.
 
@@ -46,12 +45,6 @@ class Anomaly:
   by_class: bool = False
   shown: Size = 16
   batch_size: Size = 500
-
-  needs = ('anomaly_scores',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def __post_init__(self) -> None:
     if self.draws < 1:

@@ -1,17 +1,15 @@
 """How often a classifier is right."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('classify')
 class Error:
   """The fraction of images whose class is found, and which are confused.
 
@@ -26,12 +24,6 @@ class Error:
   split: str = 'test'
   num: Count = 0
   batch_size: Size = 500
-
-  needs = ('classify',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

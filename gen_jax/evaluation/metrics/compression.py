@@ -8,9 +8,9 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import (
-  Minimum,
   Results,
   Task,
+  evaluator,
   filled,
   stratified_rows,
 )
@@ -73,7 +73,7 @@ def fit(latents: np.ndarray, bits: int, outside: float) -> Quantizer:
   return dataclasses.replace(quantizer, log2_probability=np.log2(probability))
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode', train=2)
 class Compression:
   """Size and error of images whose latents are quantized, and PCA's.
 
@@ -105,12 +105,6 @@ class Compression:
   num: Count = 0
   shown: Size = 16
   batch_size: Size = 500
-
-  needs = ('encode', 'decode')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return Minimum('train', 2), Minimum(self.split)
 
   def __post_init__(self) -> None:
     if not self.bits or any(not 1 <= b <= 12 for b in self.bits):

@@ -1,18 +1,16 @@
 """Pictures of class-conditional models."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Size
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('relabel')
 class Relabeled:
   """Held-out images, each followed by its style in every class.
 
@@ -23,12 +21,6 @@ class Relabeled:
   task: Task
   split: str = 'test'
   rows: Size = 10
-
-  needs = ('relabel',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -44,7 +36,7 @@ class Relabeled:
     yield 'relabeled', grid(to_uint8(images, pixels), len(columns))
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample_classes')
 class BetweenClasses:
   """Samples with the same latents in a row, between a class and the next one.
 
@@ -54,12 +46,6 @@ class BetweenClasses:
 
   task: Task
   columns: Size = 10
-
-  needs = ('sample_classes',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,18 +1,16 @@
 """Whether a class-conditional model generates the requested class."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample_classes', test=1)
 class LabelAccuracy:
   """Fraction of samples that the classifier assigns to the requested class.
 
@@ -27,12 +25,6 @@ class LabelAccuracy:
   task: Task
   num: Count = 10_000
   classifier: str = ''
-
-  needs = ('sample_classes',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum('test'),)
 
   def __post_init__(self) -> None:
     reference_classifier.load(self.task, self.classifier)
@@ -52,7 +44,7 @@ class LabelAccuracy:
     yield 'classifier_accuracy', classifier.accuracy
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample')
 class Neighbors:
   """Samples, each followed by the training images that are nearest to it.
 
@@ -69,8 +61,6 @@ class Neighbors:
   rows: Size = 10
   columns: Size = 7
   train: Count = 0
-
-  needs = ('sample',)
 
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""

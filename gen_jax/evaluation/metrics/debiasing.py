@@ -1,18 +1,16 @@
 """How the debiasing VAE changes the fraction of each class."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.data.shuffling import permutation
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sampling_probabilities')
 class Shift:
   """Fractions of the classes in a split, and in what is drawn from it.
 
@@ -24,12 +22,6 @@ class Shift:
   task: Task
   split: str = 'train'
   batch_size: Size = 1024
-
-  needs = ('sampling_probabilities',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def __post_init__(self) -> None:
     if 'label' not in self.task.source(self.split).fields:

@@ -1,17 +1,15 @@
 """How much noise a denoiser removes."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task, stratified_rows
+from gen_jax.evaluation.context import Results, Task, evaluator, stratified_rows
 from gen_jax.registry.fields import Count, Size, SomeSizes
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('corrupt', 'reconstruct')
 class Denoising:
   """PSNR (dB) and SSIM of denoised images, and those of the Wiener filter.
 
@@ -32,12 +30,6 @@ class Denoising:
   windows: SomeSizes = (3, 5, 7)
   shown: Size = 32
   batch_size: Size = 500
-
-  needs = ('corrupt', 'reconstruct')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

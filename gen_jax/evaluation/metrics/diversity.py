@@ -1,6 +1,5 @@
 """Whether samples differ from each other as much as the data do."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,11 +8,11 @@ from scipy.spatial.distance import pdist, squareform
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Fraction
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample', split=2)
 class Diversity:
   """Distances between samples, divided by those between images of a split.
 
@@ -32,12 +31,6 @@ class Diversity:
   split: str = 'test'
   num: Count = 500
   least: Fraction = 0.5
-
-  needs = ('sample',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def __post_init__(self) -> None:
     if self.num < 2:

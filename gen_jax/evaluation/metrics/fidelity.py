@@ -1,19 +1,18 @@
 """How close generated images are to real ones, and how many they cover."""
 
-import dataclasses
 import functools
 
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.registry.fields import Count, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample')
 class Fidelity:
   """Distances between samples and the images of a split.
 
@@ -40,8 +39,6 @@ class Fidelity:
   k: Size = 5
   features: str = 'classifier'
   classifier: str = ''
-
-  needs = ('sample',)
 
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""

@@ -1,6 +1,5 @@
 """The meaning of the codes of InfoGAN."""
 
-import dataclasses
 from typing import cast
 
 import jax
@@ -9,12 +8,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gen_jax.core import CodedObjective, Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Number, Size
 from gen_jax.storage.images import grid, to_uint8
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('classify')
 class Matching:
   """Error of the categorical code as a classifier that saw no labels.
 
@@ -32,12 +31,6 @@ class Matching:
   train: Count = 10_000
   num: Count = 0
   batch_size: Size = 500
-
-  needs = ('classify',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -58,7 +51,7 @@ class Matching:
     yield 'error', 1 - float(right.mean())
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample_codes')
 class Sweeps:
   """A sheet for each code: it goes from left to right, by row all others stay.
 
@@ -70,12 +63,6 @@ class Sweeps:
   rows: Size = 5
   columns: Size = 10
   reach: Number = 2.0
-
-  needs = ('sample_codes',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,6 +1,5 @@
 """How probable held-out images are under the model, in nats per image."""
 
-import dataclasses
 import functools
 
 import jax
@@ -11,11 +10,11 @@ from tqdm import tqdm
 from gen_jax.core import Players
 from gen_jax.distributed import prediction
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('elbo')
 class ELBO:
   """The evidence lower bound and its two parts, with one sample of the latents.
 
@@ -29,12 +28,6 @@ class ELBO:
   num: Count = 0
   by_class: bool = False
   batch_size: Size = 500
-
-  needs = ('elbo',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def __post_init__(self) -> None:
     source = self.task.source(self.split) if self.by_class else None
@@ -64,7 +57,7 @@ class ELBO:
         yield f'{name}_{shown}', mean
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('log_weights', split=2)
 class NLL:
   """Negative log-likelihood by importance sampling.
 
@@ -85,12 +78,6 @@ class NLL:
   num: Count = 0
   batch_size: Size = 20
   chunk: Size = 50
-
-  needs = ('log_weights',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def __post_init__(self) -> None:
     if self.samples < 1 or self.chunk < 1 or self.samples % self.chunk:

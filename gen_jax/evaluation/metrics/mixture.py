@@ -5,7 +5,6 @@ training images takes its place (Ghosh et al. 2020, "From variational to
 deterministic autoencoders", section 4).
 """
 
-import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid, to_uint8
 
@@ -93,7 +92,7 @@ def sampler(
   return lambda players, *, key, num: decode(players, mixture.sample(key, num))
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'decode')
 class Samples:
   """Images decoded from a mixture of Gaussians over the training latents.
 
@@ -115,8 +114,6 @@ class Samples:
   num: Count = 0
   shown: Size = 64
   batch_size: Size = 500
-
-  needs = ('encode', 'decode')
 
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""

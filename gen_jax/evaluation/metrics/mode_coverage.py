@@ -1,6 +1,5 @@
 """How well samples cover data whose modes are known."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,13 +8,13 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.data.datasets import toy
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample', test=1)
 class Modes:
   """How many modes of a mixture samples cover, and how evenly.
 
@@ -37,12 +36,6 @@ class Modes:
   task: Task
   num: Count = 2500
   shown: Size = 2000
-
-  needs = ('sample',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum('test'),)
 
   def __post_init__(self) -> None:
     if self.task.data.get('name') != 'toy':
@@ -75,7 +68,7 @@ class Modes:
     yield 'modes', plot.scatter(points, behind=data)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample')
 class StackedModes:
   """How many of Stacked MNIST's 1,000 modes samples cover, and their balance.
 
@@ -95,12 +88,6 @@ class StackedModes:
   task: Task
   split: str = 'test'
   num: Count = 26_000
-
-  needs = ('sample',)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def __post_init__(self) -> None:
     if self.task.data.get('name') != 'stacked_mnist':

@@ -1,6 +1,5 @@
 """How evenly images change along paths between codes."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,13 +8,13 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.figures.latent_figures import lerp, slerp
 from gen_jax.registry.fields import Count, Positive, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample_latents', 'map_latents', 'synthesize')
 class PathLength:
   """Perceptual path length in Z and in W (Karras et al. 2018, section 4.1).
 
@@ -40,12 +39,6 @@ class PathLength:
   features: str = 'random'
   classifier: str = ''
   batch_size: Size = 100
-
-  needs = ('sample_latents', 'map_latents', 'synthesize')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return ()
 
   def __post_init__(self) -> None:
     if self.num < 100 or self.epsilon <= 0:

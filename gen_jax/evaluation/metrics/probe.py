@@ -1,16 +1,15 @@
 """How well the class can be predicted from the latents."""
 
-import dataclasses
 import warnings
 
 import jax
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode')
 class Probe:
   """Accuracy of simple classifiers on the latents, and on PCA of their size.
 
@@ -29,8 +28,6 @@ class Probe:
   num: Count = 10_000
   neighbors: Size = 5
   batch_size: Size = 500
-
-  needs = ('encode',)
 
   def minimum(self) -> tuple[Minimum, ...]:
     """Returns the smallest splits that it can be computed on."""

@@ -1,6 +1,5 @@
 """The reconstruction error of an autoencoder."""
 
-import dataclasses
 import functools
 import math
 
@@ -8,11 +7,11 @@ import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode', 'reconstruct', train=2)
 class Error:
   """Mean squared error of a pixel in [0, 1], beside that of PCA.
 
@@ -27,12 +26,6 @@ class Error:
   split: str = 'test'
   num: Count = 0
   batch_size: Size = 500
-
-  needs = ('encode', 'reconstruct')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return Minimum('train', 2), Minimum(self.split)
 
   @functools.cached_property
   def _pca(self):

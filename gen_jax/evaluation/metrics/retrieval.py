@@ -1,12 +1,10 @@
 """Whether generated images fit their captions, as a scorer decides."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.features import image_text_scorer
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import statistics
@@ -43,7 +41,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   return a @ b.T
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate', train=2, split=2)
 class Retrieval:
   """How often a generated image is nearer to its caption than to nine others.
 
@@ -70,12 +68,6 @@ class Retrieval:
   copies: Size = 4
   choices: Size = 10
   scorer: str = ''
-
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return Minimum('train', 2), Minimum(self.split, 2)
 
   def __post_init__(self) -> None:
     image_text_scorer.load(self.task, self.scorer)
@@ -136,7 +128,7 @@ class Retrieval:
     yield 'scorer_accuracy', scorer.accuracy
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate', split=2)
 class Diversity:
   """How much the images of one caption differ, as the scorer measures it.
 
@@ -159,12 +151,6 @@ class Diversity:
   copies: Size = 8
   least: Fraction = 0.5
   scorer: str = ''
-
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def __post_init__(self) -> None:
     image_text_scorer.load(self.task, self.scorer)
@@ -221,7 +207,7 @@ def spread(vectors: np.ndarray, group: np.ndarray) -> dict[str, float]:
   }
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'encode_image', split=2)
 class Reals:
   """How often an image is nearer to its caption than to nine others.
 
@@ -237,12 +223,6 @@ class Reals:
   num: Count = 0
   choices: Size = 10
   batch_size: Size = 100
-
-  needs = ('encode_text', 'encode_image')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split, 2),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -1,6 +1,5 @@
 """Whether classes are linearly separable in a space of latents."""
 
-import dataclasses
 import warnings
 
 import jax
@@ -8,13 +7,13 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.features import reference_classifier
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import to_unit
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('sample_latents', 'map_latents', 'synthesize', test=1)
 class Separability:
   """Linear separability of Z and of W (Karras et al. 2018, section 4.2).
 
@@ -36,12 +35,6 @@ class Separability:
   num: Count = 4000
   batch_size: Size = 250
   classifier: str = ''
-
-  needs = ('sample_latents', 'map_latents', 'synthesize')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum('test'),)
 
   def __post_init__(self) -> None:
     if len(self.task.classes) < 2:

@@ -1,12 +1,10 @@
 """How sharp generated images are, compared with real ones."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
 from gen_jax.core import Players
-from gen_jax.evaluation.context import Minimum, Results, Task
+from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.figures import captioned
 from gen_jax.registry.fields import Count
 
@@ -18,7 +16,7 @@ def mean_squared_gradient(pictures: np.ndarray) -> float:
   return float(np.mean(np.square(down)) + np.mean(np.square(right)))
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator('encode_text', 'generate')
 class Sharpness:
   """The mean squared gradient of generated images, relative to real images.
 
@@ -33,12 +31,6 @@ class Sharpness:
   task: Task
   split: str = 'test'
   num: Count = 0
-
-  needs = ('encode_text', 'generate')
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""

@@ -14,9 +14,9 @@ from gen_jax.data.shuffling import permutation
 from gen_jax.data.sources import shuffle_groups
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import (
-  Minimum,
   Results,
   Task,
+  evaluator,
   filled,
   stratified_rows,
 )
@@ -76,7 +76,7 @@ def absolute(x: np.ndarray, y: np.ndarray) -> float:
   return float(np.abs(x - y).mean(dtype=np.float64) / 2)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator()
 class Errors:
   """The errors of translations, and how much they change an image.
 
@@ -103,10 +103,6 @@ class Errors:
   batch_size: Size = 50
 
   needs = property(_needs)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -160,7 +156,7 @@ def _distance(images, paired):
   return absolute(a, b)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator()
 class Pairs:
   """Error, PSNR (dB) and SSIM to the true image, where the split has pairs.
 
@@ -178,10 +174,6 @@ class Pairs:
   batch_size: Size = 50
 
   needs = property(_needs)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def __post_init__(self) -> None:
     if self.task.source(self.split).parts:
@@ -207,7 +199,7 @@ class Pairs:
         yield f'{prefix}ssim_{name}', ssim(*unit)
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator(train=2, split=2)
 class Frechet:
   """Frechet distance of translations to the images of the domain they aim at.
 
@@ -227,10 +219,6 @@ class Frechet:
   features: str = 'random'
 
   needs = property(_needs)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return Minimum('train', 2), Minimum(self.split, 2)
 
   def __post_init__(self) -> None:
     extractors.check(self.features)
@@ -268,7 +256,7 @@ class Frechet:
       yield 'warning', warning
 
 
-@dataclasses.dataclass(frozen=True)
+@evaluator()
 class Grid:
   """Images, each with its translation and with that translated back.
 
@@ -286,10 +274,6 @@ class Grid:
   columns: Size = 4
 
   needs = property(_needs)
-
-  def minimum(self) -> tuple[Minimum, ...]:
-    """Returns the smallest splits that it can be computed on."""
-    return (Minimum(self.split),)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
