@@ -26,7 +26,7 @@ from gen_jax.data.sources import Described, Fields, Indices, Source
 from gen_jax.data.subset import read_labels
 from gen_jax.distributed import prediction
 from gen_jax.errors import InputError, nearest
-from gen_jax.storage.images import to_unit
+from gen_jax.storage.images import grid, to_uint8, to_unit
 
 _SAMPLES = 500  # in one dispatch
 _T = TypeVar('_T')
@@ -206,13 +206,14 @@ class Task:
 
     The labels are 0 where the data has none.
     """
-    encode, parts = self.predict('encode'), []
-    for batch, count in self.batches(split, num, batch_size, key):
-      latents, images = encode(players, batch), batch['image']
+    encode = self.predict('encode')
+
+    def compute(batch, _):
+      images = batch['image']
       labels = batch.get('label', np.zeros(len(images), np.int32))
-      parts.append([np.asarray(x)[:count] for x in (latents, labels, images)])
-    latents, labels, images = map(np.concatenate, zip(*parts, strict=True))
-    return latents, labels, images
+      return encode(players, batch), labels, images
+
+    return self.each(compute, split, num, batch_size, key)
 
   def samples(
     self,
@@ -234,7 +235,7 @@ class Task:
       else:  # the last part is filled up
         part = np.resize(labels[start : start + _SAMPLES], size)
         images = sample(players, part.astype(np.int32), key=key_part)
-      parts.append(to_unit(images, self.objective.pixels))
+      parts.append(self.unit(images))
     return np.concatenate(parts)[:num]
 
   def guesses(
@@ -250,12 +251,13 @@ class Task:
         f'config.evals: an error of classes needs labels, and the split '
         f'{split!r} has none.'
       )
-    classify, parts = self.predict('classify'), []
-    for batch, count in self.batches(split, num, batch_size, key):
+    classify = self.predict('classify')
+
+    def compute(batch, _):
       guess = np.argmax(np.asarray(classify(players, batch)), axis=-1)
-      parts.append((guess[:count], np.asarray(batch['label'])[:count]))
-    guesses, labels = map(np.concatenate, zip(*parts, strict=True))
-    return guesses, labels
+      return guess, batch['label']
+
+    return self.each(compute, split, num, batch_size, key)
 
   def latent_size(self, players: Players) -> int:
     """Returns Z, the number of latents of an image."""
@@ -267,6 +269,46 @@ class Task:
     batch = self.preprocess(raw, jax.random.key(0))
     encode = self.predict('encode')
     return jax.eval_shape(encode, players, batch).shape[-1]
+
+  def sheet(
+    self,
+    images: jax.Array | np.ndarray,
+    columns: int | None = None,
+    pad: int = 2,
+  ) -> np.ndarray:
+    """Returns images of the model, [N, H, W, C], as one; see `images.grid`."""
+    images = to_uint8(np.asarray(images), self.objective.pixels)
+    return grid(images, columns, pad)
+
+  def unit(self, images: jax.Array | np.ndarray) -> np.ndarray:
+    """Returns images of the model clipped to [0, 1]."""
+    return to_unit(np.asarray(images), self.objective.pixels)
+
+  def each(
+    self,
+    compute: Callable[[Any, int], Any],
+    split: str,
+    num: int,
+    batch_size: int,
+    key: Any,
+  ) -> Any:
+    """Returns what is computed from each example, as arrays [N, ...].
+
+    Args:
+      compute: `(batch, index) -> tree` of arrays [B, ...], for each batch.
+      split: of the examples.
+      num: of examples; 0 for all.
+      batch_size: see `batches`.
+      key: of the preprocessing.
+    """
+    parts = []
+    for index, (batch, count) in enumerate(
+      self.batches(split, num, batch_size, key)
+    ):
+      made = compute(batch, index)
+      parts.append([np.asarray(x)[:count] for x in jax.tree.leaves(made)])
+    values = [np.concatenate(x) for x in zip(*parts, strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(made), values)
 
   def choose(self, split: str, num: int) -> np.ndarray:
     """Returns the rows of `num` examples of a split, see `stratified_rows`."""

@@ -23,7 +23,7 @@ COMPONENTS = 50  # of the mixture for a model that cannot sample
 
 _BATCH = 64  # images in one dispatch: one compiled program for any number
 _OF_CAPTION = 8  # the same, of one caption
-_CODES = 10_000  # training images to which a mixture is fitted
+_FITTED = 10_000  # training images to which a mixture is fitted
 
 
 def samples(
@@ -43,8 +43,8 @@ def samples(
     num: how many.
     label: the class of all samples, by name or number; all classes in turn if
       None.
-    components: of a mixture of Gaussians over the training codes to sample
-      from, which a model without a sampler needs; COMPONENTS if None.
+    components: of a mixture of Gaussians over the training latents to
+      sample from, which a model without a sampler needs; COMPONENTS if None.
 
   Raises:
     InputError: when the model cannot do it.
@@ -57,7 +57,7 @@ def samples(
     sample = task.predict('sample')
   elif {'encode', 'decode'} <= set(fns):
     sample = mixture.sampler(
-      task, players, components or COMPONENTS, _CODES, '--components'
+      task, players, components or COMPONENTS, _FITTED, '--components'
     )
   elif components is None:
     raise InputError(f'{kind} cannot be sampled.')

@@ -9,7 +9,7 @@ Evaluators never train a network.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,17 @@ class ReferenceNetwork:
   @functools.cached_property
   def _functions(self) -> dict[str, Callable[..., Any]]:
     return {}
+
+
+def identity(name: str, network: Any) -> Iterator[tuple[str, str | float]]:
+  """Yields what identifies a reference network, as results of an evaluator.
+
+  Args:
+    name: what the evaluator calls it, before '_hash' and '_accuracy'.
+    network: with the attributes `hash` and `accuracy`.
+  """
+  yield f'{name}_hash', network.hash
+  yield f'{name}_accuracy', network.accuracy
 
 
 @functools.cache

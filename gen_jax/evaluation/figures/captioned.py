@@ -13,7 +13,7 @@ from gen_jax.data.text import captions
 from gen_jax.evaluation.context import Results, Task, evaluator, filled
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.images import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8
 
 _BATCH = 64
 FIELDS = ('text', 'embedding')  # what a batch may say of its captions
@@ -55,7 +55,7 @@ def draw(
   for index, (part, count) in enumerate(filled(texts, _BATCH)):
     key_part = jax.random.fold_in(key, index)
     made = np.asarray(predict(players, jnp.asarray(part), key=key_part))
-    parts.append(to_unit(made[:count], task.objective.pixels))
+    parts.append(task.unit(made[:count]))
   return np.concatenate(parts)
 
 
@@ -86,9 +86,9 @@ def between(
     task: of the model.
     players: trained.
     texts: vectors of captions, [N, E].
-    rows: codes; a row has one, and so one style.
+    rows: draws of the latents; a row has one, and so one style.
     columns: of each way, with its ends.
-    key: of the codes.
+    key: of the latents.
 
   Returns:
     [rows, (N - 1) columns, H, W, C].
@@ -100,7 +100,7 @@ def between(
       text = lerp(start, end, t).astype(np.float32)
       part = np.broadcast_to(text, (rows, len(text)))
       made.append(np.asarray(predict(players, part, key=key)))
-  return to_unit(np.stack(made, axis=1), task.objective.pixels)
+  return task.unit(np.stack(made, axis=1))
 
 
 @evaluator('encode_text', 'generate')
@@ -166,11 +166,11 @@ class HeldOut:
 
 @evaluator('encode_text', 'generate')
 class Between:
-  """The way from one sentence to the next, of one code a row.
+  """The way from one sentence to the next, with the same latents in a row.
 
   Attributes:
     sentences: two or more.
-    rows: codes.
+    rows: draws of the latents.
     columns: of each way.
   """
 

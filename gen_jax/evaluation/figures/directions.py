@@ -99,10 +99,10 @@ class Arithmetic:
     out = self.task.predict('decode')(
       players, jnp.asarray(moved.reshape(-1, len(vector)), jnp.float32)
     )
-    pixels = self.task.objective.pixels
-    out = to_uint8(out, pixels).reshape(len(latents), -1, *images.shape[1:])
-    out = np.concatenate([to_uint8(images, pixels)[:, None], out], axis=1)
-    return grid(out.reshape(-1, *images.shape[1:]), self.columns + 1)
+    out = np.asarray(out).reshape(len(latents), -1, *images.shape[1:])
+    out = np.concatenate([images[:, None], out], axis=1)
+    out = out.reshape(-1, *images.shape[1:])
+    return self.task.sheet(out, self.columns + 1)
 
 
 @evaluator('encode', 'decode')

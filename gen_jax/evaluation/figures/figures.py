@@ -38,10 +38,8 @@ class Reconstructions:
     """Yields each result with its name."""
     batch = self.task.batch(self.split, self.num, key)
     out = self.task.predict('reconstruct')(players, batch, key=key)
-    pairs = jnp.stack([batch['image'], out], axis=1)  # [N, 2, H, W, C]
-    pairs = to_uint8(np.asarray(pairs), self.task.objective.pixels)
-    pairs = np.concatenate([pairs[:, 0], pairs[:, 1]], axis=2)
-    yield 'reconstructions', grid(pairs, self.columns)
+    pairs = np.concatenate([batch['image'], out], axis=2)  # [N, H, 2 W, C]
+    yield 'reconstructions', self.task.sheet(pairs, self.columns)
 
 
 @evaluator('encode', 'decode')

@@ -11,7 +11,6 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
-from gen_jax.storage.images import grid, to_uint8
 
 
 def lerp(start: jax.Array, end: jax.Array, t: jax.Array | float) -> jax.Array:
@@ -71,8 +70,8 @@ class Interpolation:
     batch = self.task.batch(self.split, 2 * self.rows, key)
     even = len(batch['image']) // 2 * 2
     out = self._run(players, {k: x[:even] for k, x in batch.items()})
-    halves = np.split(to_uint8(out, self.task.objective.pixels), 2)
-    left, right = (grid(half, self.columns) for half in halves)
+    halves = np.split(np.asarray(out), 2)
+    left, right = (self.task.sheet(half, self.columns) for half in halves)
     gap = np.repeat(left[:, :1], 6, axis=1)  # white, as the frame of a grid
     yield 'interpolation', np.concatenate([left, gap, right], axis=1)
 
@@ -97,8 +96,7 @@ class Manifold:
     rows, columns = jnp.meshgrid(-ticks, ticks, indexing='ij')
     latents = jnp.stack([columns.ravel(), rows.ravel()], axis=-1)
     images = self.task.predict('decode')(players, latents)
-    pixels = self.task.objective.pixels
-    yield 'manifold', grid(to_uint8(images, pixels), self.size, pad=0)
+    yield 'manifold', self.task.sheet(images, self.size, pad=0)
 
 
 @evaluator('encode', split=2)

@@ -8,7 +8,7 @@ from gen_jax.core import Players
 from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.evaluation.figures.latent_figures import lerp
 from gen_jax.registry.fields import Number, Size
-from gen_jax.storage.images import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8
 
 _NEEDS = ('sample_latents', 'map_latents', 'synthesize', 'w_avg')
 
@@ -131,8 +131,7 @@ class Noise:
     images = []
     for index in range(self.draws):
       key_draw = jax.random.fold_in(key, index)
-      out = draw(players, w_plus, key=key_draw)
-      images.append(to_unit(out, self.task.objective.pixels))
+      images.append(self.task.unit(draw(players, w_plus, key=key_draw)))
     images = np.stack(images, axis=1)  # [R, N, H, W, C]
     mean = images.mean(axis=1, keepdims=True)
     spread = images.std(axis=1, keepdims=True).mean(axis=-1, keepdims=True)

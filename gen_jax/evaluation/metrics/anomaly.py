@@ -10,7 +10,6 @@ from gen_jax.data.subset import class_index, read_labels
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.images import grid, to_uint8
 
 
 @evaluator('anomaly_scores', split=2)
@@ -103,20 +102,18 @@ class Anomaly:
 
   def _scores(self, players, key):
     """Each score, [N], and the labels, [N]."""
-    score, labels, parts = self.task.predict('anomaly_scores'), [], []
-    batches = self.task.batches(self.split, self.num, self.batch_size, key)
-    for index, (batch, count) in enumerate(batches):
+    score = self.task.predict('anomaly_scores')
+
+    def compute(batch, index):
       key_batch = jax.random.fold_in(key, index)
       draws = [
         score(players, batch, key=jax.random.fold_in(key_batch, draw))
         for draw in range(self.draws)
       ]
-      parts.append(
-        {k: np.mean([d[k] for d in draws], axis=0)[:count] for k in draws[0]}
-      )
-      labels.append(np.asarray(batch['label'])[:count])
-    scores = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-    return scores, np.concatenate(labels)
+      scores = jax.tree.map(lambda *x: np.mean(x, axis=0), *draws)
+      return scores, batch['label']
+
+    return self.task.each(compute, self.split, self.num, self.batch_size, key)
 
   def _figure(self, players, key, score, anomalous):
     reconstruct = self.task.predict('reconstruct')
@@ -132,5 +129,4 @@ class Anomaly:
       chosen = np.resize(group, self.shown)  # again from the first if few
       batch = self.task.rows(self.split, scored[chosen], key)
       rows += [batch['image'], reconstruct(players, batch, key=key)]
-    images = to_uint8(np.concatenate(rows), self.task.objective.pixels)
-    return grid(images, self.shown)
+    return self.task.sheet(np.concatenate(rows), self.shown)

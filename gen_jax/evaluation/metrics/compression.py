@@ -17,7 +17,7 @@ from gen_jax.evaluation.context import (
 from gen_jax.evaluation.metrics.denoising import psnr
 from gen_jax.registry.fields import Count, Fraction, Size, SomeSizes
 from gen_jax.storage import plot
-from gen_jax.storage.images import grid, to_uint8, to_unit
+from gen_jax.storage.images import grid, to_uint8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Compression:
       self.task.latents(players, split, num, self.batch_size, key)
       for split, num in sets
     )
-    images = to_unit(images, self.task.objective.pixels)
+    images = self.task.unit(images)
     decode = _in_batches(
       lambda x: self.task.predict('decode')(players, x), self.batch_size
     )
@@ -136,7 +136,7 @@ class Compression:
     if latents.shape[1] < images[0].size:
       from sklearn.decomposition import PCA
 
-      seen = to_unit(seen, self.task.objective.pixels).reshape(len(seen), -1)
+      seen = self.task.unit(seen).reshape(len(seen), -1)
       pca = PCA(min(latents.shape[1], *seen.shape), random_state=0).fit(seen)
       curves['PCA'] = yield from self._measure(
         'pca_',

@@ -7,7 +7,6 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Size
-from gen_jax.storage.images import grid, to_uint8
 
 
 @evaluator('relabel')
@@ -32,8 +31,7 @@ class Relabeled:
       columns.append(relabel(players, batch, jnp.full(count, label)))
     images = np.stack([np.asarray(x) for x in columns], axis=1)  # [R, 1 + K]
     images = images.reshape(-1, *images.shape[2:])
-    pixels = self.task.objective.pixels
-    yield 'relabeled', grid(to_uint8(images, pixels), len(columns))
+    yield 'relabeled', self.task.sheet(images, len(columns))
 
 
 @evaluator('sample_classes')
@@ -66,5 +64,4 @@ class BetweenClasses:
       ]
       rows.extend(images)
     images = np.concatenate([np.asarray(x) for x in rows])
-    pixels = self.task.objective.pixels
-    yield 'between_classes', grid(to_uint8(images, pixels), self.columns)
+    yield 'between_classes', self.task.sheet(images, self.columns)

@@ -5,7 +5,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
-from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.features import reference_classifier, reference_network
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage.images import grid
 
@@ -40,8 +40,7 @@ class LabelAccuracy:
     yield 'accuracy', float(right.mean())
     for label, name in enumerate(names):
       yield f'accuracy_{name}', float(right[labels == label].mean())
-    yield 'classifier_hash', classifier.hash
-    yield 'classifier_accuracy', classifier.accuracy
+    yield from reference_network.identity('classifier', classifier)
 
 
 @evaluator('sample')

@@ -29,7 +29,7 @@ class Shift:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    probabilities, parts = self.task.predict(self.needs[0]), []
+    probabilities, parts = self.task.predict('sampling_probabilities'), []
     order = permutation(0, 'debiasing', 0, len(self.task.source(self.split)))
     # Latents that occur twice in a batch that is filled up would be too dense.
     size = min(self.batch_size, len(order))

@@ -6,7 +6,6 @@ import numpy as np
 from gen_jax.core import Players
 from gen_jax.evaluation.context import Results, Task, evaluator, stratified_rows
 from gen_jax.registry.fields import Count, Size, SomeSizes
-from gen_jax.storage.images import grid, to_uint8
 
 
 @evaluator('corrupt', 'reconstruct')
@@ -33,21 +32,18 @@ class Denoising:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    corrupt, reconstruct = (self.task.predict(name) for name in self.needs)
-    clean, noisy, denoised = [], [], []
-    batches = self.task.batches(self.split, self.num, self.batch_size, key)
-    for index, (batch, count) in enumerate(batches):
+    corrupt, reconstruct = map(self.task.predict, ('corrupt', 'reconstruct'))
+
+    def compute(batch, index):
       key_batch = jax.random.fold_in(key, index)
       corrupted = corrupt(players, batch, key=key_batch)
       seen = {**batch, 'image': corrupted}
       restored = reconstruct(players, seen, key=key_batch)
-      for into, values in (
-        (clean, batch['image']),
-        (noisy, corrupted),
-        (denoised, restored),
-      ):
-        into.append(np.asarray(values)[:count])
-    clean, noisy, denoised = map(np.concatenate, (clean, noisy, denoised))
+      return batch['image'], corrupted, restored
+
+    clean, noisy, denoised = self.task.each(
+      compute, self.split, self.num, self.batch_size, key
+    )
     filtered = [_wiener(noisy, window) for window in self.windows]
     best = max(filtered, key=lambda x: psnr(clean, x).mean())
     for name, images in (
@@ -60,7 +56,7 @@ class Denoising:
     shown = stratified_rows(len(clean), self.shown)
     columns = [x[shown] for x in (noisy, denoised, clean)]
     triples = np.concatenate(columns, axis=2)
-    yield 'denoising', grid(to_uint8(triples, self.task.objective.pixels), 4)
+    yield 'denoising', self.task.sheet(triples, 4)
 
 
 def psnr(clean: np.ndarray, images: np.ndarray) -> np.ndarray:

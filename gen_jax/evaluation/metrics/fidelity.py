@@ -7,7 +7,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
-from gen_jax.evaluation.features import extractors
+from gen_jax.evaluation.features import extractors, reference_network
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.registry.fields import Count, Size
 
@@ -83,8 +83,7 @@ class Fidelity:
       classifier = self._extractor.classifier
       logits, _ = classifier.extract(fakes)
       yield 'inception_score', statistics.inception_score(logits)
-      yield 'classifier_hash', classifier.hash
-      yield 'classifier_accuracy', classifier.accuracy
+      yield from reference_network.identity('classifier', classifier)
 
   def _images(self, split, num):
     """Returns `num` images of a split (0: all), float32 in [0, 1]."""

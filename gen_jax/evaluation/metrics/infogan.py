@@ -10,7 +10,6 @@ from scipy.optimize import linear_sum_assignment
 from gen_jax.core import CodedObjective, Players
 from gen_jax.evaluation.context import Results, Task, evaluator
 from gen_jax.registry.fields import Count, Number, Size
-from gen_jax.storage.images import grid, to_uint8
 
 
 @evaluator('classify')
@@ -91,4 +90,4 @@ class Sweeps:
 
   def _sheet(self, rows, columns):
     images = np.concatenate([np.asarray(x) for x in rows])
-    return grid(to_uint8(images, self.task.objective.pixels), columns)
+    return self.task.sheet(images, columns)

@@ -38,15 +38,15 @@ class ELBO:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    elbo, parts = self.task.predict('elbo'), []
-    batches = self.task.batches(self.split, self.num, self.batch_size, key)
-    for index, (batch, count) in enumerate(batches):
-      out = dict(elbo(players, batch, key=jax.random.fold_in(key, index)))
-      if self.by_class:
-        out['label'] = batch['label']
-      parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
-    values = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-    labels = values.pop('label', np.zeros(0))
+    elbo = self.task.predict('elbo')
+
+    def compute(batch, index):
+      values = elbo(players, batch, key=jax.random.fold_in(key, index))
+      return values, batch['label'] if self.by_class else ()
+
+    values, labels = self.task.each(
+      compute, self.split, self.num, self.batch_size, key
+    )
     names = self.task.source(self.split).classes
     for name, of_images in values.items():
       yield name, of_images.mean(dtype=np.float64)

@@ -17,7 +17,6 @@ from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Minimum, Results, Task, evaluator
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.images import grid, to_uint8
 
 
 class Mixture(NamedTuple):
@@ -70,7 +69,9 @@ def fit(latents: np.ndarray, components: int, field: str) -> Mixture:
   return Mixture(
     jnp.log(jnp.asarray(model.weights_, jnp.float32)),
     jnp.asarray(model.means_, jnp.float32),
-    jnp.asarray(np.linalg.cholesky(model.covariances_), jnp.float32),
+    jnp.asarray(
+      np.linalg.cholesky(np.asarray(model.covariances_)), jnp.float32
+    ),
     lambda latents: model.score_samples(latents.astype(np.float64)),
   )
 
@@ -132,4 +133,4 @@ class Samples:
       yield f'{name}_log_likelihood', float(mean)
     latents = mixture.sample(key, self.shown)
     images = self.task.predict('decode')(players, latents)
-    yield 'samples', grid(to_uint8(images, self.task.objective.pixels))
+    yield 'samples', self.task.sheet(images)

@@ -9,7 +9,7 @@ from gen_jax.core import Players
 from gen_jax.data.datasets import toy
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Results, Task, evaluator
-from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.features import reference_classifier, reference_network
 from gen_jax.registry.fields import Count, Size
 from gen_jax.storage import plot
 
@@ -115,8 +115,7 @@ class StackedModes:
     yield from self._balance(samples).items()
     for name, value in self._real.items():
       yield f'{name}_real', value
-    yield 'classifier_hash', self._classifier.hash
-    yield 'classifier_accuracy', self._classifier.accuracy
+    yield from reference_network.identity('classifier', self._classifier)
 
   def _balance(self, images):
     """Returns the numbers for images [N, 28, 28, 3], uint8 or in [0, 1]."""

@@ -1,4 +1,4 @@
-"""How evenly images change along paths between codes."""
+"""How evenly images change along paths between latents."""
 
 import functools
 
@@ -19,11 +19,11 @@ class PathLength:
   """Perceptual path length in Z and in W (Karras et al. 2018, section 4.1).
 
   E[d(G(t), G(t + e)) / e^2] with d(a, b) = |f(a) - f(b)|^2 of any features f:
-  in Z on the great circle between two codes, in W on the straight line between
-  their styles. `full` is for t uniform in [0, 1], `end` for t = 0. All images
-  share one noise, and the hundredth parts with the least and the greatest
-  lengths do not count, as in the authors' program. Numbers of different
-  features must not be compared.
+  in Z on the great circle between two latents, in W on the straight line
+  between their w. `full` is for t uniform in [0, 1], `end` for t = 0. All
+  images have the same noise, and the hundredth parts with the least and the
+  greatest lengths do not count, as in the authors' program. Numbers of
+  different features must not be compared.
 
   Attributes:
     num: pairs.
@@ -43,8 +43,8 @@ class PathLength:
   def __post_init__(self) -> None:
     if self.num < 100 or self.epsilon <= 0:
       raise InputError(
-        f'config.evals: paths.PathLength: num={self.num}, epsilon='
-        f'{self.epsilon}: expected 100 or more, and more than 0.'
+        f'config.evals: perceptual_path_length.PathLength: num={self.num}, '
+        f'epsilon={self.epsilon}: expected 100 or more, and more than 0.'
       )
     extractors.check(self.features, self.task, self.classifier)
 
@@ -55,26 +55,28 @@ class PathLength:
 
   @functools.cached_property
   def _pairs(self):
-    codes, map_, synthesize = map(self.task.predict, self.needs)
+    sample_latents, map_latents, synthesize = map(
+      self.task.predict, ('sample_latents', 'map_latents', 'synthesize')
+    )
 
     def pairs(players, key, space, t):
       """Images at t and at t + e, [2, B, H, W, C]; t is [B]."""
-      key_code, key_noise = jax.random.split(key)
-      z = codes(players, key=key_code, num=2 * len(t))
+      key_latents, key_noise = jax.random.split(key)
+      z = sample_latents(players, key=key_latents, num=2 * len(t))
       ends = t, t + self.epsilon
       if space == 'z':
         # Both get the same norm, so that the path is a great circle.
         norm = jnp.linalg.norm(z, axis=-1, keepdims=True)
         first, second = jnp.split(z / norm * z.shape[-1] ** 0.5, 2)
         along = [
-          map_(players, slerp(first, second, at[:, None])) for at in ends
+          map_latents(players, slerp(first, second, at[:, None])) for at in ends
         ]
       else:
-        first, second = jnp.split(map_(players, z), 2)
+        first, second = jnp.split(map_latents(players, z), 2)
         shape = len(t), *[1] * (first.ndim - 1)
         along = [lerp(first, second, at.reshape(shape)) for at in ends]
       return jnp.stack(
-        [synthesize(players, styles, key=key_noise) for styles in along]
+        [synthesize(players, w_plus, key=key_noise) for w_plus in along]
       )
 
     return jax.jit(pairs, static_argnames='space')
@@ -83,7 +85,7 @@ class PathLength:
     """Yields each result with its name."""
     for space in ('z', 'w'):
       for sampling in ('full', 'end'):
-        # The same pairs of codes in both spaces.
+        # The same pairs of latents in both spaces.
         lengths = self._lengths(players, key, space, sampling)
         low, high = np.percentile(lengths, [1, 99])
         kept = lengths[(low <= lengths) & (lengths <= high)]

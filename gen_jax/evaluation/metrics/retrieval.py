@@ -5,7 +5,7 @@ import numpy as np
 
 from gen_jax.core import Players
 from gen_jax.evaluation.context import Results, Task, evaluator
-from gen_jax.evaluation.features import image_text_scorer
+from gen_jax.evaluation.features import image_text_scorer, reference_network
 from gen_jax.evaluation.figures import captioned
 from gen_jax.evaluation.metrics import statistics
 from gen_jax.registry.fields import Count, Fraction, Size
@@ -124,8 +124,7 @@ class Retrieval:
     if warning:
       yield 'warning', warning
     yield 'captions', len(captions)
-    yield 'scorer_hash', scorer.hash
-    yield 'scorer_accuracy', scorer.accuracy
+    yield from reference_network.identity('scorer', scorer)
 
 
 @evaluator('encode_text', 'generate', split=2)
@@ -176,8 +175,7 @@ class Diversity:
     yield 'between_ratio', ratio
     if ratio < self.least:
       yield 'warning', collapse_warning(ratio)
-    yield 'scorer_hash', scorer.hash
-    yield 'scorer_accuracy', scorer.accuracy
+    yield from reference_network.identity('scorer', scorer)
 
 
 def collapse_warning(ratio: float) -> str:
@@ -226,15 +224,15 @@ class Reals:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    encode_text, encode_image = map(self.task.predict, self.needs)
-    vectors = [], []
-    batches = self.task.batches(self.split, self.num, self.batch_size, key)
-    for batch, count in batches:
-      for predict, into in zip(
-        (encode_image, encode_text), vectors, strict=True
-      ):
-        into.append(np.asarray(predict(players, batch))[:count])
-    similarity = cosine(*map(np.concatenate, vectors))
+    encode = [self.task.predict(f'encode_{k}') for k in ('image', 'text')]
+    vectors = self.task.each(
+      lambda batch, _: [fn(players, batch) for fn in encode],
+      self.split,
+      self.num,
+      self.batch_size,
+      key,
+    )
+    similarity = cosine(*vectors)
     yield 'accuracy', float(top(similarity, self.choices).mean())
     # The other way: whether a caption finds its image.
     yield 'accuracy_of_captions', float(top(similarity.T, self.choices).mean())

@@ -4,13 +4,13 @@ import warnings
 
 import jax
 import numpy as np
+from scipy.special import softmax
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.evaluation.context import Results, Task, evaluator
-from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.features import reference_classifier, reference_network
 from gen_jax.registry.fields import Count, Size
-from gen_jax.storage.images import to_unit
 
 
 @evaluator('sample_latents', 'map_latents', 'synthesize', test=1)
@@ -48,9 +48,7 @@ class Separability:
     """Yields each result with its name."""
     classifier = reference_classifier.load(self.task, self.classifier)
     latents, w, logits = self._sample(players, key, classifier)
-    logits -= logits.max(axis=1, keepdims=True)
-    probabilities = np.exp(logits)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits, axis=1)
     spaces = {'z': latents, 'w': w}
     total = dict.fromkeys(spaces, 0.0)
     for p in probabilities.T:
@@ -63,19 +61,19 @@ class Separability:
         )
     for name, entropy in total.items():
       yield name, float(np.exp(entropy))
-    yield 'classifier_hash', classifier.hash
-    yield 'classifier_accuracy', classifier.accuracy
+    yield from reference_network.identity('classifier', classifier)
 
   def _sample(self, players, key, classifier):
     """Returns latents [N, Z], w of the last layer [N, W] and logits [N, K]."""
-    sample, map_, synthesize = map(self.task.predict, self.needs)
+    sample, map_, synthesize = map(
+      self.task.predict, ('sample_latents', 'map_latents', 'synthesize')
+    )
     parts = []
     for start in range(0, self.num, self.batch_size):
       key_latents, key_noise = jax.random.split(jax.random.fold_in(key, start))
       latents = sample(players, key=key_latents, num=self.batch_size)
       w_plus = map_(players, latents)  # [B, L, W]
-      images = synthesize(players, w_plus, key=key_noise)
-      images = to_unit(images, self.task.objective.pixels)
+      images = self.task.unit(synthesize(players, w_plus, key=key_noise))
       logits, _ = classifier.extract(images)
       parts.append((latents, w_plus[:, -1], logits))
     found = (np.concatenate(x)[: self.num] for x in zip(*parts, strict=True))

@@ -39,10 +39,10 @@ def frechet(a: Moments, b: Moments) -> float:
   values, vectors = np.linalg.eigh(a.covariance)
   root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
   product = np.linalg.eigvalsh(root @ b.covariance @ root)
-  shared = np.sqrt(np.clip(product, 0, None)).sum()
+  root_trace = np.sqrt(np.clip(product, 0, None)).sum()
   difference = np.square(a.mean - b.mean).sum()
   traces = np.trace(a.covariance) + np.trace(b.covariance)
-  return float(max(difference + traces - 2 * shared, 0.0))
+  return float(max(difference + traces - 2 * root_trace, 0.0))
 
 
 def rank_warning(*sets: Moments) -> str:
@@ -140,19 +140,19 @@ def neighborhoods(
   real, fake = (np.asarray(x, np.float64) for x in (real, fake))
   radius_real, radius_fake = (_radii(x, k, rows) for x in (real, fake))
   inside = np.zeros(len(fake))  # of how many real balls
-  recalled, covered = [], []
+  recall, coverage = [], []
   for start in range(0, len(real), rows):
     part = slice(start, start + rows)
     distance = cdist(real[part], fake)
     ball = distance < radius_real[part, None]
     inside += ball.sum(axis=0)
-    covered.append(ball.any(axis=1))
-    recalled.append((distance < radius_fake).any(axis=1))
+    coverage.append(ball.any(axis=1))
+    recall.append((distance < radius_fake).any(axis=1))
   return Neighborhoods(
     precision=float(np.mean(inside > 0)),
-    recall=float(np.mean(np.concatenate(recalled))),
+    recall=float(np.mean(np.concatenate(recall))),
     density=float(np.mean(inside) / k),
-    coverage=float(np.mean(np.concatenate(covered))),
+    coverage=float(np.mean(np.concatenate(coverage))),
   )
 
 

@@ -58,6 +58,12 @@ def domain(task: Task, split: str, name: str, num: int, key: Any) -> np.ndarray:
   return np.asarray(one.batch(split, num, key)[name])
 
 
+def _domains(evaluator: Any, key: Any) -> dict[str, np.ndarray]:
+  """Returns the images of both domains of the split of an evaluator."""
+  task, split, num = evaluator.task, evaluator.split, evaluator.num
+  return {name: domain(task, split, name, num, key) for name in 'ab'}
+
+
 def translate(
   task: Task, players: Any, direction: str, images: np.ndarray, size: int
 ) -> np.ndarray:
@@ -106,9 +112,7 @@ class Errors:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    images = {
-      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
-    }
+    images = _domains(self, key)
     paired = not self.task.source(self.split).parts
     distance = _distance(images, paired)
     collapsed = []
@@ -184,9 +188,7 @@ class Pairs:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    images = {
-      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
-    }
+    images = _domains(self, key)
     for here, there in directions(self.task):
       x, truth = images[here], images[there]
       y = translate(self.task, players, here + there, x, self.batch_size)
@@ -225,9 +227,7 @@ class Frechet:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    images = {
-      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
-    }
+    images = _domains(self, key)
     sets = []
     for here, there in directions(self.task):
       x, real = images[here], images[there]
@@ -277,9 +277,7 @@ class Grid:
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
-    images = {
-      name: domain(self.task, self.split, name, self.num, key) for name in 'ab'
-    }
+    images = _domains(self, key)
     paired = not self.task.source(self.split).parts
     for here, there in directions(self.task):
       x = images[here]
