@@ -1,10 +1,13 @@
 """Adversarial losses of a discriminator and a generator.
 
-Each term is elementwise, `[B] -> [B]`, and is minimized. The discriminator's
-loss is `mean(real(r)) + mean(fake(f))`, where r and f are its logits for the
-data and for generated images. The terms are separate because the two batches
-may differ in size. The generator's loss is `mean(gen(f))`. In the optima below
-p is the density of the data, q that of the generator, and s the sigmoid.
+Each term is an elementwise function, `[B] -> [B]`, and is minimized. The
+discriminator's loss is `mean(real(r)) + mean(fake(f))`, where r and f are its
+logits for the data and for generated images. The two terms are separate
+functions because the two batches may differ in size. The generator's loss is
+`mean(gen(f))`.
+
+Notation: p is the density of the data, q is the density of generated images,
+and s is the sigmoid.
 """
 
 from collections.abc import Callable
@@ -20,16 +23,17 @@ class AdversarialLoss(NamedTuple):
   """The losses of both players.
 
   Attributes:
-    real: `(logits [B], label=1) -> [B]`, the discriminator's on the data. A
-      label below 1 is one-sided smoothing (Salimans et al. 2016, section 3.4).
-    fake: `logits [B] -> [B]`, the discriminator's on generated images.
-    gen: `logits [B] -> [B]`, the generator's.
-    threshold: the logit above which the discriminator calls an image real. None
-      where only differences of logits matter; then it is the midpoint of the
-      mean logits of real and generated images.
+    real: the discriminator's loss on the data, `(logits [B], label=1) -> [B]`.
+      A label below 1 is one-sided label smoothing (Salimans et al. 2016,
+      section 3.4).
+    fake: the discriminator's loss on generated images, `logits [B] -> [B]`.
+    gen: the generator's loss, `logits [B] -> [B]`.
+    threshold: the logit above which the discriminator classifies an image as
+      real. None if only differences of logits matter. The threshold is then the
+      midpoint between the mean logits of real and of generated images.
     has_label: whether `real` takes a label.
-    paired: whether `real` and `gen` take differences of the logits of a real
-      and a generated image, as relativistic losses do.
+    paired: whether `real` and `gen` take the difference between the logits of a
+      real and a generated image, as relativistic losses do.
   """
 
   real: Callable[..., jax.Array]
@@ -47,7 +51,7 @@ class AdversarialLoss(NamedTuple):
     Args:
       real: logits of the data, [B].
       fake: logits of generated images, [B].
-      label: of the data.
+      label: target of the data; below 1 for one-sided label smoothing.
     """
     labels = (label,) if self.has_label else ()
     if self.paired:
@@ -59,7 +63,7 @@ class AdversarialLoss(NamedTuple):
 
     Args:
       fake: logits of generated images, [B].
-      real: logits of the data, [B]; only a paired loss uses them.
+      real: logits of the data, [B]. Only a paired loss uses them.
     """
     return jnp.mean(self.gen(fake - real if self.paired else fake))
 
@@ -74,11 +78,11 @@ minimax = AdversarialLoss(
   gen=lambda logits: -jax.nn.softplus(logits),
   has_label=True,
 )
-"""Goodfellow et al. 2014, eq. 1: min_G max_D E_p[log D] + E_q[log(1 - D)],
-D = s(l). The optimal discriminator is l = log p / q, its loss 2 log 2 -
-2 JSD(p, q): 2 log 2 = 1.386 at the equilibrium p = q. The generator's term
-saturates: its gradient -s(l) vanishes where the discriminator is sure that an
-image is fake.
+"""Goodfellow et al. 2014, eq. 1: min_G max_D E_p[log D] + E_q[log(1 - D)] with
+D = s(l). The optimal discriminator has the logits l = log(p / q) and the loss
+2 log 2 - 2 JSD(p, q), which is 2 log 2 = 1.386 at the equilibrium p = q. The
+generator's term saturates: its gradient -s(l) vanishes where the discriminator
+is confident that an image is fake.
 """
 
 non_saturating = AdversarialLoss(
@@ -87,9 +91,11 @@ non_saturating = AdversarialLoss(
   gen=lambda logits: jax.nn.softplus(-logits),
   has_label=True,
 )
-"""The same discriminator; the generator maximizes E_q[log D(x)] (section 3
-there). The gradient, s(l) - 1, is largest where the discriminator is sure. Its
-loss is log 2 at p = q.
+"""The non-saturating loss of Goodfellow et al. 2014, section 3. The
+discriminator's loss is the one of `minimax`, and the generator maximizes
+E_q[log D(x)]. The magnitude of its gradient s(l) - 1 is largest where the
+discriminator is confident that an image is fake. The generator's loss is log 2
+at p = q.
 """
 
 least_squares = AdversarialLoss(
@@ -99,9 +105,10 @@ least_squares = AdversarialLoss(
   threshold=0.5,
   has_label=True,
 )
-"""Mao et al. 2017, eq. 2 with the coding of eq. 9: 1/2 E_p[(D - 1)^2] +
-1/2 E_q[D^2] and 1/2 E_q[(D - 1)^2]. The optimal discriminator is p / (p + q);
-at p = q all its outputs are 1/2, its loss 1/4, the generator's 1/8.
+"""Mao et al. 2017, eq. 2 with the coding of eq. 9. The discriminator's loss is
+1/2 E_p[(D - 1)^2] + 1/2 E_q[D^2], and the generator's loss is
+1/2 E_q[(D - 1)^2]. The optimal discriminator is p / (p + q). At p = q all its
+outputs are 1/2, its loss is 1/4, and the generator's loss is 1/8.
 """
 
 wasserstein = AdversarialLoss(
@@ -110,10 +117,10 @@ wasserstein = AdversarialLoss(
   gen=lambda scores: -scores,
   threshold=None,
 )
-"""Arjovsky et al. 2017, eq. 2: max_f E_p[f] - E_q[f] over 1-Lipschitz f is the
-earth mover's distance; the critic's loss is minus that, and 0 at p = q. The
-constraint is not part of it: see `penalties.py`, and `clip_weights` in
-`objectives/gan.py`.
+"""Arjovsky et al. 2017, eq. 2. The maximum of E_p[f] - E_q[f] over 1-Lipschitz
+functions f is the earth mover's distance. The critic's loss is its negative,
+and is 0 at p = q. The Lipschitz constraint is not part of this loss: see
+`penalties.py`, and `clip_weights` in `objectives/gan.py`.
 """
 
 hinge = AdversarialLoss(
@@ -121,9 +128,10 @@ hinge = AdversarialLoss(
   fake=lambda logits: jax.nn.relu(1 + logits),
   gen=lambda logits: -logits,
 )
-"""Lim and Ye 2017: E_p[max(0, 1 - D)] + E_q[max(0, 1 + D)] and -E_q[D].
-The optimal discriminator is the sign of p - q, its loss 2 - 2 TV(p, q): 2 at
-p = q.
+"""Lim and Ye 2017. The discriminator's loss is
+E_p[max(0, 1 - D)] + E_q[max(0, 1 + D)], and the generator's loss is -E_q[D].
+The optimal discriminator is the sign of p - q. Its loss is 2 - 2 TV(p, q),
+which is 2 at p = q.
 """
 
 relativistic = AdversarialLoss(
@@ -133,9 +141,10 @@ relativistic = AdversarialLoss(
   threshold=None,
   paired=True,
 )
-"""Jolicoeur-Martineau 2018, eq. 12 and 13: E[log(1 + exp(D(x~) - D(x)))] for
-the discriminator and E[log(1 + exp(D(x) - D(x~)))] for the generator, over
-pairs of a real image x and a generated image x~. Both are log 2 at p = q.
+"""Jolicoeur-Martineau 2018, eq. 12 and 13. The discriminator's loss is
+E[log(1 + exp(D(x~) - D(x)))], and the generator's loss is
+E[log(1 + exp(D(x) - D(x~)))], where the expectation is over pairs of a real
+image x and a generated image x~. Both are log 2 at p = q.
 """
 
 ADVERSARIAL_LOSSES = {

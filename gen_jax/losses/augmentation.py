@@ -1,12 +1,13 @@
 """Differentiable augmentations of real and generated images.
 
-Differentiable augmentation (Zhao et al. 2020, eq. 5 to 7) keeps a discriminator
-from memorizing a small data set. It gets T(x) and T(G(z)) with a random T in
-both of its losses, and the gradient of the generator passes through T. The
-strengths are those of the authors' program, which has no deformation.
+Differentiable augmentation (Zhao et al. 2020, eq. 5 to 7) prevents a
+discriminator from memorizing a small data set. The discriminator receives T(x)
+and T(G(z)) with a random transformation T, in its own loss and in the
+generator's loss, and the generator's gradient passes through T. The default
+strengths are those of the authors' code, which has no deformation.
 
-Each is `(images [B, H, W, C], key) -> images`, of pixels in [-1, 1], with a
-draw of its own for each image.
+Each augmentation is a function `(images [B, H, W, C], key) -> images` of pixels
+in [-1, 1]. Each image of the batch gets its own random transformation.
 """
 
 import jax
@@ -18,12 +19,17 @@ from gen_jax.losses import corruption
 def color(
   images: jax.Array, key: jax.Array, strength: float = 1.0
 ) -> jax.Array:
-  """Changes brightness, saturation and contrast, in this order; not clipped.
+  """Changes brightness, saturation and contrast at random, in this order.
 
-  It adds a number in [-1/2, 1/2], multiplies the difference to a pixel's gray
-  value by a number in [0, 2], and the difference to the image's mean by a
-  number in [1/2, 3/2]. All are uniform. `strength` scales the widths of these
-  ranges.
+  Brightness: adds a number in [-1/2, 1/2]. Saturation: multiplies the
+  difference between a pixel and its gray value by a number in [0, 2]. Contrast:
+  multiplies the difference between a pixel and the image's mean by a number in
+  [1/2, 3/2]. All three are uniform. The result is not clipped.
+
+  Args:
+    images: [B, H, W, C] in [-1, 1].
+    key: random key.
+    strength: factor on the widths of these ranges.
   """
   draws = jax.random.uniform(key, (3, len(images), 1, 1, 1), minval=-1)
   brightness, saturation, contrast = strength * draws
@@ -37,7 +43,11 @@ def color(
 def translation(
   images: jax.Array, key: jax.Array, ratio: float = 0.125
 ) -> jax.Array:
-  """Moves by whole pixels, at most `ratio` of a side; the rest is 0."""
+  """Shifts each image at random by whole pixels.
+
+  The shift is at most `ratio` times the side. Pixels from outside the image are
+  0.
+  """
   keys = jax.random.split(key)
   for axis, key_axis, equation in zip(
     (1, 2), keys, ('bij,bjwc->biwc', 'bij,bhjc->bhic'), strict=True
@@ -45,8 +55,9 @@ def translation(
     size = images.shape[axis]
     most = int(size * ratio + 0.5)
     offset = jax.random.randint(key_axis, (len(images), 1), -most, most + 1)
-    # Row i shows row i - offset, or nothing: the one-hot of an index that is
-    # out of range is 0. As a product it is fast both ways, unlike a gather.
+    # Output row i is input row i - offset, or 0 where that is out of range,
+    # because the one-hot vector is 0 there. A matrix product is fast in the
+    # forward and in the backward pass, and a gather is not.
     source = jnp.arange(size) - offset
     rows = jax.nn.one_hot(source, size, dtype=images.dtype)  # [B, size, size]
     images = jnp.einsum(equation, rows, images, precision='highest')
@@ -54,7 +65,10 @@ def translation(
 
 
 def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
-  """Sets a window to 0, of `ratio` of each side, at a random place."""
+  """Sets a window at a random position in each image to 0.
+
+  The height and width of the window are `ratio` times those of the image.
+  """
   inside = True
   for axis, key_axis in zip((1, 2), jax.random.split(key), strict=True):
     size = images.shape[axis]
@@ -72,11 +86,11 @@ def cutout(images: jax.Array, key: jax.Array, ratio: float = 0.5) -> jax.Array:
 def deformation(
   images: jax.Array, key: jax.Array, ratio: float = 1 / 14
 ) -> jax.Array:
-  """Deforms images at random, by about `ratio` of a side.
+  """Deforms images at random, by about `ratio` of the shorter side.
 
-  It moves, stretches, slants and bends them, see `corruption.deformation`. This
-  keeps the class of an image, and hides how it is drawn. Pixels from outside
-  have the value of the nearest pixel of the border.
+  It shifts, stretches, slants and bends them, see `corruption.deformation`.
+  This keeps the class of an image and changes the details of its shape. Pixels
+  from outside the image have the value of the nearest border pixel.
   """
   level = ratio * min(images.shape[1:3])
   return corruption.deformation(images, level, key, border=True)
@@ -93,7 +107,7 @@ AUGMENTATIONS = {
 def augment(
   images: jax.Array, names: tuple[str, ...], key: jax.Array
 ) -> jax.Array:
-  """Applies the named ones of AUGMENTATIONS, in the order given."""
+  """Applies the augmentations with these names in AUGMENTATIONS, in order."""
   for index, name in enumerate(names):
     images = AUGMENTATIONS[name](images, jax.random.fold_in(key, index))
   return images

@@ -1,4 +1,4 @@
-"""Losses of classifiers, unreduced over the batch."""
+"""Losses of classifiers, not reduced over the batch."""
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,16 @@ def sigmoid_cross_entropy(
 ) -> jax.Array:
   """Returns -x log s(l) - (1 - x) log(1 - s(l)) elementwise, in nats.
 
-  Here s is the sigmoid, so this is x softplus(-l) + (1 - x) softplus(l). Value
-  and gradient keep their digits at any logit and for any target in [0, 1].
+  Here s is the sigmoid, so this is x softplus(-l) + (1 - x) softplus(l). The
+  value and the gradient are accurate at any logit and for any target in [0, 1].
 
   Args:
-    logits: l.
-    targets: x, probabilities; they broadcast to the logits.
+    logits: l, of any shape.
+    targets: x, probabilities that broadcast to the logits.
   """
-  # Usually written as softplus(l) - x l, which cancels to 0 for x = 1 and a
-  # large l. The loss of (l, x) is that of (-l, 1 - x), and nothing cancels in
-  # the one of the two that has l <= 0. Two softplus would take twice as long.
+  # The usual form softplus(l) - x l cancels to 0 for x = 1 and a large l. The
+  # loss is the same for (l, x) and for (-l, 1 - x), and there is no
+  # cancellation for the one with l <= 0. Two softplus would take twice as long.
   positive = logits > 0
   logits = jnp.where(positive, -logits, logits)
   targets = jnp.where(positive, 1 - targets, targets)
@@ -28,7 +28,7 @@ def sigmoid_cross_entropy(
 def softmax_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Returns -log softmax(logits)[label] of each example, [B], in nats.
 
-  It is computed as logsumexp(l) - l_label, which is exact at any logit.
+  It is computed as logsumexp(l) - l_label, which is accurate at any logit.
 
   Args:
     logits: l, [B, K].

@@ -1,6 +1,6 @@
-"""Random corruptions of images, for a denoising autoencoder to remove.
+"""Random corruptions of images, which a denoising autoencoder learns to remove.
 
-Each is `(images [B, H, W, C] in [0, 1], level, key) -> images`.
+Each corruption is `(images [B, H, W, C] in [0, 1], level, key) -> images`.
 """
 
 import jax
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 
 def gaussian(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
-  """Adds noise of standard deviation `level`; it is not clipped."""
+  """Adds normal noise of standard deviation `level`, without clipping."""
   return images + level * jax.random.normal(key, images.shape)
 
 
 def masking(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
-  """Sets a pixel, in all its channels, to 0 with probability `level`.
+  """Sets each pixel to 0, in all its channels, with probability `level`.
 
   References:
     Vincent et al. 2008, section 2.3.
@@ -25,7 +25,7 @@ def masking(images: jax.Array, level: float, key: jax.Array) -> jax.Array:
 def salt_and_pepper(
   images: jax.Array, level: float, key: jax.Array
 ) -> jax.Array:
-  """Sets a pixel to 0 or 1, evenly, with probability `level`."""
+  """Sets each pixel to 0 or 1, equally often, with probability `level`."""
   key_hit, key_salt = jax.random.split(key)
   shape = (*images.shape[:3], 1)
   hit = jax.random.bernoulli(key_hit, level, shape)
@@ -38,19 +38,19 @@ def deformation(
 ) -> jax.Array:
   """Deforms each image at random: shifts, stretches, slants and bends it.
 
-  The first three are uniform: shifts of at most `level` pixels in each
-  direction, stretches that move the border by at most 2/3 of that, and a slant
-  that moves the top and the bottom row by at most twice that, because slant
-  varies most in handwriting. A smooth random field is added, whose components
-  have the standard deviation 0.6 `level` and a width of a sixth of the side.
+  The first three are uniform. A shift is at most `level` pixels in each
+  direction. A stretch moves the border by at most 2/3 `level` pixels. A slant
+  moves the top and the bottom row by at most 2 `level` pixels, because slant
+  varies most in handwriting. The bend is a smooth random field; its components
+  have the standard deviation 0.6 `level` and a width of one sixth of the side.
   Pixels are interpolated linearly.
 
   Args:
     images: [B, H, W, C].
-    level: in pixels.
-    key: of the random numbers.
-    border: whether pixels from outside have the value of the nearest pixel of
-      the border; else they are 0.
+    level: size of the deformation in pixels.
+    key: random key.
+    border: if true, pixels from outside the image have the value of the nearest
+      border pixel; otherwise they are 0.
 
   References:
     Simard et al. 2003, section 2.
@@ -65,7 +65,7 @@ def deformation(
   field = jnp.einsum('yg,cbgh,xh->cbyx', _bumps(height), knots, _bumps(width))
   bend_y, bend_x = 0.6 * level * field  # [B, H, W] each
 
-  # The source of each pixel: its row first, then its column for each row.
+  # The source of each output pixel: first its row, then its column.
   rows, columns = _centered(height)[:, None], _centered(width)
   end_y, end_x = max((height - 1) / 2, 1), max((width - 1) / 2, 1)
   y = rows * (1 + 2 / 3 * stretch_y / end_y) + shift_y + bend_y
@@ -77,11 +77,11 @@ def deformation(
   return jnp.einsum('byxi,byic->byxc', weights, images)
 
 
-_KNOTS = 6  # of the smooth field, along a side
+_KNOTS = 6  # knots of the smooth field along each side
 
 
 def _bumps(size):
-  """Gaussians at the knots, [size, knots], of squares that sum to 1."""
+  """Returns Gaussians at the knots, [size, knots]; each row has norm 1."""
   place = jnp.arange(size)[:, None] / max(size - 1, 1)  # in [0, 1]
   bumps = jnp.exp(
     -0.5 * jnp.square(_KNOTS * (place - jnp.linspace(0, 1, _KNOTS)))
@@ -94,7 +94,13 @@ def _centered(size):
 
 
 def _between(place, grid, border):
-  """Weights of linear interpolation, [..., O] at [I] -> [..., O, I]."""
+  """Returns the weights of linear interpolation, [..., O, I].
+
+  Args:
+    place: positions at which to interpolate, [..., O].
+    grid: positions of the pixels, [I].
+    border: if true, positions outside the grid are moved to its border.
+  """
   if border:
     place = jnp.clip(place, grid[0], grid[-1])
   return jnp.maximum(0, 1 - jnp.abs(place[..., None] - grid))

@@ -1,6 +1,6 @@
-"""Log densities: that of the normal distribution, and two estimates.
+"""Log densities: the normal density, and two estimates from a batch of latents.
 
-The estimates are `(latents [B, Z]) -> log density [B]`, up to a constant.
+An estimate is `latents [B, Z] -> log density [B]`, up to a constant.
 """
 
 import math
@@ -25,13 +25,15 @@ def histogram(
 ) -> jax.Array:
   """Returns log prod_j (Q_j(z_j) + alpha), [B].
 
-  Q_j is the histogram of dimension j. This treats the dimensions as
-  independent, so it does not detect latents that are rare in combination only.
+  Q_j is the histogram of dimension j. This estimate treats the dimensions as
+  independent, so it does not detect latents in which only the combination of
+  values is rare.
 
   Args:
     latents: z, [B, Z].
-    bins: of each histogram, between the least and the greatest value.
-    alpha: added to each bin, so that the density is not 0.
+    bins: number of bins of each histogram, between the smallest and the largest
+      value.
+    alpha: constant that is added to each bin, so that the density is not 0.
 
   References:
     Amini et al. 2019, eq. 2-3.
@@ -47,8 +49,8 @@ def histogram(
 def neighbors(latents: jax.Array, k: int = 1) -> jax.Array:
   """Returns -Z log d_k, [B].
 
-  d_k is the distance to the k-th nearest other latents of the batch. The ball
-  that contains k others has a volume proportional to d_k^Z.
+  d_k is the distance to the k-th nearest neighbor in the batch. The ball that
+  contains k neighbors has a volume proportional to d_k^Z.
 
   Args:
     latents: [B, Z].
@@ -57,17 +59,17 @@ def neighbors(latents: jax.Array, k: int = 1) -> jax.Array:
   References:
     Loftsgaarden and Quesenberry 1965.
   """
-  # Distances do not depend on the mean, but the rounding of products does.
+  # Distances do not depend on the mean, but rounding errors of products do.
   latents = latents - jnp.mean(latents, axis=0)
   squares = jnp.sum(jnp.square(latents), axis=-1)
-  # The batch is small, and in lower precision differences of products would
-  # lose the digits of similar latents.
+  # With lower precision, the distance of similar latents would consist of
+  # rounding errors. The batch is small, so the highest precision is cheap.
   products = jnp.matmul(latents, latents.T, precision='highest')
   distances = squares[:, None] + squares - 2 * products  # [B, B]
   distances = jnp.where(jnp.eye(len(latents), dtype=bool), jnp.inf, distances)
   nearest, _ = jax.lax.top_k(-distances, k)  # [B, k], least first
-  # d^2 is at least a millionth of the latents' squared norm, so that equal
-  # latents have a finite density.
+  # d^2 is at least a millionth of the mean squared norm of the latents, so that
+  # equal latents have a finite density.
   least = 1e-6 * jnp.mean(squares) + jnp.finfo(latents.dtype).tiny
   return -0.5 * latents.shape[-1] * jnp.log(jnp.maximum(-nearest[:, -1], least))
 

@@ -1,4 +1,4 @@
-"""Functions with a gradient other than their own, for gradient estimators."""
+"""Functions with a replaced gradient, for gradient estimators."""
 
 import jax
 
@@ -9,7 +9,7 @@ def scale_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
 
   Args:
     x: any array.
-    scale: broadcasts to x; it gets no gradient itself.
+    scale: factor that broadcasts to x. It gets no gradient.
   """
   del scale
   return x

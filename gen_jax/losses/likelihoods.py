@@ -1,7 +1,7 @@
 """Negative log-likelihoods of images, summed over pixels, in nats.
 
-Each is `[B, H, W, C] -> [B]`: unreduced over the batch, so that a bound keeps
-its unit when it is added to a divergence.
+Each function maps `[B, H, W, C] -> [B]`. It sums over pixels and does not
+average, so that the sum with a KL divergence is a bound in nats.
 """
 
 import math
@@ -18,7 +18,7 @@ from gen_jax.losses.densities import log_normal
 def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   """Returns the cross-entropy of pixels in [0, 1], [B].
 
-  For binary x it is -log p(x).
+  For binary x this is -log p(x).
   """
   check_shapes(x, logits)
   return sum_pixels(sigmoid_cross_entropy(logits, x))
@@ -27,7 +27,7 @@ def bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
 def gaussian(
   x: jax.Array, mean: jax.Array, log_variance: jax.Array | float = 0.0
 ) -> jax.Array:
-  """Returns -log N(x; mean, exp(log_variance)), [B], with its constant."""
+  """Returns -log N(x; mean, exp(log_variance)), [B], including constants."""
   check_shapes(x, mean)
   return -sum_pixels(log_normal(x, mean, log_variance))
 
@@ -35,8 +35,9 @@ def gaussian(
 def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
   """Returns -log p(x) of pixels in [0, 1], [B].
 
-  It is the cross-entropy of the Bernoulli minus the log of the normalizer
-  2 artanh(1 - 2 s(l)) / (1 - 2 s(l)), which in logits is l / tanh(l / 2).
+  This is the cross-entropy minus the logarithm of the normalizing constant,
+  2 artanh(1 - 2 s(l)) / (1 - 2 s(l)) = l / tanh(l / 2), where s is the sigmoid
+  and l are the logits.
 
   References:
     Loaiza-Ganem and Cunningham 2019, eq. 6.
@@ -45,9 +46,9 @@ def continuous_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 def log_normalizer(logits: jax.Array) -> jax.Array:
-  """Returns log(l / tanh(l / 2)) elementwise; log 2 at l = 0."""
-  # Near 0 the quotient is 0 / 0, and its series takes over. The inner where
-  # keeps the gradient of the branch that is not taken finite.
+  """Returns log(l / tanh(l / 2)) elementwise, which is log 2 at l = 0."""
+  # At 0 the quotient is 0 / 0, so its Taylor series replaces it near 0. The
+  # inner `where` keeps the gradient of the unused branch finite.
   near = jnp.abs(logits) < 0.1
   square = jnp.square(logits)
   series = math.log(2) + square / 12 - 7 * square**2 / 1440
@@ -59,8 +60,9 @@ def log_normalizer(logits: jax.Array) -> jax.Array:
 def continuous_bernoulli_mean(logits: jax.Array) -> jax.Array:
   """Returns the mean of the continuous Bernoulli distribution, elementwise.
 
-  E[x] = s(l) / (2 s(l) - 1) + 1 / (2 artanh(1 - 2 s(l))). In logits it is
-  1 / (1 - exp(-l)) - 1 / l, and 1/2 + l / 12 near 0.
+  It is E[x] = s(l) / (2 s(l) - 1) + 1 / (2 artanh(1 - 2 s(l))), where s is the
+  sigmoid. This equals 1 / (1 - exp(-l)) - 1 / l, and is about 1/2 + l / 12 near
+  l = 0.
   """
   near = jnp.abs(logits) < 0.1
   safe = jnp.where(near, 1.0, logits)
@@ -69,11 +71,11 @@ def continuous_bernoulli_mean(logits: jax.Array) -> jax.Array:
 
 
 class Likelihood(NamedTuple):
-  """The meaning of a decoder's output.
+  """A distribution of images that is parameterized by a decoder's output.
 
   Attributes:
-    nll: `(x, output, log_variance) -> [B]`, nats.
-    mean: `output -> images`, the expected pixels.
+    nll: negative log-likelihood in nats, `(x, output, log_variance) -> [B]`.
+    mean: expected value of the pixels, `output -> images`.
   """
 
   nll: Callable[..., jax.Array]
@@ -90,18 +92,19 @@ LIKELIHOODS = {
 
 
 def check_shapes(x: jax.Array, output: jax.Array) -> None:
-  """Raises ValueError unless both are [B, ...] of one shape.
+  """Raises ValueError unless both arrays have the same shape.
 
-  Otherwise NumPy's rules would broadcast one of them, such as a gray image over
-  the channels of a color image, and the loss would be wrong.
+  Otherwise one of them would be broadcast, for example a gray image over the
+  channels of a color image, and the loss would be wrong.
   """
   if x.shape != output.shape:
     raise ValueError(f'Images of {x.shape} and an output of {output.shape}.')
 
 
 def sum_pixels(x: jax.Array) -> jax.Array:
-  """Sums over all axes but the first, [B, ...] -> [B]."""
-  # As a product with ones: XLA:CPU would join the sums over pixels and over the
-  # batch to one of a whole array, in one thread, a sixth of a dense VAE's step.
+  """Returns the sum over all axes except the first, [B, ...] -> [B]."""
+  # This is a product with ones, because XLA:CPU would merge the sums over the
+  # pixels and over the batch into one sum in a single thread, which takes a
+  # sixth of a dense VAE's step.
   x = x.reshape(len(x), -1)
   return jnp.einsum('bi,i->b', x, jnp.ones(x.shape[1]), precision='highest')

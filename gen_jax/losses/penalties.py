@@ -1,10 +1,10 @@
-"""Penalties on the gradient of a discriminator's output in its input.
+"""Penalties on the gradient of a discriminator's output w.r.t. its input.
 
-A score function maps `[B, ...] -> [B]`, and each score depends on its own
-example alone. This excludes batch normalization in the discriminator (Gulrajani
-et al. 2017, section 4). If a score depends on a pack of neighbors,
-`[B, ...] -> [B / pack]`, the gradient is that in all images of the pack, and
-each pack has one penalty.
+A score function maps `[B, ...] -> [B]`, and each score depends only on its own
+example. This excludes batch normalization in the discriminator (Gulrajani et
+al. 2017, section 4). If a score depends on a pack of adjacent images,
+`[B, ...] -> [B / pack]`, the gradient is taken w.r.t. all images of the pack,
+and there is one penalty for each pack.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,18 @@ def gradient_penalty(
 
   Args:
     score_fn: D, [B, ...] -> [B].
-    x: points at which the gradient is computed, [B, ...]; in WGAN-GP those of
-      `interpolates`.
-    target: the norm without a penalty.
-    one_sided: only larger norms have a penalty, max(0, |grad D| - target)^2.
+    x: points at which the gradient is computed, [B, ...]. WGAN-GP uses the
+      points that `interpolates` returns.
+    target: norm at which the penalty is 0.
+    one_sided: if true, only norms above the target are penalized,
+      max(0, |grad D| - target)^2.
 
   References:
     Gulrajani et al. 2017, eq. 3.
   """
   squares = _squares(score_fn, x)
-  # The norm has no gradient where it is 0. Its subgradient 0 is used there, and
-  # the inner `where` avoids the infinite derivative of the root.
+  # The norm is not differentiable at 0. The subgradient 0 is used there. The
+  # inner `where` avoids the infinite derivative of the square root.
   steep = squares > 0
   norm = jnp.where(steep, jnp.sqrt(jnp.where(steep, squares, 1.0)), 0.0)
   excess = norm - target
@@ -43,7 +44,7 @@ def zero_centered(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
   """Returns 1/2 |grad D(x)|^2, [B], for R1 and R2.
 
   References:
-    Mescheder et al. 2018, eq. 9 and 10, who multiply it by gamma = 10.
+    Mescheder et al. 2018, eq. 9 and 10; the authors use the weight gamma = 10.
   """
   return 0.5 * _squares(score_fn, x)
 
@@ -51,10 +52,17 @@ def zero_centered(score_fn: ScoreFn, x: jax.Array) -> jax.Array:
 def interpolates(
   key: jax.Array, real: jax.Array, fake: jax.Array, pack: int = 1
 ) -> jax.Array:
-  """Returns points e x + (1 - e) x~ of the lines between pairs, [B, ...].
+  """Returns random points e x + (1 - e) x~ between pairs of images, [B, ...].
 
-  e is uniform in [0, 1], one for each pair of packs (Gulrajani et al. 2017,
-  algorithm 1).
+  Args:
+    key: random key.
+    real: images of the data, x, [B, ...].
+    fake: generated images, x~, [B, ...].
+    pack: number of adjacent images that share one e, which is uniform in
+      [0, 1].
+
+  References:
+    Gulrajani et al. 2017, algorithm 1.
   """
   shape = (len(real) // pack,) + (1,) * (real.ndim - 1)
   mix = jnp.repeat(jax.random.uniform(key, shape), pack, axis=0)
@@ -64,18 +72,18 @@ def interpolates(
 def dragan_points(
   key: jax.Array, real: jax.Array, deviation: jax.Array, uniform: bool = False
 ) -> jax.Array:
-  """Returns the points near the data at which DRAGAN takes the gradient.
+  """Returns points near the data at which DRAGAN penalizes the gradient.
 
-  In the paper they are the data with normal noise of half the standard
-  deviation of all values in the batch. In the authors' program the noise is
-  .5 s u with u uniform in [0, 1) and s this deviation, so that no pixel gets
-  darker, and a point lies anywhere between an image and its noisy copy.
+  In the paper, the points are the data plus normal noise with the standard
+  deviation s / 2. The authors' code differs: the noise is s u / 2, where u is
+  uniform in [0, 1), so that no pixel becomes darker, and a point lies anywhere
+  between an image and its noisy copy.
 
   Args:
-    key: of the noise.
+    key: random key.
     real: images of the data, [B, ...].
-    deviation: s, of the batch on all devices.
-    uniform: take the points of the authors' program.
+    deviation: s, the standard deviation of all values of the global batch.
+    uniform: if true, the points of the authors' code.
 
   References:
     Kodali et al. 2017, section 2.3.
@@ -90,7 +98,7 @@ def dragan_points(
 def perturbed(
   key: jax.Array, x: jax.Array, deviation: float | jax.Array
 ) -> jax.Array:
-  """Returns x + d with d drawn from N(0, deviation^2), [B, ...]."""
+  """Returns x plus normal noise of this standard deviation, [B, ...]."""
   return x + deviation * jax.random.normal(key, x.shape, x.dtype)
 
 
@@ -101,6 +109,7 @@ def _squares(score_fn, x):
     scores = score_fn(x)
     return jnp.sum(scores), len(scores)
 
-  # The gradient of the sum holds every example's own gradient.
+  # Each score depends only on its own example, so the gradient of the sum
+  # contains the gradient of each score.
   gradients, count = jax.grad(total, has_aux=True)(x)
   return jnp.sum(jnp.square(gradients).reshape(count, -1), axis=-1)

@@ -1,7 +1,7 @@
 """Reconstruction errors of images, summed over pixels: [B, H, W, C] -> [B].
 
-Sums and not means, as everywhere in the project, so that the weight of a
-penalty does not depend on the size of the images.
+The errors are sums and not means, so that the weight of a penalty does not
+depend on the size of the images.
 """
 
 from collections.abc import Callable
@@ -26,23 +26,23 @@ def l1(x: jax.Array, output: jax.Array) -> jax.Array:
 
 
 def scaled_l2(x: jax.Array, output: jax.Array) -> jax.Array:
-  """Returns ||x - y||^2 / ||x||, [B].
+  """Returns ||x - y||^2 / ||x|| of the images x and the output y, [B].
 
   This is the geometric mean of the squared error and the relative squared
-  error. When the background is 0, images with more strokes have larger squared
-  errors, so as an anomaly score the squared error overrates heavy strokes and
-  underrates thin ones.
+  error. It is intended as an anomaly score. When the background is 0, images
+  with more strokes have larger squared errors, so the squared error is too high
+  for heavy strokes and too low for thin strokes.
   """
   norm = jnp.sqrt(sum_pixels(jnp.square(x)))
   return l2(x, output) / jnp.maximum(norm, 1e-6)
 
 
 class Reconstruction(NamedTuple):
-  """The meaning of a decoder's output.
+  """A reconstruction error and the images that it compares.
 
   Attributes:
-    error: `(images, output) -> [B]`.
-    image: `output -> images`.
+    error: `(images, output of the decoder) -> [B]`.
+    image: `output of the decoder -> images`.
   """
 
   error: Callable[[jax.Array, jax.Array], jax.Array]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def l1(latents: jax.Array) -> jax.Array:
-  """Returns sum_j |a_j|, [B, Z] -> [B]."""
+  """Returns the sum of |a_j| over the units j, [B, Z] -> [B]."""
   return jnp.sum(jnp.abs(latents), axis=-1)
 
 
@@ -13,13 +13,14 @@ def kl_bernoulli(mean_activation: jax.Array, target: float) -> jax.Array:
   """Returns sum_j KL(Bernoulli(target) || Bernoulli(rho_j)), in nats.
 
   Args:
-    mean_activation: rho_j, of each unit over the batch, [Z] in (0, 1).
-    target: the mean activation that a unit should have.
+    mean_activation: rho_j, the mean activation of each unit over the batch, [Z]
+      in (0, 1).
+    target: desired mean activation of each unit.
 
   References:
     Ng 2011, "Sparse autoencoder", section 2.
   """
-  # The clipping keeps the penalty of a unit that is never active finite.
+  # Clipping keeps the penalty finite for a unit that is never active.
   tiny = jnp.finfo(mean_activation.dtype).tiny
   rho = jnp.clip(mean_activation, tiny, 1 - jnp.finfo(jnp.float32).epsneg)
   return jnp.sum(
