@@ -44,7 +44,7 @@ def free_bytes() -> int:
 
 def shares_host() -> bool:
   """Whether the devices of this process share one memory, as CPUs do."""
-  return jax.default_backend() == 'cpu'
+  return jax.local_devices()[0].platform == 'cpu'
 
 
 def show(size: int) -> str:

@@ -12,7 +12,6 @@ from gen_jax.evaluation.context import Task
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics.likelihood import NLL
 from gen_jax.models.autoencoder import ConvDecoder, ConvEncoder
-from gen_jax.models.layers import conv
 from gen_jax.objectives.vae import VAE
 from gen_jax.training.step import init_state, make_train_step
 
@@ -22,9 +21,7 @@ HIGHEST = (jax.lax.Precision.HIGHEST,) * 2
 
 
 @pytest.fixture
-def task(monkeypatch):
-  # The forms for GPUs and TPUs, where the precision makes a difference.
-  monkeypatch.setattr(conv, 'cpu_forms', lambda: False)
+def task():
   objective = VAE(
     encoder=ConvEncoder(4, channels=(2, 2)),
     decoder=ConvDecoder((8, 8, 1), channels=(2, 2), base=2),

@@ -1,8 +1,8 @@
 """Convolutions and transposed convolutions of images, for every platform.
 
-Drop-in for Flax's, with the same parameters. On the CPU they are made of the
-triple of `conv_triple.py`, whose gradients of any order stay fast; elsewhere
-XLA's own forms are the right ones.
+Drop-in for Flax's, with the same parameters. They are made of the triple of
+`conv_triple.py`, which has a form for the CPU, whose gradients of any order
+stay fast, and one for all other platforms.
 """
 
 import math
@@ -15,16 +15,11 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from gen_jax.models.layers.conv_triple import D, F, Geometry, Pads, Pair, plain
+from gen_jax.models.layers.conv_triple import D, F, Geometry, Pads, Pair
 from gen_jax.models.layers.linear import add_bias
 from gen_jax.registry.fields import Dtype, Size
 
 Padding = str | int | Sequence[int | Sequence[int]]
-
-
-def cpu_forms() -> bool:
-  """Whether to trace the triple: the one choice by platform."""
-  return jax.default_backend() == 'cpu'
 
 
 def conv(
@@ -61,8 +56,6 @@ def conv(
   )
   if min(out) < 1:
     raise ValueError(f'conv: no output, kernel {kernel} on {size} with {pads}.')
-  if not cpu_forms():
-    return plain(x, w, pads, window_strides=strides)
   low = (pads[0][0], pads[1][0])
   return F(x, w, Geometry(size, out, kernel, strides, low))
 
@@ -111,8 +104,6 @@ def conv_transpose(
     raise ValueError(
       f'conv_transpose: no output, kernel {kernel} on {out} with {pads}.'
     )
-  if not cpu_forms():
-    return plain(y, w, pads, lhs_dilation=strides)
   low = (kernel[0] - 1 - pads[0][0], kernel[1] - 1 - pads[1][0])
   w = jnp.flip(w, (0, 1)).swapaxes(2, 3)
   return D(y, w, Geometry(size, out, kernel, strides, low))

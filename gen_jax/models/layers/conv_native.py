@@ -3,20 +3,25 @@
   pip install -e '.[native]'
 
 brings the library; `conv_native.cc` is compiled once, and XLA calls it. Where
-anything of that is missing the pure forms serve. Only for float32, and for a
-process that is alone with one CPU device: XLA cannot divide what it cannot look
-into.
+anything of that is missing the pure forms serve. Only for float32.
+
+XLA cannot look into these calls. How a sharded batch divides them is therefore
+stated here: each device computes its part of the batch, and the parts of W are
+summed. JAX's compilation cache does not keep such a program of several devices,
+because its key would hold an address of this process.
 """
 
 import contextlib
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
 
 from gen_jax.runtime import native_build
 
@@ -56,7 +61,7 @@ def takes(name: str, a: jax.Array, b: jax.Array, geo: Any) -> bool:
     return False
   if not (_enabled and _faster(name, a, b) and _fits(geo)):
     return False
-  return jax.device_count() == 1 and available()
+  return available()
 
 
 def _faster(name: str, a: jax.Array, b: jax.Array) -> bool:
@@ -80,24 +85,64 @@ def _high(geo: Any) -> tuple[int, ...]:
 
 def F(x: jax.Array, w: jax.Array, geo: Any) -> jax.Array:
   """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
-  return _call('F', x, w, (x.shape[0], *geo.out, w.shape[3]), geo)
+  return _divisible('F', geo)(x, w)
 
 
 def D(y: jax.Array, w: jax.Array, geo: Any) -> jax.Array:
   """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
-  return _call('D', y, w, (y.shape[0], *geo.size, w.shape[2]), geo)
+  return _divisible('D', geo)(y, w)
 
 
 def W(x: jax.Array, y: jax.Array, geo: Any) -> jax.Array:
   """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
-  return _call('W', x, y, (*geo.kernel, x.shape[3], y.shape[3]), geo)
+  return _divisible('W', geo)(x, y)
 
 
-def _call(name, a, b, shape, geo):
-  numbers = np.array([*geo.strides, *geo.low, *_high(geo)], np.int64)
-  out = jax.ShapeDtypeStruct(shape, jnp.float32)
-  call = jax.ffi.ffi_call(_target(name), out, vmap_method='sequential')
-  return call(a, b, geo=numbers)
+# The axes of both operands and of the result, in the names of their shapes.
+_AXES = {
+  'F': 'b h w c, u v c k -> b m n k',
+  'D': 'b m n k, u v c k -> b h w c',
+  'W': 'b h w c, b m n k -> u v c k',
+}
+
+
+@functools.cache
+def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
+  """Returns a map whose operands may be sharded along their batch."""
+
+  def local(a, b):
+    numbers = np.array([*geo.strides, *geo.low, *_high(geo)], np.int64)
+    sizes = {
+      'F': (len(a), *geo.out, b.shape[-1]),
+      'D': (len(a), *geo.size, b.shape[-2]),
+      'W': (*geo.kernel, a.shape[-1], b.shape[-1]),
+    }
+    out = jax.ShapeDtypeStruct(sizes[name], jnp.float32)
+    return jax.ffi.ffi_call(_target(name), out)(a, b, geo=numbers)
+
+  def partition(mesh, operands, result):
+    del result
+    devices = (*operands[0].sharding.spec, None)[0]  # axes of the mesh, or None
+    batch = NamedSharding(mesh, PartitionSpec(devices))
+    whole = NamedSharding(mesh, PartitionSpec())
+    if name != 'W':
+      return mesh, local, batch, (batch, whole)
+
+    def summed(x, y):
+      w = local(x, y)
+      return w if devices is None else jax.lax.psum(w, devices)
+
+    return mesh, summed, whole, (batch, batch)
+
+  call = custom_partitioning(local)
+  axes = dict.fromkeys(a for a in _AXES[name] if a.isalpha())
+  call.def_partition(
+    partition,
+    sharding_rule=_AXES[name],
+    reduction_factors=('b',) if name == 'W' else (),
+    need_replication_factors=tuple(a for a in axes if a != 'b'),
+  )
+  return jax.custom_batching.sequential_vmap(call)
 
 
 def _target(name: str) -> str:

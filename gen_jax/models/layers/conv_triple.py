@@ -1,4 +1,4 @@
-"""2-D convolutions as a closed triple of bilinear maps, fast on the CPU.
+"""2-D convolutions as a closed triple of bilinear maps, for every platform.
 
 With stride s, padding l before the first pixel, and channels left out,
 
@@ -15,11 +15,16 @@ transposed convolution is D. (Forward mode is not defined for the triple, and
 
 JAX's own gradients are convolutions that XLA:CPU rewrites into forms with fast
 kernels, but not inside the body of a loop, where they are up to 134 times
-slower. Here every map is made of plain NHWC x HWIO convolutions and matrix
-products. On other platforms XLA's own forms are the right ones.
+slower. On the CPU every map is therefore made of plain NHWC x HWIO convolutions
+and matrix products, or computed by oneDNN. On other platforms each map is one
+convolution, the same that JAX's own gradients are. Both forms are traced, and
+the platform for which the program is lowered chooses between them: a program
+may be traced on one platform for another, or exported for several.
 """
 
+import contextlib
 import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -42,7 +47,97 @@ class Geometry(NamedTuple):
   low: Pair  # the padding l; may be negative
 
 
-# The triple. Which form is fastest was measured: 2 CPU cores, float32, batch
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def F(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
+  """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
+  return _by_platform('F', _cpu_f, _plain_f, x, w, geo)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def D(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
+  """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
+  return _by_platform('D', _cpu_d, _plain_d, y, w, geo)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def W(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
+  """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
+  return _by_platform('W', _cpu_w, _plain_w, x, y, geo)
+
+
+F.defvjp(
+  lambda x, w, geo: (F(x, w, geo), (x, w)),
+  lambda geo, xw, dy: (D(dy, xw[1], geo), W(xw[0], dy, geo)),
+)
+D.defvjp(
+  lambda y, w, geo: (D(y, w, geo), (y, w)),
+  lambda geo, yw, dx: (F(dx, yw[1], geo), W(dx, yw[0], geo)),
+)
+W.defvjp(
+  lambda x, y, geo: (W(x, y, geo), (x, y)),
+  lambda geo, xy, dw: (D(xy[1], dw, geo), F(xy[0], dw, geo)),
+)
+
+
+_plain_only = False
+
+
+@contextlib.contextmanager
+def plain_only() -> Iterator[None]:
+  """Within it only the forms for other platforms than the CPU are traced.
+
+  Each map is then one convolution, without a choice by platform. Formats that
+  know no platforms, such as ONNX, need it.
+  """
+  global _plain_only
+  before, _plain_only = _plain_only, True
+  try:
+    yield
+  finally:
+    _plain_only = before
+
+
+def _by_platform(
+  name: str,
+  cpu: Callable[..., jax.Array],
+  plain_form: Callable[..., jax.Array],
+  a: jax.Array,
+  b: jax.Array,
+  geo: Geometry,
+) -> jax.Array:
+  """Returns a map of a and b in the form that suits the platform."""
+  if _plain_only:
+    return plain_form(a, b, geo)
+  if conv_native.takes(name, a, b, geo):
+    cpu = getattr(conv_native, name)
+  return lax.platform_dependent(
+    a,
+    b,
+    cpu=functools.partial(cpu, geo=geo),
+    default=functools.partial(plain_form, geo=geo),
+  )
+
+
+# The forms for other platforms: F, and what JAX's own gradients of it are.
+
+
+def _plain_f(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
+  return plain(x, w, _all_pads(geo), window_strides=geo.strides)
+
+
+def _plain_d(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
+  x = jax.ShapeDtypeStruct((len(y), *geo.size, w.shape[2]), y.dtype)
+  (x,) = jax.linear_transpose(lambda x: _plain_f(x, w, geo), x)(y)
+  return x
+
+
+def _plain_w(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
+  w = jax.ShapeDtypeStruct((*geo.kernel, x.shape[3], y.shape[3]), x.dtype)
+  (w,) = jax.linear_transpose(lambda w: _plain_f(x, w, geo), w)(y)
+  return w
+
+
+# The forms for the CPU. Which is fastest was measured: 2 cores, float32, batch
 # 128 unless said; median ms of alternating runs, * is the form that these
 # shapes get; each row is one run. At stride 2 (W's first row) these are slower
 # than the plain form of W by: columns 1.3, phases of x 1.5, rows 1.7, space to
@@ -63,20 +158,12 @@ class Geometry(NamedTuple):
 #   W    64x64x64, 32x32x128, 3x3, batch 1       2.5  columns 1.8*
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def F(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
-  """Convolution: [B, H, W, C], [kh, kw, C, K] -> [B, Ho, Wo, K]."""
-  if conv_native.takes('F', x, w, geo):
-    return conv_native.F(x, w, geo)
+def _cpu_f(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
   x, pads = _fit(x, geo)
   return _correlate(x, w, geo.strides, pads)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def D(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
-  """F transposed in x: [B, Ho, Wo, K], [kh, kw, C, K] -> [B, H, W, C]."""
-  if conv_native.takes('D', y, w, geo):
-    return conv_native.D(y, w, geo)
+def _cpu_d(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
   w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [kh, kw, K, C]
   if geo.strides != (1, 1) and w.shape[3] <= 8:
     # The phases would have too few output channels to fill a vector.
@@ -92,11 +179,7 @@ def D(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
   return x.reshape(b, m * s, n * t, c)[:, : geo.size[0], : geo.size[1]]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def W(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
-  """F transposed in w: [B, H, W, C], [B, Ho, Wo, K] -> [kh, kw, C, K]."""
-  if conv_native.takes('W', x, y, geo):
-    return conv_native.W(x, y, geo)
+def _cpu_w(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
   c, k = x.shape[3], y.shape[3]
   if c > k and geo.kernel != (1, 1):
     return _w_by_phases(x, y, geo)
@@ -106,23 +189,6 @@ def W(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
     w = x.reshape(-1, x.shape[3]).T @ y.reshape(-1, k)
     return w.reshape(*geo.kernel, c, k)
   return _contract(x, y, geo.strides, pads)
-
-
-F.defvjp(
-  lambda x, w, geo: (F(x, w, geo), (x, w)),
-  lambda geo, xw, dy: (D(dy, xw[1], geo), W(xw[0], dy, geo)),
-)
-D.defvjp(
-  lambda y, w, geo: (D(y, w, geo), (y, w)),
-  lambda geo, yw, dx: (F(dx, yw[1], geo), W(dx, yw[0], geo)),
-)
-W.defvjp(
-  lambda x, y, geo: (W(x, y, geo), (x, y)),
-  lambda geo, xy, dw: (D(xy[1], dw, geo), F(xy[0], dw, geo)),
-)
-
-
-# The forms.
 
 
 def plain(x: jax.Array, w: jax.Array, pads: Pads, **kwargs: Any) -> jax.Array:
@@ -279,6 +345,14 @@ def _fit(x: jax.Array, geo: Geometry) -> tuple[jax.Array, Pads]:
     cuts.append(slice(max(-low, 0), stop))
     pads.append((max(low, 0), max(stop - n, 0)))
   return x[tuple(cuts)], tuple(pads)
+
+
+def _all_pads(geo: Geometry) -> Pads:
+  """The padding of F; negative where pixels are cut off."""
+  return tuple(
+    (low, s * (o - 1) + k - low - n)
+    for n, o, k, s, low in zip(*geo, strict=True)
+  )
 
 
 def _dilated_pads(geo: Geometry) -> Pads:

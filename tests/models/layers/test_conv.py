@@ -1,5 +1,6 @@
 """The convolution triple against float64 references and against flax."""
 
+import contextlib
 import functools
 
 import jax
@@ -9,7 +10,6 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from gen_jax.models.layers import conv as conv_lib
 from gen_jax.models.layers import conv_triple
 from gen_jax.models.layers.conv import Conv, ConvTranspose, conv, conv_transpose
 from gen_jax.models.layers.conv_triple import Geometry
@@ -39,12 +39,6 @@ CASES = {
   'cropping': ((4, 8, 8, 16), (3, 3, 16, 16), (2, 2), ((-1, 0), (-2, -1))),
   'whole image': ((4, 4, 4, 16), (4, 4, 16, 1), (1, 1), ((0, 0), (0, 0))),
 }
-
-
-@pytest.fixture(autouse=True)
-def cpu_forms(monkeypatch):
-  """The forms for the CPU, on whatever platform the tests run."""
-  monkeypatch.setattr(conv_lib, 'cpu_forms', lambda: True)
 
 
 def arrays(*shapes, dtype=np.float32, seed=0):
@@ -106,19 +100,28 @@ def assert_trees_near(actual, expected, tolerance=2e-6):
   jax.tree.map(near, actual, expected)
 
 
-@functools.partial(jit, static_argnums=3)
-def triple(x, w, y, geo):
-  return (
-    conv_triple.F(x, w, geo),
-    conv_triple.D(y, w, geo),
-    conv_triple.W(x, y, geo),
-  )
+# The forms for the platform of the tests, and those for other platforms.
+FORMS = {
+  'this platform': contextlib.nullcontext,
+  'others': conv_triple.plain_only,
+}
 
 
+@functools.partial(jit, static_argnums=(3, 4))
+def triple(x, w, y, geo, forms):
+  with FORMS[forms]():
+    return (
+      conv_triple.F(x, w, geo),
+      conv_triple.D(y, w, geo),
+      conv_triple.W(x, y, geo),
+    )
+
+
+@pytest.mark.parametrize('forms', FORMS)
 @pytest.mark.parametrize('case', CASES)
-def test_triple_is_its_definition_and_transposed(case):
+def test_triple_is_its_definition_and_transposed(case, forms):
   x, w, y, geo = make(case)
-  f, d, dw = triple(x, w, y, geo)
+  f, d, dw = triple(x, w, y, geo, forms)
   assert_trees_near((f, d, dw), reference(x, w, y, geo))
   # <F(x, w), y> = <x, D(y, w)> = <w, W(x, y)>
   products = [np.vdot(*p) for p in ((f, y), (x, d), (w, dw))]
@@ -136,7 +139,8 @@ def lax_conv(x, w, strides, pads):
   'case',
   ['stride 2, odd', 'narrowing', 'to one channel', 'from one channel', 'gaps'],
 )
-def test_gradients_of_gradients(case):
+@pytest.mark.parametrize('forms', FORMS)
+def test_gradients_of_gradients(case, forms):
   _, _, strides, pads = CASES[case]
 
   def losses(fn, x, w):
@@ -160,7 +164,7 @@ def test_gradients_of_gradients(case):
   x, w, _, _ = make(case)
   ours = functools.partial(conv, strides=strides, padding=pads)
   plain = functools.partial(lax_conv, strides=strides, pads=pads)
-  with jax.enable_x64(True):
+  with jax.enable_x64(True), FORMS[forms]():
     x, w = x.astype(np.float64), w.astype(np.float64) / 4
     actual, expected = jit(
       lambda *args: [losses(fn, *args) for fn in (ours, plain)]
@@ -287,15 +291,6 @@ def test_layers_are_drop_in(ours, theirs, kernel, strides, padding):
 
   both = jit(lambda *args: (values(ours, *args), values(theirs, *args)))
   assert_trees_near(*both(params, x), 1e-5)
-
-
-@pytest.mark.parametrize('layer', [Conv, ConvTranspose])
-def test_without_the_cpu_forms(layer, monkeypatch):
-  (x,) = arrays((4, 8, 6, 12))
-  layer = layer(10, 3, strides=2, padding=((1, 2), (0, 1)))
-  out, params = jit(layer.init_with_output)(jax.random.key(0), x)
-  monkeypatch.setattr(conv_lib, 'cpu_forms', lambda: False)
-  assert_near(jit(layer.apply)(params, x), out)
 
 
 @pytest.mark.parametrize('channels', [(12, 10), (16, 1), (1, 10)])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_conv
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen_jax.config import load, stages
 from gen_jax.models.layers import conv as conv_lib
@@ -18,13 +19,6 @@ needs_library = pytest.mark.skipif(
 )
 # Those whose padding oneDNN takes, too.
 CASES = [c for c in test_conv.CASES if c != 'cropping']
-
-
-@pytest.fixture
-def alone(monkeypatch):
-  """As in a process of one device, which oneDNN may serve."""
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  monkeypatch.setattr(conv_lib, 'cpu_forms', lambda: True)
 
 
 def close(a, b):
@@ -41,17 +35,39 @@ def test_the_maps_are_those_of_the_triple(case):
 
   @jax.jit
   def maps(x, w, y):
-    return [
-      (lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo))
-      for lib in (conv_native, conv_triple)
-    ]
+    with conv_native.off():
+      return [
+        (lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo))
+        for lib in (conv_native, conv_triple)
+      ]
 
   close(*maps(x, w, y))
 
 
 @needs_library
+def test_each_device_computes_its_part_of_a_sharded_batch():
+  x, w, y, geo = test_conv.make('stride 2, even')
+  mesh = Mesh(np.asarray(jax.devices()[:2]), 'd')
+  whole, batch = (NamedSharding(mesh, PartitionSpec(*p)) for p in ((), ('d',)))
+
+  def maps(x, w, y):
+    return (
+      conv_native.F(x, w, geo),
+      conv_native.D(y, w, geo),
+      conv_native.W(x, y, geo),
+    )
+
+  divided = jax.jit(maps, in_shardings=(batch, whole, batch))
+  program = divided.lower(x, w, y).compile()
+  text = program.as_text()
+  assert 'all-gather' not in text and text.count(' all-reduce(') == 1
+  assert program.output_shardings == (batch, batch, whole)
+  close(program(x, w, y), jax.jit(maps)(x, w, y))
+
+
+@needs_library
 @pytest.mark.parametrize('transposed', [False, True])
-def test_gradients_of_gradients_agree(alone, transposed):
+def test_gradients_of_gradients_agree(transposed):
   x, w = test_conv.arrays((3, 8, 8, 9), (3, 3, 9, 10))
   fn = conv_lib.conv_transpose if transposed else conv_lib.conv
 
@@ -70,7 +86,7 @@ def test_gradients_of_gradients_agree(alone, transposed):
 
 
 @needs_library
-def test_inside_a_loop_and_mapped(alone):
+def test_inside_a_loop_and_mapped():
   x, w = test_conv.arrays((2, 3, 6, 6, 12), (3, 3, 12, 12))
 
   def one(x):
@@ -87,7 +103,7 @@ def test_inside_a_loop_and_mapped(alone):
 
 
 @needs_library
-def test_whom_it_serves(alone, monkeypatch):
+def test_whom_it_serves():
   x, w, _, geo = test_conv.make('plain')
   assert conv_native.takes('F', x, w, geo)
   assert not conv_native.takes('F', x.astype(jnp.bfloat16), w, geo)
@@ -97,13 +113,10 @@ def test_whom_it_serves(alone, monkeypatch):
   assert not conv_native.takes('D', y, w, geo)  # to three channels
   x, w, _, geo = test_conv.make('cropping')
   assert not conv_native.takes('F', x, w, geo)
-  monkeypatch.setattr(jax, 'device_count', lambda: 2)
-  x, w, _, geo = test_conv.make('plain')
-  assert not conv_native.takes('F', x, w, geo)
 
 
 @needs_library
-def test_the_cost_of_a_step_counts_its_operations(alone):
+def test_the_cost_of_a_step_counts_its_operations():
   config = load('configs/dcgan.py:test')
   config.objective.disc.channels = (12, 16)  # as many as oneDNN is asked for
   experiment = Experiment(stages.plan(config)[0])
