@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import InputError
 from gen_jax.models.layers import conv
+from gen_jax.models.layers.batches import join, split
 from gen_jax.models.layers.linear import Dense
 from gen_jax.models.layers.normalization import Normalization, Normalized
 from gen_jax.models.layers.resampling import fused_scale_kernel, upsample
@@ -279,13 +280,13 @@ class Discriminator(nn.Module):
     for index, features in enumerate(self.channels):
       x = conv_block(x, features, 4, 2, inner if index else outer)
 
-    times, count, _ = texts.shape
+    times = len(texts)
     layer = Dense(self.text, kernel_init=_INIT, dtype=dtype)
-    texts = texts.reshape(times * count, -1)
+    texts = join(texts)
     texts = nn.leaky_relu(normalized(layer, outer, texts), _NEGATIVE_SLOPE)
-    x = jnp.tile(x, (times, 1, 1, 1))  # [T B, h, w, C]
+    x = jnp.repeat(x, times, axis=0)  # [B T, h, w, C]
     x = _with_vectors(x, texts)
     x = conv_block(x, self.channels[-1], 1, 1, inner, parts=times)
     layer = Dense(1, kernel_init=_INIT, dtype=dtype)
     logits = normalized(layer, outer, x.reshape(len(x), -1))
-    return logits.reshape(times, count).astype(jnp.float32)
+    return jnp.stack(split(logits[:, 0], times)).astype(jnp.float32)

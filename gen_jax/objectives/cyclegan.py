@@ -15,6 +15,7 @@ from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.cycle import absolute
+from gen_jax.models.layers.batches import join, split
 from gen_jax.objectives.parts import adversarial, image_pool, translation
 from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
 from gen_jax.registry.fields import Count, Weight, one_of
@@ -121,11 +122,11 @@ class CycleGAN:
       # In one call, for the networks see each image by itself.
       inputs = batch[source]
       if self.identity_weight:
-        inputs = jnp.concatenate([inputs, batch[target]])
+        inputs = join([inputs, batch[target]])
       made = self._generate(players, source + target, inputs, next(keys))
-      fakes[target] = made[: len(batch[source])]
+      fakes[target] = made
       if self.identity_weight:
-        kept = made[len(batch[source]) :]
+        fakes[target], kept = split(made, 2)
         error = jnp.mean(absolute(batch[target], kept))
         metrics[f'identity_{target}'] = error
         total += self.identity_weight * error
@@ -155,9 +156,9 @@ class CycleGAN:
     loss, total, metrics = self._loss, jnp.zeros(()), {}
     for domain, key_domain in zip('ab', jax.random.split(key), strict=True):
       scorer = self.scorer(domain, players, batch)
-      images = jnp.concatenate([scorer.real, scorer.fake(key)])
+      images = join([scorer.real, scorer.fake(key)])
       logits = self._discriminate(players, domain, images)
-      real, fake = jnp.split(logits, 2)
+      real, fake = split(logits, 2)
       total += loss.disc_loss(real, fake)
       penalty, found = adversarial.penalties(
         self.regularizers, scorer, key_domain

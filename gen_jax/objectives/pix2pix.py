@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES
 from gen_jax.losses.cycle import absolute
+from gen_jax.models.layers.batches import join, split
 from gen_jax.objectives.parts import adversarial, translation
 from gen_jax.objectives.parts.regularizers import Regularizer, Scorer
 from gen_jax.registry.fields import Weight, one_of
@@ -85,10 +86,10 @@ class Pix2Pix:
     made = translation.train_apply(self.gen, players['gen'], source, key)
     logits = self._discriminate(
       players,
-      jnp.concatenate([source, source]),
-      jnp.concatenate([target, made]),
+      join([source, source]),
+      join([target, made]),
     )
-    real, fake = jnp.split(logits, 2)
+    real, fake = split(logits, 2)
     total = loss.disc_loss(real, fake) / 2
     penalty, metrics = adversarial.penalties(
       self.regularizers, self.scorer(players, batch, made), key_penalties

@@ -14,6 +14,7 @@ from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
 from gen_jax.models import progressive
+from gen_jax.models.layers.batches import join, split
 from gen_jax.models.layers.resampling import downsample, upsample
 from gen_jax.models.progressive import lerp
 from gen_jax.objectives.parts import adversarial
@@ -271,9 +272,9 @@ class StyleGAN:
     key_latents, key_mix, key_noise = jax.random.split(key, 3)
     labels = self._labels(batch)
     latents = self.latents.sample(key_latents, 2 * len(batch['image']))
-    twice = None if labels is None else jnp.tile(labels, (2, 1))
+    twice = None if labels is None else join([labels, labels])
     w = self.gen.apply(players['gen'], latents, twice, method='map_latents')
-    first, second = jnp.split(w, 2)
+    first, second = split(w, 2)
     w_plus = mix_styles(
       key_mix, first, second, self.gen.layers, self.style_mixing_prob
     )

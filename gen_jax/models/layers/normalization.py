@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import InputError
+from gen_jax.models.layers.batches import join, split
 from gen_jax.registry.fields import Dtype, Fraction, Positive, Size, Weight
 
 Normalization = Literal['', 'batch', 'instance', 'spectral']
@@ -36,8 +37,8 @@ class Normalized(nn.Module):
     momentum: of the running averages.
     epsilon: beneath the variance.
     scale_std: deviation of the initial scales, of mean 1.
-    parts: batch normalization treats so many equal parts of its input as
-      batches of their own, one after the other.
+    parts: number of batches that are joined in the input (see `batches.join`);
+      batch normalization treats each as a batch of its own.
   """
 
   layer: nn.Module
@@ -57,20 +58,71 @@ class Normalized(nn.Module):
       )
     x = self.layer(x)
     if self.kind == 'batch':
-      norm = nn.BatchNorm(
-        use_running_average=not train,
+      norm = BatchNorm(
+        train=train,
         momentum=self.momentum,
         epsilon=self.epsilon,
-        # By default flax computes E[x^2] - E[x]^2, which cancels where the
-        # mean is much larger than the deviation.
-        use_fast_variance=False,
-        scale_init=around_one(self.scale_std),
+        scale_std=self.scale_std,
         dtype=self.dtype,
       )
-      x = jnp.concatenate([norm(part) for part in jnp.split(x, self.parts)])
+      x = join([norm(part) for part in split(x, self.parts)])
     if self.kind == 'instance':
       x = instance_norm(x, self.epsilon)
     return x
+
+
+class BatchNorm(nn.Module):
+  """Batch normalization over all axes but the last (Ioffe and Szegedy 2015).
+
+  With several devices, each sum over the batch is a collective operation, for
+  which all devices wait. The mean m and the variance v are therefore computed
+  from two sums that do not depend on each other, so that one collective serves
+  both, forward and backward:
+
+    m = r + E[x - r],    v = E[(x - r)^2] - E[x - r]^2,
+
+  where r is the running mean. With r = 0, which is the usual form, the
+  difference cancels where m is much larger than the deviation.
+
+  Attributes:
+    train: whether to use the statistics of the batch, and to add them to the
+      running ones; otherwise the running ones are used.
+    momentum: of the running averages.
+    epsilon: beneath the variance.
+    scale_std: deviation of the initial scales, of mean 1.
+    dtype: of the output; by default float32, or wider if the input is.
+  """
+
+  train: bool
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+  scale_std: float = 0.0
+  dtype: Dtype = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns scale * (x - m) / sqrt(v + epsilon) + bias, [..., C]."""
+    shape = x.shape[-1:]
+    running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
+    running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
+    scale = self.param('scale', around_one(self.scale_std), shape, jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros_init(), shape, jnp.float32)
+
+    exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    centered = exact - running_mean.value
+    mean, variance = jnp.zeros(shape), running_var.value
+    if self.train:
+      axes = tuple(range(x.ndim - 1))
+      mean = jnp.mean(centered, axes)
+      variance = jnp.mean(jnp.square(centered), axes) - jnp.square(mean)
+      variance = jnp.maximum(variance, 0)  # rounding may make it negative
+      if not self.is_initializing():
+        old, new = self.momentum, 1 - self.momentum
+        running_mean.value += new * mean
+        running_var.value = old * running_var.value + new * variance
+    factor = scale * jax.lax.rsqrt(variance + self.epsilon)
+    out = (centered - mean) * factor + bias
+    return out.astype(self.dtype or exact.dtype)
 
 
 def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
