@@ -10,7 +10,7 @@ Two forms of data parallelism, chosen by `config.parallel`:
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -44,6 +44,19 @@ class Parallel(Protocol):
 
   def shard(self, inputs: Any) -> Any:
     """Splits this process's part of [T, B, ...] over its devices."""
+
+  def shapes(self, state: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns the shapes and layouts that a program is compiled for.
+
+    They take the place of arrays where devices are only described.
+
+    Args:
+      state: shapes on one device.
+      inputs: shapes of [T, B, ...] of all processes.
+
+    Returns:
+      The shapes of `replicate(state)` and of `shard(inputs)`.
+    """
 
 
 class _PmapProgram(Program):
@@ -89,12 +102,19 @@ class Jit:
       lambda x: jax.make_array_from_process_local_data(sharding, x), inputs
     )
 
+  def shapes(self, state: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns shapes whose layouts are those of `replicate` and `shard`."""
+    whole = NamedSharding(self.mesh, PartitionSpec())
+    split = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+    return _shapes(state, whole), _shapes(inputs, split)
+
 
 @dataclasses.dataclass(frozen=True)
 class Pmap:
   """One program per device."""
 
   devices: tuple[jax.Device, ...]  # of this process
+  described: bool = False  # else `jax.pmap` takes those of all processes
 
   def compile(self, chunk: Callable) -> Program:
     """Compiles a chunk of steps for each device."""
@@ -105,7 +125,11 @@ class Pmap:
 
     return _PmapProgram(
       jax.pmap(
-        per_device, axis_name=AXIS, in_axes=(0, 0, 0, None), donate_argnums=0
+        per_device,
+        axis_name=AXIS,
+        in_axes=(0, 0, 0, None),
+        donate_argnums=0,
+        devices=self.devices if self.described else None,
       ),
       self.unreplicate,
     )
@@ -129,7 +153,7 @@ class Pmap:
 
   def loss_batch_size(self, batch_size: int) -> int:
     """Returns the size of the part of one device."""
-    return batch_size // len(process_group.devices())
+    return batch_size // (len(self.devices) * process_group.count())
 
   def shard(self, inputs: Any) -> Any:
     """Splits [T, B, ...] over the devices, -> [D, T, B / D, ...]."""
@@ -142,13 +166,30 @@ class Pmap:
 
     return jax.tree.map(split, inputs)
 
+  def shapes(self, state: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns shapes with the axis of the devices before all others."""
+    count = len(self.devices)
 
-def divisible(batch_size: int) -> int:
+    def stack(x):  # [...] -> [D, ...]
+      return jax.ShapeDtypeStruct((count, *x.shape), x.dtype)
+
+    def split(x):  # [T, B, ...] -> [D, T, B / D, ...]
+      time, batch, *rest = x.shape
+      return jax.ShapeDtypeStruct((count, time, batch // count, *rest), x.dtype)
+
+    return jax.tree.map(stack, state), jax.tree.map(split, inputs)
+
+
+def divisible(batch_size: int, count: int | None = None) -> int:
   """Returns the largest batch up to this one that the devices divide.
 
   That is one image for each device where there are more devices than images.
+
+  Args:
+    batch_size: the largest batch.
+    count: of devices; those of all processes if None.
   """
-  count = len(process_group.devices())
+  count = count or len(process_group.devices())
   return max(batch_size // count, 1) * count
 
 
@@ -169,28 +210,44 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
   return jax.tree.map(put_one, tree)
 
 
-def make(name: str, batch_size: int) -> Parallel:
-  """Returns the form that `config.parallel` names, over all devices.
+def make(
+  name: str, batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> Parallel:
+  """Returns the form that `config.parallel` names.
+
+  Args:
+    name: of the form.
+    batch_size: examples that the devices share.
+    devices: to compile for, which may be described and not present. If None,
+      they are those of all processes.
 
   Raises:
     InputError: on an unknown name, or when the devices do not divide the batch.
   """
-  devices = process_group.devices()
-  if not process_group.has_equal_devices():
-    raise InputError(
-      f'{len(devices)} devices in {process_group.count()} processes, '
-      f'{jax.local_device_count()} of them in this one: every process needs as '
-      'many as the others.'
-    )
+  described = devices is not None
+  if devices is None:
+    devices = process_group.devices()
+    if not process_group.has_equal_devices():
+      raise InputError(
+        f'{len(devices)} devices in {process_group.count()} processes, '
+        f'{jax.local_device_count()} of them in this one: every process needs '
+        'as many as the others.'
+      )
   if batch_size % len(devices):
     raise InputError(
       f'batch_size={batch_size} is not a multiple of the {len(devices)} '
-      f'devices: take {divisible(batch_size)}.'
+      f'devices: take {divisible(batch_size, len(devices))}.'
     )
   if name == 'jit':
     return Jit(Mesh(np.asarray(devices), (AXIS,)))
   if name == 'pmap':
-    return Pmap(tuple(jax.local_devices()))
+    return Pmap(tuple(devices if described else jax.local_devices()), described)
   raise InputError(
     f'parallel={name!r} is unknown.' + nearest(str(name), ('jit', 'pmap'))
+  )
+
+
+def _shapes(tree: Any, sharding: NamedSharding) -> Any:
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
   )
