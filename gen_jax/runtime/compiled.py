@@ -18,10 +18,11 @@ class Program:
     self.compile(*args)
     return self._compiled(*args)
 
-  def compile(self, *args: Any) -> None:
+  def compile(self, *args: Any) -> jax.stages.Compiled:
     """Compiles it for arguments of these shapes, if that is not yet done."""
     if self._compiled is None:
       self._compiled = self._jitted.lower(*args).compile()
+    return self._compiled
 
   def peak_bytes(self) -> int | None:
     """Returns the most memory it takes on a device, where that is known."""

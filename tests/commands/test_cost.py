@@ -7,6 +7,7 @@ import pytest
 from gen_jax import config as config_lib
 from gen_jax.commands import cost as command
 from gen_jax.config import stages
+from gen_jax.runtime import tpu
 from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 
@@ -47,3 +48,23 @@ def test_an_update_of_every_other_step_counts_by_half(monkeypatch):
 def test_a_stage_that_is_not_there_is_refused(refused):
   error = refused(command, '--config=configs/vae.py:dense', '--stage=2')
   assert '--stage=2' in error
+
+
+@pytest.mark.parametrize(
+  ('flags', 'said'),
+  [
+    (['--topology=v9:4x4'], 'Known: v4, v5e, v5p, v6e'),
+    (['--topology=v5e:4'], 'expected 2 sizes'),
+    (['--topology=v5e:32x32'], 'at most 256 chips'),
+    (['--topology=v6e:4x4', '--slices=2'], 'Take v5e or v5p'),
+    (['--topology=v5e:4x4', '--sweep_batch=8,x'], '--sweep_batch=8,x'),
+    (['--sweep_batch=8'], 'need --topology'),
+    (['--topology=v5e:4x4'], "pip install 'gen_jax[tpu-compile]'"),
+  ],
+)
+def test_chips_that_cannot_be_compiled_for_are_refused(
+  flags, said, refused, monkeypatch
+):
+  monkeypatch.setattr(tpu.importlib.util, 'find_spec', lambda name: None)
+  error = refused(command, '--config=configs/vae.py:dense', *flags)
+  assert said in error
