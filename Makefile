@@ -2,6 +2,7 @@
 # make test         lint, types and tests
 # make test-fast    lint, and tests of about a minute for each commit
 # make test-long    the tests that take minutes
+# make test-tpu     the tests that compile for TPUs, without one
 # make mutation     whether the tests catch faults, by changing the code
 # make docs         the documentation as a site, in build/site
 # make bench        training speed beside PyTorch
@@ -11,7 +12,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-fast test-long mutation docs bench clean
+.PHONY: run test test-fast test-long test-tpu mutation docs bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m gen_jax.main --config=$(CONFIG) $(ARGS)
@@ -39,6 +40,10 @@ test-fast: $(VENV)/test.stamp
 test-long: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[test,notebooks]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(ARGS)
+
+test-tpu: $(VENV)/test.stamp
+	$(BIN)/python -m pip install -q -e '.[test,tpu-compile]'
+	$(BIN)/python -m pytest -m tpu_compile $(ARGS)
 
 mutation: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[mutation]'

@@ -1,175 +1,388 @@
-"""Writes launch/SCALING.md: what data parallelism costs, on paper.
+"""Writes launch/SCALING.md: what data parallelism costs on TPU chips.
 
-python -m launch.scaling [config.py ...]
+python -m launch.scaling
+python -m launch.scaling --compile
 
-Each config's training step is compiled for one device with the batch of the
-config, and the compiler's own cost analysis counts its operations, those of a
-step in which every update runs. Nothing is trained; no accelerator is needed.
+The document is made from launch/scaling.json. With --compile, the steps that
+are missing there are compiled before, each for described chips of v5e in a
+process of its own that may take eight minutes; this needs the extra tpu-compile
+and neither a TPU nor the data. `--compile=StyleGAN` takes the models whose name
+begins so.
 """
 
+import argparse
+import json
 import pathlib
+import subprocess
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+import jax
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages
-from gen_jax.runtime import settings
-from gen_jax.training import cost
+from gen_jax.data.record import Kept, Record
+from gen_jax.runtime import hlo, tpu
+from gen_jax.training import cost, roofline
 from gen_jax.training.experiment import Experiment, state_bytes
 
-CONFIGS = (
-  'configs/vae.py:dense',
-  'configs/vae.py',
-  'configs/vae.py:residual',
-  'configs/dcgan.py',
-  'configs/dcgan.py:emoji',
-  'configs/wgan_gp.py',
-  'configs/cyclegan.py',
-  'configs/stylegan.py',
-  'configs/stackgan.py',
-)
-CHIPS = (8, 32, 128, 512)
+HERE = pathlib.Path(__file__).parent
+CACHE = HERE / 'scaling.json'
+SECONDS = 480  # to compile one step
+KIND = 'v5e'
 
-# One TPU v5e chip, by its data sheet: 197 TFLOP/s in bfloat16, about a quarter
-# of it for products in float32 (more passes), of which small networks reach a
-# fifth; 16 GB at 819 GB/s; four links of 50 GB/s, of which a ring uses two.
-FLOPS = 197e12 / 4 / 5
-LINK = 100e9
-HOP = 1e-6  # seconds from a chip to its neighbor
+_IMAGE = {'image': ((256, 256, 3), 'uint8')}
 
 
-class Cost(NamedTuple):
-  """What one step of a config takes."""
+class Model(NamedTuple):
+  """A model of the tables.
 
-  name: str
+  Attributes:
+    config: of which the last stage is compiled.
+    batch: of a chip where the batch grows with the chips.
+    fields: the shape and dtype of each field of the data, where they are not
+      here; those of the config's own data if empty.
+  """
+
+  config: str
   batch: int
-  parameters: int
-  exchanged: int  # bytes of gradients and statistics, of all updates
-  exchanges: int  # one an update
-  state: int  # bytes
-  flops: float
-
-  def compute(self, fraction: float = 1.0) -> float:
-    """Seconds on a chip that has this fraction of the batch."""
-    return self.flops * fraction / FLOPS
-
-  def exchange(self, chips: int) -> float:
-    """Seconds to average over so many chips in a torus."""
-    rounds = 2 * (chips - 1) / chips
-    return self.exchanged * rounds / LINK + self.exchanges * 2 * HOP * np.sqrt(
-      chips
-    )
-
-  def end(self) -> int:
-    """Chips from which on exchanging takes longer than computing.
-
-    With the batch of the config in all: more chips, less for each.
-    """
-    chips = 1
-    while chips < self.batch and self.compute(0.5 / chips) > self.exchange(
-      2 * chips
-    ):
-      chips *= 2
-    return chips
+  fields: dict[str, tuple[tuple[int, ...], str]] = {}
 
 
-def measure(name: str) -> Cost:
-  """Compiles the step of a config's last stage, and reads its cost."""
-  experiment = Experiment(stages.plan(config_lib.load(name))[-1])
-  step, _ = cost.step_cost(experiment)
-  state, updates = experiment.abstract_state(), experiment.objective.updates()
-  exchanged = sum(
-    state_bytes(state.players[player])
-    for update in updates
-    for player in update.wrt
+# The batch is that of the config.
+MODELS = {
+  'VAE': Model('configs/vae.py', 128),
+  'DCGAN': Model('configs/dcgan.py', 64),
+  'CycleGAN 256': Model(
+    'configs/cyclegan.py:paper',
+    1,
+    {name: ((256, 256, 3), 'uint8') for name in 'ab'},
+  ),
+  'StyleGAN 256': Model('configs/stylegan.py:folder256', 8, _IMAGE),
+  'StackGAN 256': Model(
+    'configs/stackgan.py:paper',
+    64,
+    {**_IMAGE, 'embedding': ((10, 1024), 'float32')},
+  ),
+  'StyleGAN 1024': Model(
+    'configs/stylegan.py:folder1024',
+    4,
+    {'image': ((1024, 1024, 3), 'uint8')},
+  ),
+}
+# Chips, their layout in a slice, and how many slices there are.
+LAYOUTS = {
+  1: ('1x1', 1),
+  16: ('4x4', 1),
+  32: ('4x4', 2),
+  256: ('16x16', 1),
+  1024: ('16x16', 4),
+}
+TOTAL = 256  # images of a step that the chips share: strong scaling
+STRONG = (1, 16, 256)
+
+
+class Row(NamedTuple):
+  """A step of a model for some chips.
+
+  Attributes:
+    model: a key of `MODELS`.
+    chips: a key of `LAYOUTS`.
+    batch: of each chip.
+  """
+
+  model: str
+  chips: int
+  batch: int
+
+  @property
+  def key(self) -> str:
+    """The name in the cache."""
+    return f'{self.model}, chips: {self.chips}, batch of each: {self.batch}'
+
+
+def weak(model: str, chips: int) -> Row:
+  """Returns the row in which each chip has the batch of the config."""
+  return Row(model, chips, MODELS[model].batch)
+
+
+def strong(model: str, chips: int) -> Row:
+  """Returns the row in which the chips share one batch."""
+  return Row(model, chips, TOTAL // chips)
+
+
+def rows() -> list[Row]:
+  """Returns what is compiled, the cheap and important steps first."""
+  found = []
+  for form, chips in (
+    *((weak, n) for n in (16, 256, 1, 1024, 32)),
+    *((strong, n) for n in reversed(STRONG)),
+  ):
+    found += [form(model, chips) for model in MODELS]
+  return list(dict.fromkeys(found))
+
+
+def measure(row: Row) -> dict[str, Any]:
+  """Compiles a step; returns its cost, or why there is none."""
+  model = MODELS[row.model]
+  layout, slices = LAYOUTS[row.chips]
+  topology = tpu.describe(f'{KIND}:{layout}', slices)
+  config = config_lib.complete(config_lib.load(model.config))
+  kept = None
+  if model.fields:
+    shapes = {name: shape for name, (shape, _) in model.fields.items()}
+    dtypes = {name: dtype for name, (_, dtype) in model.fields.items()}
+    kept = Kept('', Record((), shapes, dtypes, {}, 1, ''))
+  experiment = cost.with_batch(
+    Experiment(stages.plan(config)[-1], kept), row.batch * row.chips
   )
-  return Cost(
-    name,
-    experiment.config.batch_size,
-    step.parameters,
-    int(exchanged),
-    len(updates),
-    state_bytes(state),
-    step.flops,
-  )
+  try:
+    compiled = cost.compile_step(experiment, topology.devices)
+  except jax.errors.JaxRuntimeError as error:
+    if not roofline.out_of_memory(error):
+      raise
+    return {'error': 'does not fit'}
+  state = experiment.abstract_state()
+  params = [v['params'] for v in state.players.values()]
+  return {
+    **cost.device_cost(compiled, row.batch)._asdict(),
+    'parameters': sum(x.size for x in jax.tree.leaves(params)),
+    'state': state_bytes(state),
+    'libtpu': tpu.version(),
+  }
 
 
-def report(costs: list[Cost]) -> str:
-  """Returns the tables as Markdown."""
-  rows = [
-    f'| `{c.name}` | {c.parameters:,} | {c.state / 1e6:.1f} MB | {c.batch} '
-    f'| {c.flops / 1e9:,.1f} | {c.exchanged / 1e6:.1f} MB |'
-    for c in costs
-  ]
-  fractions = []
-  for c in costs:
-    each = [c.compute() / (c.compute() + c.exchange(n)) for n in CHIPS]
-    fractions.append(
-      f'| `{c.name}` | {c.compute() * 1e3:.2f} ms | '
-      + ' | '.join(f'{x:.0%}' for x in each)
-      + f' | {c.end()} |'
-    )
+def compile_missing(prefix: str) -> None:
+  """Compiles the rows that the cache does not hold."""
+  for row in rows():
+    cache = json.loads(CACHE.read_text()) if CACHE.exists() else {}
+    if row.key in cache or not row.model.startswith(prefix):
+      continue
+    print(row.key, flush=True)
+    command = [sys.executable, '-m', 'launch.scaling', '--row', *map(str, row)]
+    try:
+      done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=SECONDS
+      )
+      if done.returncode > 0:
+        continue  # its error is on the screen
+      found = {'error': 'the compiler aborts'}
+      if not done.returncode:
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+      found = {'error': f'more than {SECONDS // 60} minutes'}
+    cache = json.loads(CACHE.read_text()) if CACHE.exists() else {}
+    cache[row.key] = found
+    CACHE.write_text(json.dumps(cache, indent=1, sort_keys=True) + '\n')
+
+
+def report(cache: dict[str, Any]) -> str:
+  """Returns the document."""
+  chip = tpu.CHIPS[KIND]
   return _TEXT.format(
-    flops=f'{FLOPS / 1e12:.0f}',
-    link=f'{LINK / 1e9:.0f}',
-    rows='\n'.join(rows),
-    head=' | '.join(f'{n} chips' for n in CHIPS),
-    rule='---|' * (len(CHIPS) + 3),
-    fractions='\n'.join(fractions),
-    state=f'{max(c.state for c in costs) / 1e6:,.0f}',
+    kind=KIND,
+    libtpu=', '.join(
+      sorted({x['libtpu'] for x in cache.values() if 'libtpu' in x})
+    ),
+    flops=f'{chip.flops / 1e12:.0f}',
+    bandwidth=f'{chip.bandwidth / 1e9:.0f}',
+    links=f'{chip.links / 1e9:.0f}',
+    network=f'{(chip.network or 0) / 1e9:.3f}',
+    total=TOTAL,
+    models='\n'.join(_model_row(name, cache) for name in MODELS),
+    weak='\n'.join(
+      _weak_row(name, n, cache) for name in MODELS for n in LAYOUTS
+    ),
+    strong='\n'.join(
+      _strong_row(name, n, cache) for name in MODELS for n in STRONG
+    ),
+    missing=_missing(cache),
   )
+
+
+def _found(row: Row, cache: dict[str, Any]) -> cost.DeviceCost | None:
+  """Returns the cost of a row, or None where there is none."""
+  entry = cache.get(row.key, {})
+  if 'flops' not in entry:
+    return None
+  fields = {k: entry[k] for k in cost.DeviceCost._fields}
+  exchanged = {k: hlo.Collectives(*v) for k, v in entry['collectives'].items()}
+  return cost.DeviceCost(**{**fields, 'collectives': exchanged})
+
+
+def _bound(row: Row, found: cost.DeviceCost) -> roofline.Bound:
+  slices = LAYOUTS[row.chips][1]
+  devices: Any = (None,) * row.chips
+  return roofline.bound(found, tpu.Topology(KIND, slices, devices))
+
+
+def _model_row(name: str, cache: dict[str, Any]) -> str:
+  entries = [cache.get(weak(name, n).key, {}) for n in LAYOUTS]
+  known = next((x for x in entries if 'state' in x), None)
+  sizes = '| |'
+  if known:
+    sizes = f'| {known["parameters"]:,} | {known["state"] / 1e6:,.1f} MB |'
+  return f'| {name} | `{MODELS[name].config}` {sizes} {MODELS[name].batch} |'
+
+
+def _weak_row(name: str, chips: int, cache: dict[str, Any]) -> str:
+  row = weak(name, chips)
+  label = f'| {name} | {_chips(chips)} |'
+  found = _found(row, cache)
+  if found is None:
+    return f'{label} {_why(row, cache)} ||||||||'
+  bound = _bound(row, found)
+  alone = _found(weak(name, 1), cache)
+  kept = '| '
+  if alone:
+    before = _bound(weak(name, 1), alone)
+    kept = (
+      f'{before.seconds / bound.seconds:.0%} '
+      f'| {_in_turn(before) / _in_turn(bound):.0%}'
+    )
+  exchanged = sum(x.size for x in found.collectives.values()) / 1e6
+  count = sum(x.count for x in found.collectives.values())
+  return (
+    f'{label} {found.flops / 1e9:,.2f} | {found.accessed / 1e6:,.1f} '
+    f'| {found.peak / 2**20:,.0f} | {count} | {exchanged:,.2f} '
+    f'| {bound.seconds * 1e6:,.0f} by {bound.name} '
+    f'| {row.batch * chips / bound.seconds:,.0f} | {kept} |'
+  )
+
+
+def _strong_row(name: str, chips: int, cache: dict[str, Any]) -> str:
+  row = strong(name, chips)
+  label = f'| {name} | {chips} | {row.batch} |'
+  found = _found(row, cache)
+  if found is None:
+    return f'{label} {_why(row, cache)} ||||'
+  bound = _bound(row, found)
+  first = next((n for n in STRONG if _found(strong(name, n), cache)), chips)
+  alone = _found(strong(name, first), cache)
+  assert alone is not None
+  gain = _bound(strong(name, first), alone).seconds / bound.seconds
+  return (
+    f'{label} {found.peak / 2**20:,.0f} | {bound.seconds * 1e6:,.0f} by '
+    f'{bound.name} | {gain:.1f} of {chips // first} | '
+    f'{TOTAL / bound.seconds:,.0f} |'
+  )
+
+
+def _in_turn(bound: roofline.Bound) -> float:
+  """Returns the seconds of a step that exchanges after it computes."""
+  return max(bound.compute, bound.memory) + bound.links + bound.network
+
+
+def _chips(count: int) -> str:
+  slices = LAYOUTS[count][1]
+  return f'{count} in {slices} slices' if slices > 1 else str(count)
+
+
+def _why(row: Row, cache: dict[str, Any]) -> str:
+  return cache.get(row.key, {}).get('error', 'not compiled yet')
+
+
+def _missing(cache: dict[str, Any]) -> str:
+  lines = [
+    f'- {row.key}: {cache[row.key]["error"]}'
+    for row in rows()
+    if 'error' in cache.get(row.key, {})
+  ]
+  return '\n'.join(lines) or 'None.'
 
 
 _TEXT = """\
-# Scaling, on paper
+# Scaling on TPU chips, compiled
 
-Made by `python -m launch.scaling` from the cost analysis of the compiled step,
-in which every update runs; nothing here was measured on a TPU. A chip is taken
-to be a TPU v5e that reaches {flops} TFLOP/s in float32 on such networks, and
-exchanges {link} GB/s with its neighbors in a ring.
+Made by `python -m launch.scaling` from `launch/scaling.json`, which holds the
+numbers of the TPU compiler (libtpu {libtpu}) for described chips of {kind};
+`python -m launch.scaling --compile` compiles what is missing there. Nothing was
+measured on a TPU. Every number is either the compiler's (operations, bytes
+accessed, memory, collectives and their bytes) or follows from these by the
+formulas below. `gen_jax cost --topology` prints the same for any config.
 
-| config | parameters | state | batch | GFLOP a step | exchanged a step |
-|---|---|---|---|---|---|
-{rows}
+## Formulas
 
-Exchanged is one float32 for each parameter and statistic of each update. Below
-is the fraction of a step that computes if each chip has the batch of the config
-(weak scaling: the batch of all chips grows, and asks for other learning rates),
-and the number of chips over which the batch of the config itself may be split
-before exchanging takes longer than computing (strong scaling).
+The rates are those of the data sheet of {kind}; `gen_jax/runtime/tpu.py` names
+its source.
 
-| config | compute | {head} | splits up to |
-|{rule}
-{fractions}
+| limit | seconds of a step |
+|---|---|
+| compute | operations / {flops} TFLOP/s |
+| memory | bytes accessed / {bandwidth} GB/s |
+| links | bytes sent within the slice / {links} GB/s |
+| network | bytes sent to other slices / {network} GB/s a chip |
 
-- What trains in a fraction of a millisecond gains little from a second chip:
-  train several seeds at once instead.
-- The exchange is taken to come after the backward pass; where the compiler
-  overlaps them, the fractions are higher.
-- The largest state is {state} MB, of the 16 GB of a chip: none of these models
-  needs its parameters or its optimizer sharded. Data parallelism, as `jit` over
-  a mesh or as `pmap`, is all that they can use; activations of large pictures
-  are split with the batch. So it is for StyleGAN at 1024x1024 pixels with the
-  networks of the paper: 49 million parameters, 0.7 GB with Adam's two moments
-  and the average of the generator.
-- What ends it is the batch: these papers train with 1 to 128 images, and to
-  fill 512 chips is a question of learning rates before it is one of links.
+Of N chips in a slice, each sends 2 (N - 1) / N of the bytes of an all-reduce
+and (N - 1) / N of those of an all-gather or an all-to-all. Between S slices it
+sends 2 (S - 1) / S of its part of an all-reduce; the compiler states that part.
+
+- *bound*: the largest of the four, as if all limits were used at the same time.
+- *images per second*: batch a chip x chips / bound.
+- *kept, overlapped*: bound on one chip / bound on all chips.
+- *in turn*: the same for max(compute, memory) + links + network, as if
+  the exchange began when everything else is done.
+
+The latency of a collective is in no data sheet, and is not counted; the column
+*collectives* says how many there are. Every update runs in the step.
+
+## Models
+
+| model | config | parameters | state | batch a chip |
+|---|---|---|---|---|
+{models}
+
+The step is that of the last stage. Where the data of a config are not part of
+the package, their shapes are described in `launch/scaling.py`.
+
+## Weak scaling
+
+Each chip has the batch of the config, so the batch grows with the chips, and
+asks for other learning rates.
+
+| model | chips | GFLOP | MB accessed | MiB at most | collectives \
+| MB exchanged | bound, us | images per second | kept, overlapped | in turn |
+|---|---|---|---|---|---|---|---|---|---|---|
+{weak}
+
+## Strong scaling
+
+The chips share one batch of {total} images. More than {total} chips would have
+less than one image each.
+
+| model | chips | batch a chip | MiB at most | bound, us | faster | images per \
+second |
+|---|---|---|---|---|---|---|
+{strong}
+
+*faster* is in comparison with the fewest chips of the model in this table.
+
+## Refused
+
+Steps that the compiler refused, or did not finish in time on the host of this
+document (two cores that did other work). `not compiled yet` in a table means
+that nobody tried.
+
+{missing}
 """
 
 
-def main(names: list[str]) -> None:
-  """Prints the costs of configs; those of all are written to SCALING.md."""
-  settings.configure()
-  costs = []
-  for name in names or CONFIGS:
-    costs.append(measure(name))
-    print(costs[-1], flush=True)
-  if not names:
-    path = pathlib.Path(__file__).parent / 'SCALING.md'
-    path.write_text(report(costs))
+def main(argv: list[str] | None = None) -> None:
+  """Makes the document, or compiles what it is made of."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--compile', nargs='?', const='', metavar='MODEL')
+  parser.add_argument('--row', nargs=3, help=argparse.SUPPRESS)
+  args = parser.parse_args(argv)
+  if args.row:
+    model, chips, batch = args.row
+    print(json.dumps(measure(Row(model, int(chips), int(batch)))))
+    return
+  if args.compile is not None:
+    compile_missing(args.compile)
+  (HERE / 'SCALING.md').write_text(report(json.loads(CACHE.read_text())))
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  main()

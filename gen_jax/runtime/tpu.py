@@ -12,6 +12,8 @@ import math
 import os
 import pathlib
 import re
+import signal
+import threading
 from typing import NamedTuple
 
 import jax
@@ -157,6 +159,7 @@ def describe(name: str, slices: int = 1) -> Topology:
       f'--topology={name}: the compiler refuses it ({reason}). Give a topology '
       f'such as {_EXAMPLES}.'
     ) from None
+  _take_signals_back()
   return Topology(kind, slices, tuple(found.devices))
 
 
@@ -168,6 +171,16 @@ def version() -> str:
 def available() -> bool:
   """Whether the compiler is installed."""
   return importlib.util.find_spec('libtpu') is not None
+
+
+def _take_signals_back() -> None:
+  """Sets Python's handler of SIGTERM again, in place of libtpu's.
+
+  That one prints the stacks of C++ and its own complaints.
+  """
+  handler = signal.getsignal(signal.SIGTERM)
+  if handler and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, handler)
 
 
 def _parse(name: str) -> tuple[str, tuple[int, ...]]:
