@@ -1,6 +1,8 @@
 """XLA's flags in tests: forced CPU devices, and programs compiled cheaply."""
 
-import jaxlib.version
+import os
+
+import jaxlib
 
 from gen_jax.runtime import settings
 
@@ -16,6 +18,8 @@ _CHEAP = (
 )
 # XLA aborts on a flag that it does not know, and this one may disappear.
 _CHEAP_IN_0_10 = ('--xla_cpu_use_fusion_emitters=false',)
+# Tests compare runs bit by bit, and on a GPU sums may change their order.
+_DETERMINISTIC = ('--xla_gpu_deterministic_ops=true',)
 
 
 def xla_flags(devices: int, cheap: bool = True) -> str:
@@ -29,8 +33,10 @@ def xla_flags(devices: int, cheap: bool = True) -> str:
   flags = [f'--xla_force_host_platform_device_count={devices}']
   if cheap:
     flags += _CHEAP
-    if jaxlib.version.__version__.startswith('0.10.'):
+    if jaxlib.__version__.startswith('0.10.'):
       flags += _CHEAP_IN_0_10
+  if os.environ.get('JAX_PLATFORMS') == 'cuda':
+    flags += _DETERMINISTIC
   return ' '.join(flags)
 
 

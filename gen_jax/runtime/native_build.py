@@ -16,7 +16,7 @@ import tempfile
 import warnings
 
 import jax.ffi
-import jaxlib.version
+import jaxlib
 
 from gen_jax.runtime import settings
 
@@ -78,7 +78,7 @@ def _compiled(
     f'-I{headers}',
     f'-Wl,-rpath,{shared.parent}',
   ]
-  made_of = [source.read_text(), jaxlib.version.__version__, *command]
+  made_of = [source.read_text(), jaxlib.__version__, *command]
   digest = hashlib.sha256('\n'.join(made_of).encode()).hexdigest()[:16]
   path = cache / f'{source.stem}-{digest}.so'
   if not (path.exists() and settings.is_private(path)):

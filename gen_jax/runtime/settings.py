@@ -141,9 +141,9 @@ def _set_xla_flags() -> None:
 
 
 def _add_xla_flag(flag: str) -> None:
-  import jaxlib.version
+  import jaxlib
 
-  version = tuple(int(n) for n in jaxlib.version.__version__.split('.')[:2])
+  version = tuple(int(n) for n in jaxlib.__version__.split('.')[:2])
   flags = os.environ.get('XLA_FLAGS', '')
   lowest, highest = _FLAG_VERSIONS
   if lowest <= version <= highest and flag.partition('=')[0] not in flags:

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 
 import jax
-import jaxlib.version
+import jaxlib
 from ml_collections import ConfigDict
 
 import gen_jax
@@ -54,7 +54,7 @@ def record(
     'config': config_lib.plain(config),
     'the version of gen_jax': gen_jax.__version__,
     'the version of jax': jax.__version__,
-    'the version of jaxlib': jaxlib.version.__version__,
+    'the version of jaxlib': jaxlib.__version__,
     'the backend': jax.default_backend(),
     'the digest of the source code of gen_jax': _code(),
     'data': json.loads(record_lib.write(data)),
