@@ -12,9 +12,13 @@ is the largest of the speeds before and after every row; a fraction above 100%
 is marked with '!'. Run it on a machine that does nothing else. Without PyTorch
 our own numbers are shown.
 
-With `--device gpu` both are on the first GPU, their products rounded alike
-(TF32), and PyTorch is timed once more with `torch.compile`, where that can
-compile the loss; `--compile` does that on the CPU.
+With `--device=gpu` both sides are on the first GPU, and PyTorch is timed once
+more with `torch.compile`, where that can compile the loss; `--compile` does
+that on the CPU, and `--eager` leaves it out. A PyTorch without a GPU is left
+out as well. Before the rows the rounding of products and convolutions of
+float32 is measured on both sides, and the benchmark ends if it differs. By
+default both round to TF32 on a GPU that has it; with the environment variable
+JAX_DEFAULT_MATMUL_PRECISION=highest both compute in full float32.
 """
 
 from gen_jax.runtime import startup
@@ -54,6 +58,7 @@ class Arguments:
   steps: Annotated[Size | None, 'of a block, instead'] = None
   device: Annotated[Literal['cpu', 'gpu'], 'of both sides'] = 'cpu'
   compile: Annotated[bool, 'time torch.compile as well'] = False
+  eager: Annotated[bool, 'leave torch.compile out, also on a GPU'] = False
   pure: Annotated[bool, "without oneDNN's convolutions"] = False
   json: Annotated[str | None, 'write the results to this file'] = None
 
@@ -67,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _bench(args: Arguments) -> int:
   if args.device == 'gpu':  # oneDNN is for the CPU
     args = dataclasses.replace(args, compile=True, pure=True)
+  if args.eager:
+    args = dataclasses.replace(args, compile=False)
   _start(args.device)
   from bench import equivalence, harness, peer, start
   from gen_jax.models.layers import conv_native
@@ -78,20 +85,21 @@ def _bench(args: Arguments) -> int:
   if unknown:
     raise InputError(f'--rows={unknown[0]}: expected {", ".join(known)}.')
   result = {**harness.environment(), 'rows': []}
-  if peer.torch is None:
-    print(peer.HOW_TO_INSTALL, file=sys.stderr)
-  elif not peer.use(args.device):
-    raise InputError(
-      '--device=gpu: this PyTorch has no CUDA; install one that has, or none.'
-    )
+  beside = peer.use(args.device)
+  if not beside:
+    _say(peer.why_absent())
   result['native'] = not args.pure and conv_native.available()
   peak = harness.Peak(2048 if args.device == 'cpu' else 8192)
+  name = 'rounding'
   try:
+    result['rounding'] = equivalence.check_rounding(beside)
+    result['rounding_text'] = equivalence.rounding_line(result['rounding'])
+    _say(result['rounding_text'])
     for name in names:
       if name != start.NAME:
         _say(f'{name} ...')
         peak.measure()
-        result['rows'].append(_compare(rows[name], args))
+        result['rows'].append(_compare(rows[name], args, beside))
         peak.measure()
   except equivalence.DifferentWork as error:
     print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
@@ -157,7 +165,8 @@ def find_rows() -> list['Row']:
   return rows
 
 
-def _compare(row: 'Row', args: Arguments) -> dict[str, Any]:
+def _compare(row: 'Row', args: Arguments, beside: bool) -> dict[str, Any]:
+  """Returns the numbers of a row, with those of PyTorch if `beside`."""
   from bench import equivalence, harness, peer, side_process
   from gen_jax.models.layers import conv_native
 
@@ -175,7 +184,7 @@ def _compare(row: 'Row', args: Arguments) -> dict[str, Any]:
     sides: dict[str, dict[str, Any]] = {
       'gen_jax': dict(side=side_process.OURS, pure=args.pure)
     }
-    if peer.torch is not None:
+    if beside:
       result['same'] = equivalence.check(ours, peer.Theirs(row.twin, ours))
       result['threads'] = peer.torch.get_num_threads()
       sides['pytorch'] = dict(side=side_process.THEIRS)

@@ -1,8 +1,10 @@
 """Do both sides do the same work? Asked before anything is timed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bench import peer
@@ -13,6 +15,8 @@ _LOSS, _STEPS = 1e-4, 3
 # A rectifier whose input is 0 up to rounding goes either way, and one such unit
 # of a million moves the gradient by a thousandth of its size.
 _GRADIENT = 1e-2
+# Products of float32 err by 1e-7 of their size, those of TF32 by 3e-4.
+_FULL = 1e-5
 # Of the losses of training where products are rounded to 10 bits.
 _ROUNDED = 1e-2
 _NOTHING = 1e-3  # of the whole gradient, the least that errors are relative to
@@ -20,6 +24,65 @@ _NOTHING = 1e-3  # of the whole gradient, the least that errors are relative to
 
 class DifferentWork(Exception):
   """The two sides are not the same model, data or optimizer."""
+
+
+def check_rounding(beside: bool = True) -> dict[str, dict[str, float]]:
+  """Measures how both sides round the products of float32.
+
+  Args:
+    beside: whether PyTorch is there.
+
+  Returns:
+    For matrices and for convolutions, the error of each side relative to its
+    own product in full float32.
+
+  Raises:
+    DifferentWork: one side rounds and the other does not.
+  """
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(16, 64, 16, 16)).astype(np.float32)  # [B, C, H, W]
+  kernel = rng.normal(size=(64, 64, 3, 3)).astype(np.float32)
+  matrix = rng.normal(size=(512, 512)).astype(np.float32)
+  ours = {
+    'matrices': lambda: jnp.matmul(matrix, matrix),
+    'convolutions': lambda: jax.lax.conv(x, kernel, (1, 1), 'SAME'),
+  }
+  errors = {name: {'gen_jax': _rounding(f)} for name, f in ours.items()}
+  if beside:
+    conv = peer.torch.nn.functional.conv2d
+    x, kernel, matrix = map(peer.tensor, (x, kernel, matrix))
+    theirs = {
+      'matrices': lambda: (matrix @ matrix).cpu(),
+      'convolutions': lambda: conv(x, kernel, padding=1).cpu(),
+    }
+    for name, f in theirs.items():
+      errors[name]['pytorch'] = _rounding(f)
+  for name, by_side in errors.items():
+    if len({error > _FULL for error in by_side.values()}) > 1:
+      raise DifferentWork(
+        f'{name} of float32 are rounded on one side only: {by_side}. Set '
+        'JAX_DEFAULT_MATMUL_PRECISION=highest for full float32 on both sides'
+      )
+  return errors
+
+
+def rounding_line(errors: dict[str, dict[str, float]]) -> str:
+  """Returns the result of `check_rounding` as text."""
+  return 'products of float32: ' + '; '.join(
+    f'{name} '
+    + ('in full float32' if max(by_side.values()) <= _FULL else 'rounded')
+    + ' ('
+    + ', '.join(f'{side} errs by {e:.0e}' for side, e in by_side.items())
+    + ')'
+    for name, by_side in errors.items()
+  )
+
+
+def _rounding(product: Callable[[], Any]) -> float:
+  with peer.exact():
+    exact = np.asarray(product(), np.float64)
+  error = np.linalg.norm(np.asarray(product()) - exact)
+  return float(error / np.linalg.norm(exact))
 
 
 def check(ours: Ours, theirs: Theirs) -> dict[str, Any]:

@@ -25,6 +25,10 @@ HOW_TO_INSTALL = (
 )
 
 
+# The names that JAX has for products in full float32.
+_EXACT = ('highest', 'float32')
+
+
 class Twin(Protocol):
   """A PyTorch model that is equal to one of ours.
 
@@ -140,6 +144,9 @@ class Theirs:
         rows, lambda name, _: self.twin.sample_noise(name)
       )
     losses[-1].item()
+    if torch.get_default_device().type == 'cuda':
+      # The optimizer's kernels come after those of the loss.
+      torch.cuda.synchronize()
 
 
 def _adam(parameters, spec):
@@ -167,19 +174,31 @@ def _rates(spec, steps: int) -> list[float]:
 
 def use(device: str) -> bool:
   """Makes a device PyTorch's own, 'cpu' or 'gpu'; says whether it has it."""
+  if torch is None:
+    return False
   if device == 'gpu':
     if not torch.cuda.is_available():
       return False
     torch.set_default_device('cuda')
-    # As XLA multiplies float32 there, by default.
-    _round(True)
+    # XLA rounds float32 to TF32 there, unless it is asked not to.
+    _round(jax.config.jax_default_matmul_precision not in _EXACT)
   return True
+
+
+def why_absent() -> str:
+  """Returns why there is no PyTorch beside ours, after `use` said no."""
+  if torch is None:
+    return HOW_TO_INSTALL
+  return (
+    f'PyTorch {torch.__version__} finds no GPU, so only our own numbers are '
+    "shown: pip install -e '.[bench]' brings one with CUDA."
+  )
 
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
   """Products in full float32, on both sides, wherever the device is."""
-  before = torch.backends.cuda.matmul.allow_tf32
+  before = torch is not None and torch.backends.cuda.matmul.allow_tf32
   _round(False)
   try:
     with jax.default_matmul_precision('highest'):
@@ -189,6 +208,8 @@ def exact() -> Iterator[None]:
 
 
 def _round(allowed):
+  if torch is None:
+    return
   torch.backends.cuda.matmul.allow_tf32 = allowed
   torch.backends.cudnn.allow_tf32 = allowed
 
