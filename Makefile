@@ -38,7 +38,7 @@ test-fast: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(WORKERS) $(FAST) $(ARGS)
 
 test-long: $(VENV)/test.stamp
-	$(BIN)/python -m pip install -q -e '.[test,notebooks]'
+	$(BIN)/python -m pip install -q -e '.[test,notebooks,onnx]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(ARGS)
 
 test-tpu: $(VENV)/test.stamp

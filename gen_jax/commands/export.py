@@ -1,10 +1,12 @@
-"""Writes the averaged parameters of a workdir to a safetensors file.
+"""Writes a trained model, or something that it can do, to a file.
 
-python -m gen_jax export --workdir=runs/classifier --out=mnist.safetensors
+python -m gen_jax export --workdir=runs/vae --capability=decode --out=vae.onnx
 
-A JSON file of the same name has the config, the data, a metric and the SHA-256
-of the parameters. The reference networks in gen_jax/evaluation/features/weights
-are such pairs.
+The suffix of --out is the format: .stablehlo is a program that JAX alone runs
+on each of the --platforms, .onnx is one for ONNX Runtime and browsers, and
+.safetensors holds the averaged parameters. A JSON file of the same name
+describes the inputs, the data and the config, and has the SHA-256 of the file.
+See docs/export.md.
 """
 
 import dataclasses
@@ -23,22 +25,33 @@ from gen_jax.runtime import settings
 from gen_jax.storage import outputs, weights, workdir
 from gen_jax.storage.writer import read_metrics
 from gen_jax.training import trained
+from gen_jax.training.export import onnx, programs, stablehlo
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments(cli.TrainedRun):
   """The arguments; `overrides` say where the data are now."""
 
-  out: Annotated[str, 'file to write, NAME.safetensors']
+  out: Annotated[str, 'file to write: .stablehlo, .onnx or .safetensors']
+  capability: Annotated[
+    str,
+    'what the program does: sample, encode, decode, reconstruct, translate_ab, '
+    'draw, ... Not for .safetensors',
+  ] = ''
+  platforms: Annotated[
+    str, 'platforms of a .stablehlo program, with commas'
+  ] = 'cpu,cuda,rocm,tpu'
   metric: Annotated[
-    str | None, 'metric of the run that is stored as the accuracy of the model'
+    str | None,
+    'metric of the run that is stored as the accuracy of the model; '
+    '.safetensors only',
   ] = None
   command: Annotated[
     str, 'command that trained the model, for the JSON file'
   ] = ''
   dtype: Annotated[
     Literal['float32', 'float16'],
-    'float32 or float16, of the parameters in the file',
+    'float32 or float16, of the parameters in a .safetensors file',
   ] = 'float32'
   overrides: cli.Overrides = ()
 
@@ -49,21 +62,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def export(args: Arguments) -> None:
-  """Writes the parameters and their description.
+  """Writes the file and its description.
 
   Raises:
-    InputError: when an argument cannot be used.
+    InputError: when an argument cannot be used, or an operation of the model
+      has no counterpart in the format.
   """
-  out = outputs.parse(args.out, ('.safetensors',))
+  out = outputs.parse(args.out, tuple(_WRITERS))
+  if bool(args.capability) == (out.kind == '.safetensors'):
+    raise InputError(
+      f'--out={out}: name a --capability for a program (.stablehlo, .onnx), '
+      'and none for parameters (.safetensors).'
+    )
   settings.configure()
   state, experiment = trained.open_trained(
     args.workdir, args.step, args.overrides
   )
+  description = {
+    'step': int(state.step),
+    'config': _without_places(experiment.config),
+  }
+  with outputs.writing(out):
+    _WRITERS[out.kind](args, out, averaged(state), experiment, description)
+  print(f'{out}: {out.path.stat().st_size:,} bytes of step {int(state.step)}')
+
+
+def _write_parameters(args, out, players, experiment, description):
   train, test = experiment.train_source, experiment.source('test')
   shape, _ = train.fields['image']
-  description = {
+  description |= {
     'command': args.command,
-    'step': int(state.step),
     'data': {
       'name': dataset(experiment.config.data.to_dict()),
       'shape': list(shape),
@@ -71,7 +99,6 @@ def export(args: Arguments) -> None:
       'train': train.fingerprint,
       'test': test.fingerprint,
     },
-    'config': _without_places(experiment.config),
   }
   if args.metric:
     lines = read_metrics(workdir.folder(args.workdir) / 'metrics.jsonl')
@@ -83,9 +110,48 @@ def export(args: Arguments) -> None:
       )
     description['metric'] = args.metric
     description['accuracy'] = metrics[args.metric]
-  with outputs.writing(out):
-    weights.write(out.path, averaged(state), description, args.dtype)
-  print(f'{out}: {out.path.stat().st_size:,} bytes of step {int(state.step)}')
+  weights.write(out.path, players, description, args.dtype)
+
+
+def _write_stablehlo(args, out, players, experiment, description):
+  platforms = tuple(filter(None, args.platforms.split(',')))
+  unknown = [p for p in platforms if p not in stablehlo.PLATFORMS]
+  if unknown or not platforms:
+    raise InputError(
+      f'--platforms={args.platforms}: expected some of '
+      f'{", ".join(stablehlo.PLATFORMS)}.'
+    )
+  program = _program(args, players, experiment)
+  content = stablehlo.serialize(program, platforms)
+  description |= programs.describe(program, args.capability)
+  description['platforms'] = list(platforms)
+  weights.write_described(out.path, content, description)
+
+
+def _write_onnx(args, out, players, experiment, description):
+  program = _program(args, players, experiment, draws=True)
+  content, error = onnx.convert(program, f'--out={out}')
+  description |= programs.describe(program, args.capability)
+  description['difference'] = error
+  weights.write_described(out.path, content, description)
+  print(f'{out}: differs from JAX by at most {error:.1e}')
+
+
+def _program(args, players, experiment, **options):
+  return programs.make(
+    experiment.objective,
+    players,
+    experiment.described,
+    args.capability,
+    **options,
+  )
+
+
+_WRITERS = {
+  '.stablehlo': _write_stablehlo,
+  '.onnx': _write_onnx,
+  '.safetensors': _write_parameters,
+}
 
 
 def _without_places(config: ConfigDict) -> dict[str, Any]:

@@ -106,5 +106,5 @@ def sum_pixels(x: jax.Array) -> jax.Array:
   # This is a product with ones, because XLA:CPU would merge the sums over the
   # pixels and over the batch into one sum in a single thread, which takes a
   # sixth of a dense VAE's step.
-  x = x.reshape(len(x), -1)
+  x = x.reshape(x.shape[0], -1)
   return jnp.einsum('bi,i->b', x, jnp.ones(x.shape[1]), precision='highest')

@@ -38,7 +38,7 @@ class DenseEncoder(nn.Module):
     self, images: jax.Array, condition: jax.Array | None = None
   ) -> jax.Array:
     """Returns outputs [B, features] of images [B, H, W, C]."""
-    x = _join(images.reshape(len(images), -1), condition)  # [B, H W C + K]
+    x = _join(images.reshape(images.shape[0], -1), condition)  # [B, H W C + K]
     for width in self.hidden:
       x = self.activation(Dense(width, dtype=self.dtype)(x))
     x = Dense(self.features, dtype=self.dtype)(x)
@@ -100,7 +100,7 @@ class ConvEncoder(nn.Module):
         width, (self.kernel, self.kernel), strides=2, dtype=self.dtype
       )(x)
       x = self.activation(x)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     x = Dense(self.features, dtype=self.dtype)(x)
     return x.astype(jnp.float32)
 
@@ -160,7 +160,7 @@ class MapEncoder(nn.Module):
     for width in self.channels[:-1]:
       x = self.activation(conv.Conv(width, kernel, dtype=self.dtype)(x))
     x = conv.Conv(self.channels[-1], kernel, dtype=self.dtype)(x)
-    return x.reshape(len(x), -1).astype(jnp.float32)
+    return x.reshape(x.shape[0], -1).astype(jnp.float32)
 
 
 class MapDecoder(nn.Module):
@@ -183,7 +183,7 @@ class MapDecoder(nn.Module):
     """Returns outputs [B, H, W, C] of flattened maps."""
     height, width, depth = self.shape
     x, kernel = (
-      latents.reshape(len(latents), height, width, -1),
+      latents.reshape(latents.shape[0], height, width, -1),
       (self.kernel,) * 2,
     )
     for channels in self.channels:

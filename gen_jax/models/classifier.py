@@ -39,7 +39,7 @@ class ConvClassifier(nn.Module):
     for width in self.channels:
       x = conv.Conv(width, kernel, strides=2, dtype=self.dtype)(x)
       x = self.activation(x)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     features = self.activation(Dense(self.features, dtype=self.dtype)(x))
     x = nn.Dropout(self.dropout, deterministic=not train)(features)

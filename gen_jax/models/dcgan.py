@@ -142,7 +142,7 @@ class Discriminator(nn.Module):
       bias = kind != 'batch'
       layer = Conv(width, kernel, strides=2, use_bias=bias, **common)
       x = activated(layer, kind, x)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
       bias = self.normalize != 'batch'
       layer = Dense(width, use_bias=bias, **common)
@@ -205,5 +205,5 @@ class SmallDiscriminator(nn.Module):
       x = Conv(width, (5, 5), strides=2, kernel_init=init, dtype=self.dtype)(x)
       x = nn.leaky_relu(x, 0.3)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    x = Dense(1, kernel_init=init, dtype=self.dtype)(x.reshape(len(x), -1))
+    x = Dense(1, kernel_init=init, dtype=self.dtype)(x.reshape(x.shape[0], -1))
     return x[:, 0].astype(jnp.float32)

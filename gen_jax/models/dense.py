@@ -82,7 +82,7 @@ class Discriminator(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     """Returns logits [B] of images [B, H, W, C]."""
-    x = images.reshape(len(images), -1)  # [B, H W C]
+    x = images.reshape(images.shape[0], -1)  # [B, H W C]
     for width in self.hidden:
       layer = Dense(
         width * self.pieces,
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
       )
       x = Normalized(layer, self.normalize, dtype=self.dtype)(x, train)
       if self.pieces > 1:
-        x = jnp.max(x.reshape(len(x), width, self.pieces), axis=-1)
+        x = jnp.max(x.reshape(x.shape[0], width, self.pieces), axis=-1)
       else:
         x = nn.leaky_relu(x, self.negative_slope)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)

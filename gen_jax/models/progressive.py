@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
         x = lerp(inputs[size // 2], x, jnp.asarray(alpha, x.dtype))
     x = minibatch_stddev(x, self.group)
     x = activate(Conv(maps(4), dtype=dtype, name='4x4_conv'), x)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     x = activate(Dense(maps(2), dtype=dtype, name='dense'), x)
     last = Dense(max(self.classes, 1), gain=1.0, dtype=dtype, name='logits')
     x = last(x).astype(jnp.float32)

@@ -59,7 +59,7 @@ class ResidualEncoder(nn.Module):
       x = conv.Conv(width, (4, 4), strides=2, dtype=self.dtype)(x)
       for _ in range(self.blocks):
         x = Block(dtype=self.dtype)(x)
-    x = nn.silu(x).reshape(len(x), -1)
+    x = nn.silu(x).reshape(x.shape[0], -1)
     x = nn.silu(Dense(self.hidden, dtype=self.dtype)(x))
     x = Dense(self.features, dtype=self.dtype)(x)
     return x.astype(jnp.float32)

@@ -288,5 +288,5 @@ class Discriminator(nn.Module):
     x = _with_vectors(x, texts)
     x = conv_block(x, self.channels[-1], 1, 1, inner, parts=times)
     layer = Dense(1, kernel_init=_INIT, dtype=dtype)
-    logits = normalized(layer, outer, x.reshape(len(x), -1))
+    logits = normalized(layer, outer, x.reshape(x.shape[0], -1))
     return jnp.stack(split(logits[:, 0], times)).astype(jnp.float32)

@@ -112,7 +112,7 @@ class Synthesis(nn.Module):
   ) -> jax.Array:
     """Returns images; see `Generator.synthesize`."""
     dtype, sizes = self.dtype, resolutions(self.shape[0])
-    noise = iter(self._noise(1 if shared_noise else len(w_plus), sizes))
+    noise = iter(self._noise(1 if shared_noise else w_plus.shape[0], sizes))
     layers = iter(jnp.swapaxes(w_plus, 0, 1))
 
     def finish(x, name):
@@ -129,7 +129,7 @@ class Synthesis(nn.Module):
         constant = self.param(
           f'{name}_constant', nn.initializers.ones, (4, 4, width)
         )
-        x = jnp.broadcast_to(constant, (len(w_plus), 4, 4, width))
+        x = jnp.broadcast_to(constant, (w_plus.shape[0], 4, 4, width))
         x = x.astype(dtype or jnp.float32)
       else:
         x = Conv(width, scale=2, name=f'{name}_up', **common)(x)

@@ -155,7 +155,7 @@ class ACGAN:
 
   def draw(self, key: jax.Array, labels: jax.Array) -> jax.Array:
     """Draws latents for labels [N] or weights [N, K], [N, Z + K]."""
-    latents = self.latents.sample(key, len(labels))
+    latents = self.latents.sample(key, labels.shape[0])
     return jnp.concatenate([latents, one_hot(labels, self.classes)], axis=-1)
 
   def generate(

@@ -316,7 +316,7 @@ class GAN:
     self, players: Players, labels: jax.Array, *, key: jax.Array
   ) -> jax.Array:
     """Generates images of labels [N] or class weights [N, K], [N, H, W, C]."""
-    inputs = self.draw(key, {'label': labels}, len(labels))
+    inputs = self.draw(key, {'label': labels}, labels.shape[0])
     return self.generator.apply(players['gen'], inputs)
 
   def discriminate(self, players: Players, batch: Batch) -> jax.Array:

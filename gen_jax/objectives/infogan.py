@@ -260,7 +260,7 @@ class InfoGAN:
   ) -> jax.Array:
     """Generates images of codes [N] and [N, continuous], all with one noise."""
     noise = self.latents.sample(key, 1)
-    noise = jnp.broadcast_to(noise, (len(categories), self.latents.size))
+    noise = jnp.broadcast_to(noise, (categories.shape[0], self.latents.size))
     codes = self.join(noise, categories, values)
     return self.gen.apply(players['gen'], codes)
 

@@ -128,7 +128,7 @@ class StageI:
     self, players: Players, texts: jax.Array, key: jax.Array
   ) -> Generated:
     """Generates an image for each caption vector, in training."""
-    draws = jax.random.normal(key, (len(texts), self._draws))
+    draws = jax.random.normal(key, (texts.shape[0], self._draws))
     return _generated(self.gen1, players['gen1'], texts, draws)
 
   # Capabilities of the trained model.
@@ -146,7 +146,7 @@ class StageI:
     self, players: Players, texts: jax.Array, *, key: jax.Array
   ) -> jax.Array:
     """Generates an image for each caption vector, [N, H, W, C]."""
-    draws = jax.random.normal(key, (len(texts), self._draws))
+    draws = jax.random.normal(key, (texts.shape[0], self._draws))
     return self.gen1.apply(players['gen1'], texts, draws)[0]
 
 
@@ -222,7 +222,7 @@ class StageII:
     """Generates an image for each caption vector, in training."""
     key_small, key_large = jax.random.split(key)
     images = self.generate_stage1(players, texts, key=key_small)
-    draws = jax.random.normal(key_large, (len(texts), self.gen2.condition))
+    draws = jax.random.normal(key_large, (texts.shape[0], self.gen2.condition))
     return _generated(self.gen2, players['gen2'], images, texts, draws)
 
   # Capabilities of the trained model.
@@ -244,7 +244,7 @@ class StageII:
     self, players: Players, texts: jax.Array, *, key: jax.Array
   ) -> jax.Array:
     """Generates a small image for each caption vector, [N, h, w, C]."""
-    draws = jax.random.normal(key, (len(texts), self._draws))
+    draws = jax.random.normal(key, (texts.shape[0], self._draws))
     return self.gen1.apply(players['gen1'], texts, draws)[0]
 
   def generate(
@@ -256,7 +256,7 @@ class StageII:
     """
     images = self.generate_stage1(players, texts, key=key)
     key = jax.random.fold_in(key, 2)
-    draws = jax.random.normal(key, (len(texts), self.gen2.condition))
+    draws = jax.random.normal(key, (texts.shape[0], self.gen2.condition))
     return self.gen2.apply(players['gen2'], images, texts, draws)[0]
 
 

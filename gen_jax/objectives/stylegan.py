@@ -355,7 +355,7 @@ class StyleGAN:
   ) -> jax.Array:
     """Generates truncated images of labels [N] or class weights [N, K]."""
     key_latents, key_noise = jax.random.split(key)
-    num = len(labels)
+    num = labels.shape[0]
     latents = self.latents.sample(key_latents, num)
     w_plus = self.map_latents(players, latents, labels)
     w_plus = self.truncated(players, w_plus)
@@ -409,7 +409,7 @@ class StyleGAN:
     weights = None
     if self.classes:
       if labels is None:
-        labels = all_classes(len(latents), self.classes)
+        labels = all_classes(latents.shape[0], self.classes)
       weights = one_hot(labels, self.classes)
     w = self.gen.apply(players['gen'], latents, weights, method='map_latents')
     return self.gen.broadcast(w)

@@ -39,6 +39,13 @@ def write(
   content = safetensors.numpy.save(
     {k: x.astype(dtype) for k, x in _flat(players).items()}
   )
+  write_described(path, content, description)
+
+
+def write_described(
+  path: pathlib.Path, content: bytes, description: Mapping[str, Any]
+) -> None:
+  """Writes a file, and its description with its SHA-256 as JSON beside it."""
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_bytes(content)
   whole = {**description, 'sha256': hashlib.sha256(content).hexdigest()}

@@ -1,8 +1,11 @@
-"""Parameters in one file, and the classification accuracy score."""
+"""Files of trained models, and the classification accuracy score."""
 
+import hashlib
 import json
 import pathlib
+import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -48,6 +51,60 @@ def test_a_metric_that_the_workdir_lacks_is_one_line(
   assert export.main(args) == 2
   assert 'no such metric' in capsys.readouterr().err
   assert not out.exists()
+
+
+@pytest.mark.slow('compiles a run')
+def test_a_program_is_written_with_its_description(classifier, tmp_path):
+  out = tmp_path / 'digits.stablehlo'
+  args = [f'--workdir={classifier}', f'--out={out}', '--capability=classify']
+  assert export.main([*args, '--platforms=cpu,tpu']) == 0
+  content = out.read_bytes()
+  about = json.loads(out.with_suffix('.json').read_text())
+  assert about['sha256'] == hashlib.sha256(content).hexdigest()
+  assert about['platforms'] == ['cpu', 'tpu']
+  assert about['config']['objective']['name'] == 'classifier.Classifier'
+  model = tasks.open_model(str(classifier))
+  images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+  expected = model.objective.predict_fns()['classify'](
+    model.players, {'image': images}
+  )
+  found = jax.export.deserialize(bytearray(content)).call(images)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.slow('compiles a run')
+@pytest.mark.parametrize(
+  'args,message',
+  [
+    (['--out=a.stablehlo'], 'name a --capability'),
+    (['--out=a.safetensors', '--capability=classify'], 'none for parameters'),
+    (['--out=a.pb', '--capability=classify'], 'expected a name that ends in'),
+    (['--out=a.stablehlo', '--capability=decode'], 'has classify, features'),
+    (
+      ['--out=a.stablehlo', '--capability=classify', '--platforms=gpu'],
+      '--platforms=gpu: expected some of cpu, cuda, rocm, tpu',
+    ),
+  ],
+)
+def test_what_cannot_be_exported_is_one_line(
+  classifier, tmp_path, monkeypatch, capsys, args, message
+):
+  monkeypatch.chdir(tmp_path)
+  assert export.main([f'--workdir={classifier}', *args]) == 2
+  (line,) = capsys.readouterr().err.strip().splitlines()
+  assert message in line
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow('compiles a run')
+def test_without_the_libraries_for_onnx_it_says_what_to_install(
+  classifier, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setitem(sys.modules, 'jax2onnx', None)
+  out = tmp_path / 'digits.onnx'
+  args = [f'--workdir={classifier}', f'--out={out}', '--capability=classify']
+  assert export.main(args) == 2
+  assert "pip install 'gen_jax[onnx]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow('compiles two runs')

@@ -126,9 +126,8 @@ def _plain_f(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
 
 
 def _plain_d(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
-  x = jax.ShapeDtypeStruct((len(y), *geo.size, w.shape[2]), y.dtype)
-  (x,) = jax.linear_transpose(lambda x: _plain_f(x, w, geo), x)(y)
-  return x
+  w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [kh, kw, K, C]
+  return plain(y, w, _dilated_pads(geo), lhs_dilation=geo.strides)
 
 
 def _plain_w(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:

@@ -176,7 +176,7 @@ class LatentModel:
     self, players: Players, labels: jax.Array, *, key: jax.Array
   ) -> jax.Array:
     """Generates a mean image for each label [N] or class weights [N, K]."""
-    latents = self.sample_latents(players, key=key, num=len(labels))
+    latents = self.sample_latents(players, key=key, num=labels.shape[0])
     return self._mean(players, latents, {'label': labels})
 
   def reconstruct(
