@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 
-def join(batches: Sequence[jax.Array]) -> jax.Array:
-  """Returns N batches [B, ...] as one batch, [B N, ...]."""
+def join(batches: Sequence[jax.Array] | jax.Array) -> jax.Array:
+  """Returns N batches, a list or [N, B, ...], as one batch, [B N, ...]."""
   if len(batches) == 1:
     return batches[0]
   shape = batches[0].shape[1:]
