@@ -5,7 +5,6 @@ inputs.
 """
 
 import contextlib
-import importlib
 import io
 import logging
 import traceback
@@ -97,11 +96,13 @@ def _operation(error: BaseException) -> str:
 
 def _libraries(field):
   try:
-    return [importlib.import_module(n) for n in ('jax2onnx', 'onnxruntime')]
+    import jax2onnx
+    import onnxruntime
   except ImportError as error:
     raise InputError(
       f"{field}: {error.name} is not installed: pip install 'gen_jax[onnx]'."
     ) from error
+  return jax2onnx, onnxruntime
 
 
 @contextlib.contextmanager
@@ -111,7 +112,8 @@ def _convertible():
   It replaces Flax's modules by operations without a batching rule, and pads
   arrays of known shapes only.
   """
-  system = importlib.import_module('jax2onnx.plugins.plugin_system')
+  from jax2onnx.plugins import plugin_system as system
+
   system.import_all_plugins()
   of_modules = [
     name for name in system.PLUGIN_REGISTRY if name.startswith('linen.')
