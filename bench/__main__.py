@@ -144,12 +144,13 @@ def _report(result: dict[str, Any], peak: Any) -> None:
   for row in rows:
     row['peak_fraction'] = peak.fraction(row)
   result['matrix_peaks_flops'] = peak.measured
+  result['remarks'] = harness.remarks(rows)
   if rows:
     print(
       f'{peak.flops / 1e9:,.0f} GFLOP/s is the speed of large products, the '
       f'peak: the largest of {len(peak.measured)} measurements\n'
       + harness.table(rows),
-      *harness.remarks(rows),
+      *result['remarks'],
       sep='\n',
       flush=True,
     )

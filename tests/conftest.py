@@ -21,8 +21,10 @@ def pytest_configure(config):
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   # The tests of minutes compute much, and others hardly anything.
   cheap = 'not long' in config.option.markexpr
-  # Tests of one device ask for one.
-  flags = environment.xla_flags(8, cheap)
+  # Tests of one device ask for one. `launch/gpu_check.py` runs some on one
+  # device in all, because a machine with one GPU has no more.
+  devices = int(os.environ.get('GEN_JAX_TEST_DEVICES', 8))
+  flags = environment.xla_flags(devices, cheap)
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   settings.configure()
