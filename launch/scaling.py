@@ -5,9 +5,9 @@ python -m launch.scaling --compile
 
 The document is made from launch/scaling.json. With --compile, the steps that
 are missing there are compiled before, each for described chips of v5e in a
-process of its own that may take eight minutes; this needs the extra tpu-compile
-and neither a TPU nor the data. `--compile=StyleGAN` takes the models whose name
-begins so.
+process of its own; this needs the extra tpu-compile and neither a TPU nor the
+data. A step that takes longer than --seconds is left out, and tried again the
+next time. `--compile=StyleGAN` takes the models whose name begins so.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from gen_jax.training.experiment import Experiment, state_bytes
 
 HERE = pathlib.Path(__file__).parent
 CACHE = HERE / 'scaling.json'
-SECONDS = 480  # to compile one step
+LATE = 'not finished'  # the beginning of an error
 KIND = 'v5e'
 
 _IMAGE = {'image': ((256, 256, 3), 'uint8')}
@@ -152,17 +152,23 @@ def measure(row: Row) -> dict[str, Any]:
   }
 
 
-def compile_missing(prefix: str) -> None:
-  """Compiles the rows that the cache does not hold."""
+def compile_missing(prefix: str, seconds: int) -> None:
+  """Compiles the rows that the cache does not hold.
+
+  Args:
+    prefix: of the names of the models.
+    seconds: that one row may take.
+  """
   for row in rows():
     cache = json.loads(CACHE.read_text()) if CACHE.exists() else {}
-    if row.key in cache or not row.model.startswith(prefix):
+    before = cache.get(row.key, {'error': LATE}).get('error', '')
+    if not before.startswith(LATE) or not row.model.startswith(prefix):
       continue
     print(row.key, flush=True)
     command = [sys.executable, '-m', 'launch.scaling', '--row', *map(str, row)]
     try:
       done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, timeout=SECONDS
+        command, stdout=subprocess.PIPE, text=True, timeout=seconds
       )
       if done.returncode > 0:
         continue  # its error is on the screen
@@ -170,7 +176,7 @@ def compile_missing(prefix: str) -> None:
       if not done.returncode:
         found = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-      found = {'error': f'more than {SECONDS // 60} minutes'}
+      found = {'error': f'{LATE} after {seconds} s'}
     cache = json.loads(CACHE.read_text()) if CACHE.exists() else {}
     cache[row.key] = found
     CACHE.write_text(json.dumps(cache, indent=1, sort_keys=True) + '\n')
@@ -373,6 +379,7 @@ def main(argv: list[str] | None = None) -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--compile', nargs='?', const='', metavar='MODEL')
+  parser.add_argument('--seconds', type=int, default=480)
   parser.add_argument('--row', nargs=3, help=argparse.SUPPRESS)
   args = parser.parse_args(argv)
   if args.row:
@@ -380,7 +387,7 @@ def main(argv: list[str] | None = None) -> None:
     print(json.dumps(measure(Row(model, int(chips), int(batch)))))
     return
   if args.compile is not None:
-    compile_missing(args.compile)
+    compile_missing(args.compile, args.seconds)
   (HERE / 'SCALING.md').write_text(report(json.loads(CACHE.read_text())))
 
 
