@@ -98,7 +98,7 @@ class Ours:
     self._data = self._parallel.replicate(self.batches.data)
     # A copy, since the chunk donates the state and `players` stays.
     players = jax.tree.map(np.asarray, self.players)
-    self._state = self._parallel.replicate(self.experiment.init_state(players))
+    self._state = self._parallel.place(self.experiment.init_state(players))
 
   def run(self, steps: int) -> dict[str, np.ndarray]:
     """Trains; returns the metrics of each step once all are computed."""

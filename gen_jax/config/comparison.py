@@ -11,6 +11,10 @@ from gen_jax.config.serialization import flatten, plain
 # be resumed with other values of these.
 _FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
 
+# Values that train the same, except for rounding: `fsdp` divides the arrays of
+# `jit` over devices, while the devices of `pmap` draw numbers of their own.
+_SAME = {('parallel', "'fsdp'"): "'jit'"}
+
 # Fields of `data`, at any depth, that only say where the data are. They may
 # change while the data stay the same.
 PLACES = ('path', 'data_dir', 'manual_dir')
@@ -47,7 +51,8 @@ def _training(config, places, end) -> set[tuple[str, str]]:
     in_stage = re.sub(r'^stages\[\d+\]\.', '', name)
     free = re.split(r'[.[]', in_stage)[0] in _FREE
     if not free and (places or not is_place(in_stage)):
-      found.add((name, repr(value)))
+      text = repr(value)
+      found.add((name, _SAME.get((in_stage, text), text)))
   return found
 
 

@@ -73,7 +73,7 @@ class Config:
   # Each stage overrides some fields by their dotted names, and has its own
   # `steps`; without stages there is one, of `steps`.
   stages: tuple[dict[str, Any], ...] = ()
-  parallel: Literal['jit', 'pmap'] = 'jit'
+  parallel: Literal['jit', 'pmap', 'fsdp'] = 'jit'
   accumulate: Size = 1  # parts of a batch, averaged for one update
   steps_per_dispatch: Size = 64
   log_every: Size = 100

@@ -13,10 +13,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen_jax.distributed import process_group
 
 AXIS = 'data'
+# Elements of the smallest array of a state that devices divide among them.
+# Smaller ones take little memory, and each costs a collective.
+LEAST = 2**14
+# The layout of arrays while a function is traced that divides its state.
+_layout: contextvars.ContextVar[tuple[Mesh, int] | None] = (
+  contextvars.ContextVar('layout', default=None)
+)
 # True while a function is traced once per device.
 _mapped = contextvars.ContextVar('mapped', default=False)
 
@@ -29,6 +37,49 @@ def mapped() -> Iterator[None]:
     yield
   finally:
     _mapped.reset(token)
+
+
+@contextlib.contextmanager
+def divided(mesh: Mesh, least: int = LEAST) -> Iterator[None]:
+  """The scope in which a function is traced whose state is divided."""
+  token = _layout.set((mesh, least))
+  try:
+    yield
+  finally:
+    _layout.reset(token)
+
+
+def parts(tree: Any, mesh: Mesh, least: int = LEAST) -> Any:
+  """Returns the layout of each array of a state that devices divide.
+
+  An array is divided along the longest axis that is a multiple of the number of
+  devices. One without such an axis, or with fewer elements than `least`, is on
+  every device.
+  """
+
+  def layout(x):
+    axes = [i for i, n in enumerate(x.shape) if n % mesh.size == 0]
+    if x.size < least or not axes:
+      return NamedSharding(mesh, PartitionSpec())
+    longest = max(axes, key=lambda i: (x.shape[i], i))
+    return NamedSharding(mesh, PartitionSpec(*[None] * longest, AXIS))
+
+  return jax.tree.map(layout, tree)
+
+
+def divide(tree: Any) -> Any:
+  """Returns arrays of which each device has a part, in the scope `divided`."""
+  if (scope := _layout.get()) is None:
+    return tree
+  return jax.lax.with_sharding_constraint(tree, parts(tree, *scope))
+
+
+def whole(tree: Any) -> Any:
+  """Returns arrays that every device has, in the scope `divided`."""
+  if (scope := _layout.get()) is None:
+    return tree
+  everywhere = NamedSharding(scope[0], PartitionSpec())
+  return jax.lax.with_sharding_constraint(tree, everywhere)
 
 
 def mean(tree: Any) -> Any:

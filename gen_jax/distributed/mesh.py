@@ -1,12 +1,14 @@
 """One device or many: how states and batches are laid out.
 
-Two forms of data parallelism, chosen by `config.parallel`:
+Three forms of data parallelism, chosen by `config.parallel`:
 
 * `jit`: one logical device. The batch is sharded over a mesh, the state is
   replicated, and the compiler inserts the communication. A step on N devices
   draws the same noise and gives the same parameters as on one.
 * `pmap`: one program per device. Gradients, metrics and statistics are averaged
   explicitly, and each device draws noise of its own.
+* `fsdp`: as `jit`, but each device holds a part of the state. For networks
+  whose state does not fit on one device.
 """
 
 import dataclasses
@@ -36,8 +38,11 @@ class Parallel(Protocol):
   def replicate(self, tree: Any) -> Any:
     """Puts the same arrays on every device."""
 
+  def place(self, state: Any) -> Any:
+    """Puts a state on the devices, as a compiled program takes it."""
+
   def unreplicate(self, tree: Any) -> Any:
-    """The inverse of `replicate`, still on a device."""
+    """The inverse of `replicate` and of `place`, still on a device."""
 
   def loss_batch_size(self, batch_size: int) -> int:
     """Returns how many examples of a batch one loss is computed from."""
@@ -55,7 +60,7 @@ class Parallel(Protocol):
       inputs: shapes of [T, B, ...] of all processes.
 
     Returns:
-      The shapes of `replicate(state)` and of `shard(inputs)`.
+      The shapes of `place(state)` and of `shard(inputs)`.
     """
 
 
@@ -87,6 +92,10 @@ class Jit:
     """Puts the same arrays on every device of the mesh."""
     return put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
+  def place(self, state: Any) -> Any:
+    """Puts the whole state on every device."""
+    return self.replicate(state)
+
   def unreplicate(self, tree: Any) -> Any:
     """Returns the arrays of the first device."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
@@ -107,6 +116,67 @@ class Jit:
     whole = NamedSharding(self.mesh, PartitionSpec())
     split = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
     return _shapes(state, whole), _shapes(inputs, split)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fsdp:
+  """One program over a mesh of devices that hold parts of the state.
+
+  Each large array of the state, of the players, the optimizers and the averages
+  alike, is divided along one axis; see `collectives.parts`. A loss sees whole
+  parameters, which exist while it is computed, and its gradients are divided
+  again before the optimizers use them. This is stage 3 of ZeRO (Rajbhandari et
+  al. 2020). The compiler inserts the communication.
+
+  Attributes:
+    whole: the form of everything except the state.
+    least: elements of the smallest array that is divided.
+  """
+
+  whole: Jit
+  least: int = collectives.LEAST
+
+  def compile(self, chunk: Callable) -> Program:
+    """Compiles a chunk of steps for the whole mesh."""
+    everywhere = NamedSharding(self.whole.mesh, PartitionSpec())
+
+    def divided(state, *args):
+      with collectives.divided(self.whole.mesh, self.least):
+        state, metrics = chunk(state, *args)
+        state = collectives.divide(state)
+      return state, jax.lax.with_sharding_constraint(metrics, everywhere)
+
+    return Program(jax.jit(divided, donate_argnums=0))
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts the same arrays on every device of the mesh."""
+    return self.whole.replicate(tree)
+
+  def place(self, state: Any) -> Any:
+    """Puts a part of each large array on each device."""
+    return jax.tree.map(put, state, self._layout(state))
+
+  def unreplicate(self, tree: Any) -> Any:
+    """Collects whole arrays and returns them on the first device."""
+    everywhere = NamedSharding(self.whole.mesh, PartitionSpec())
+    collect = jax.jit(lambda x: x, out_shardings=everywhere)
+    return self.whole.unreplicate(collect(tree))
+
+  def loss_batch_size(self, batch_size: int) -> int:
+    """Returns the size of the whole batch."""
+    return self.whole.loss_batch_size(batch_size)
+
+  def shard(self, inputs: Any) -> Any:
+    """Splits the batch axis of [T, B, ...] over the mesh."""
+    return self.whole.shard(inputs)
+
+  def shapes(self, state: Any, inputs: Any) -> tuple[Any, Any]:
+    """Returns shapes whose layouts are those of `place` and `shard`."""
+    _, inputs = self.whole.shapes({}, inputs)
+    return jax.tree.map(_shapes, state, self._layout(state)), inputs
+
+  def _layout(self, state):
+    return collectives.parts(state, self.whole.mesh, self.least)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +216,10 @@ class Pmap:
       )
 
     return jax.tree.map(stack, tree)
+
+  def place(self, state: Any) -> Any:
+    """Puts the whole state on each device."""
+    return self.replicate(state)
 
   def unreplicate(self, tree: Any) -> Any:
     """Returns the arrays of the first device, [D, ...] -> [...]."""
@@ -238,13 +312,15 @@ def make(
       f'batch_size={batch_size} is not a multiple of the {len(devices)} '
       f'devices: take {divisible(batch_size, len(devices))}.'
     )
+  whole = Jit(Mesh(np.asarray(devices), (AXIS,)))
   if name == 'jit':
-    return Jit(Mesh(np.asarray(devices), (AXIS,)))
+    return whole
+  if name == 'fsdp':
+    return Fsdp(whole)
   if name == 'pmap':
     return Pmap(tuple(devices if described else jax.local_devices()), described)
-  raise InputError(
-    f'parallel={name!r} is unknown.' + nearest(str(name), ('jit', 'pmap'))
-  )
+  known = ('jit', 'pmap', 'fsdp')
+  raise InputError(f'parallel={name!r} is unknown.' + nearest(str(name), known))
 
 
 def _shapes(tree: Any, sharding: NamedSharding) -> Any:

@@ -142,7 +142,7 @@ class StageRun:
       make_train_chunk(self.experiment.train_step(), length)
     )
     data = self.batches.data and self.parallel.replicate(self.batches.data)
-    state = self.parallel.replicate(state)
+    state = self.parallel.place(state)
     scheduler = DispatchScheduler(step, length)
     pending = None  # the dispatch whose metrics are still to be read
     first = step

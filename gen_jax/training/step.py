@@ -128,13 +128,13 @@ def _gradients(update, state, batch, key, step, accumulate):
   The loss, its metrics and statistics and the gradients are means over the
   devices; the memory of the players is not.
   """
+  # Losses see whole variables, also where each device holds a part of them.
+  variables = collectives.whole(state.players)
 
   def loss_fn(params, batch, key):
     players = {
-      name: {**variables, 'params': params[name]}
-      if name in update.wrt
-      else variables
-      for name, variables in state.players.items()
+      name: {**found, 'params': params[name]} if name in update.wrt else found
+      for name, found in variables.items()
     }
     return update.loss(players, batch, key=key, step=step)
 
@@ -142,10 +142,13 @@ def _gradients(update, state, batch, key, step, accumulate):
     name: update.project(state.players[name]['params']) for name in update.wrt
   }
   grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-  (loss, aux), grads = _in_parts(grad_fn, params, batch, key, accumulate)
+  (loss, aux), grads = _in_parts(
+    grad_fn, collectives.whole(params), batch, key, accumulate
+  )
   memory = aux.memory
   aux = aux._replace(memory={})
   loss, aux, grads = collectives.mean((loss, aux, grads))
+  grads = collectives.divide(grads)
   return params, loss, aux._replace(memory=memory), grads
 
 

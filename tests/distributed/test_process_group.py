@@ -115,7 +115,7 @@ def test_two_processes_give_what_one_gives_and_one_goes_on(two, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('form', ['jit', 'pmap'])
+@pytest.mark.parametrize('form', ['jit', 'pmap', 'fsdp'])
 @pytest.mark.parametrize('name', FAMILIES)
 def test_four_processes_give_what_one_gives_and_two_go_on(tmp_path, name, form):
   # Each device of a pmap draws noise of its own, so that equal parameters show

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ from flax import linen as nn
 from gen_jax import config as config_lib
 from gen_jax import main
 from gen_jax.config import stages
+from gen_jax.distributed import mesh
 from gen_jax.errors import InputError, NonFiniteError
 from gen_jax.models import autoencoder
 from gen_jax.objectives.vae import VAE
@@ -652,6 +654,38 @@ def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
     jax.device_get(streamed),
     resident,
   )
+
+
+@pytest.mark.slow('trains five times')
+def test_a_run_continues_in_another_layout_of_its_state(tmp_path, monkeypatch):
+  # Also the small arrays of this model are divided.
+  fsdp = functools.partial(mesh.Fsdp, least=8)
+  monkeypatch.setattr(mesh, 'Fsdp', fsdp)
+
+  def run(form, path, steps):
+    config = test_config(stages=({'steps': steps},), parallel=form)
+    config.optim.model.schedule = 'constant'
+    return jax.device_get(train(config, path)[0])
+
+  whole = run('jit', tmp_path / 'whole', 4)
+  for first, second in (('jit', 'fsdp'), ('fsdp', 'jit')):
+    path = tmp_path / f'{first}-{second}'
+    run(first, path, 2)
+    state = run(second, path, 4)
+    saved, _ = open_trained(path)
+    jax.tree.map(np.testing.assert_array_equal, saved, state)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+      state,
+      whole,
+    )
+  with pytest.raises(InputError, match="parallel='pmap'"):
+    run('pmap', path, 6)  # whose devices draw numbers of their own
+  # The same layout resumes bit by bit.
+  run('fsdp', tmp_path / 'fsdp', 2)
+  resumed = run('fsdp', tmp_path / 'fsdp', 4)
+  straight = run('fsdp', tmp_path / 'straight', 4)
+  jax.tree.map(np.testing.assert_array_equal, resumed, straight)
 
 
 def test_statistics_and_averages_resume_too(tmp_path):
