@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Annotated, Any, Literal
 from xml.etree import ElementTree
@@ -451,13 +451,12 @@ def run_all(
   count: int,
   folder: pathlib.Path,
   seconds: float,
-) -> list[dict[str, Any]]:
-  """Runs checks within `seconds`, and returns their lines of the report.
+) -> Iterator[dict[str, Any]]:
+  """Runs checks within `seconds`, and yields their lines of the report.
 
   With more time than `MINUTES` each check may take longer in proportion.
   """
   scale, end = max(1.0, seconds / (60 * MINUTES)), time.monotonic() + seconds
-  lines = []
   for check in chosen:
     left = end - time.monotonic()
     reason = ''
@@ -472,13 +471,12 @@ def run_all(
     else:
       limit = min(left, scale * check.limit)
       line = run_check(check, device, folder / check.name, limit)
-    lines.append(line)
     print(
       f'{line["status"]:8}{check.name:18}{line["seconds"]:6.1f} s  '
       + '; '.join(filter(None, (line['number'], line['reason']))),
       flush=True,
     )
-  return lines
+    yield line
 
 
 def find_devices(device: str) -> list[str]:
@@ -591,15 +589,20 @@ def check_all(args: Arguments) -> int:
   folder = pathlib.Path(args.out).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   report = describe(args.device, kinds)
-  report['checks'] = run_all(
+  report['checks'] = []
+  lines = run_all(
     list(chosen.values()), args.device, count, folder, 60 * args.minutes
   )
-  report['seconds'] = round(time.monotonic() - begin, 1)
-  (folder / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
-  (folder / 'report.md').write_text(markdown(report))
+  for line in lines:  # a machine that is taken away leaves a report
+    report['checks'].append(line)
+    report['seconds'] = round(time.monotonic() - begin, 1)
+    (folder / 'report.json').write_text(json.dumps(report, indent=2) + '\n')
+    (folder / 'report.md').write_text(markdown(report))
   print(f'{folder}/report.md')
   return int(any(line['status'] == 'failed' for line in report['checks']))
 
 
 if __name__ == '__main__':
+  # So that the processes of a check end with this one.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   cli.exit(main())

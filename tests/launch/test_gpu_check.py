@@ -66,7 +66,7 @@ def test_a_failed_check_says_why_and_does_not_stop_the_later_ones(tmp_path):
     python('pass', name='misses', read=lambda folder: str(1 / 0)),
     python('print(1)', name='passes'),
   ]
-  lines = gpu_check.run_all(chosen, 'cpu', 1, tmp_path, 60)
+  lines = list(gpu_check.run_all(chosen, 'cpu', 1, tmp_path, 60))
   assert [x['status'] for x in lines] == ['failed'] * 3 + ['passed']
   assert 'exit code 1: ValueError: no such kernel' in lines[0]['reason']
   assert str(tmp_path / 'fails' / 'output.log') in lines[0]['reason']
@@ -118,6 +118,21 @@ def test_the_reports_and_the_exit_code(value, code, tmp_path, monkeypatch):
   assert row in page
   assert '| two | skipped |  |  | 0 s | About x. needs 2 devices' in page
   assert f'    {sys.executable} -c ' in page
+
+
+def test_an_interrupted_check_leaves_the_report_of_the_others(
+  tmp_path, monkeypatch
+):
+  def interrupt(folder):
+    raise KeyboardInterrupt
+
+  checks = [python('pass'), python('pass', name='y', read=interrupt)]
+  monkeypatch.setattr(gpu_check, 'checks', lambda: checks)
+  monkeypatch.setattr(gpu_check, 'find_devices', lambda device: ['H100'])
+  gpu_check.main([f'--out={tmp_path}'])
+  report = json.loads((tmp_path / 'report.json').read_text())
+  assert [x['name'] for x in report['checks']] == ['x']
+  assert '1 passed, 0 failed, 0 skipped' in (tmp_path / 'report.md').read_text()
 
 
 def test_the_report_states_how_the_benchmark_rounds(tmp_path):
