@@ -15,6 +15,7 @@ Variants:
   super_resolution: a quarter of the resolution to all of it.
   digits: outlines of digits to strokes.
   paper: the networks of the paper for 256 pixels, on a folder.
+  tpu: `paper` in bfloat16.
   unet: U-Nets as generators.
   resize: nearest-neighbor upsampling instead of transposed convolutions.
   regression, regression64: the same generators trained on pairs.
@@ -63,8 +64,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
 
   variants = (
-    emoji64, folder, horses, colorize, super_resolution, digits, paper, unet,
-    resize, regression, regression64, test,
+    emoji64, folder, horses, colorize, super_resolution, digits, paper, tpu,
+    unet, resize, regression, regression64, test,
   )  # fmt: skip
   return presets.choose(config, arg, *variants)
 
@@ -132,6 +133,12 @@ def paper(config: ConfigDict) -> None:
   _networks(config, channels=64)
   _networks(config, _GENS, blocks=9)
   config.ema = {}
+
+
+def tpu(config: ConfigDict) -> None:
+  """Trains `paper` in bfloat16."""
+  paper(config)
+  presets.bfloat16(config, *_GENS, *_DISCS)
 
 
 def unet(config: ConfigDict) -> None:

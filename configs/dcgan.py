@@ -16,6 +16,7 @@ Variants:
   packed: the same with a discriminator of two images at a time.
   emoji: few images, which the discriminator gets augmented.
   folder: your own images, 64x64; set config.data.path.
+  tpu: in bfloat16.
   test: a tiny version for the tests.
 """
 
@@ -61,7 +62,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     ),
   )
   variants = paper, small, spectral, fashion_mnist, stacked_mnist, packed
-  return presets.choose(config, arg, *variants, emoji, folder, test)
+  return presets.choose(config, arg, *variants, emoji, folder, tpu, test)
 
 
 def paper(config: ConfigDict) -> None:
@@ -132,6 +133,11 @@ def folder(config: ConfigDict) -> None:
   """Trains on your own images, --config.data.path=DIR."""
   presets.folder(config)
   _color_images(config, 1024, 512, 256, 128)
+
+
+def tpu(config: ConfigDict) -> None:
+  """Trains in bfloat16."""
+  presets.bfloat16(config, 'gen', 'disc')
 
 
 def _color_images(config: ConfigDict, *channels: int) -> None:

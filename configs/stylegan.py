@@ -9,7 +9,7 @@ more channels; as in the paper the last resolution has half the channels.
 
 Each resolution has two stages: in the first it fades in, in the second it has
 faded in. The optimizers start anew in each stage, as in the authors' program.
-`python -m gen_jax cost --config=configs/stylegan.py:bfloat16
+`python -m gen_jax cost --config=configs/stylegan.py:tpu
 --config.data.path=DIR` prints the memory and the operations of a step of the
 networks of the paper.
 
@@ -18,7 +18,7 @@ Variants:
   folder: your own images, up to 64x64; set config.data.path.
   folder256, folder1024: your own images, with the networks of the paper and the
     batches of the authors' program for one GPU.
-  bfloat16: folder256 in bfloat16.
+  tpu: folder256 in bfloat16.
   wgan_gp: the Wasserstein loss with a gradient penalty and drift.
   classes: the emoji of a category.
   test: a tiny version for the tests.
@@ -79,7 +79,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   samples = dict(name='figures.Samples', every=500, at_start=True)
   config.evals = dict(samples=samples)
   _grow_to_32(config, 5e-3)
-  variants = emoji64, folder, folder256, folder1024, bfloat16, wgan_gp, classes
+  variants = emoji64, folder, folder256, folder1024, tpu, wgan_gp, classes
   return presets.choose(config, arg, *variants, test)
 
 
@@ -117,11 +117,10 @@ def folder1024(config: ConfigDict) -> None:
   _paper(config, 1024)
 
 
-def bfloat16(config: ConfigDict) -> None:
+def tpu(config: ConfigDict) -> None:
   """Trains `folder256` in bfloat16."""
   _paper(config, 256)
-  for player in _PLAYERS:
-    config.objective[player].dtype = 'bfloat16'
+  presets.bfloat16(config, *_PLAYERS)
 
 
 def wgan_gp(config: ConfigDict) -> None:

@@ -12,9 +12,13 @@ KINDS = (
   'collective-permute',
 )
 
-# `%name = RESULT all-reduce(...)`; a pair of `-start` and `-done` is one.
+# `%name = RESULT all-reduce(...)`; a pair of `-start` and `-done` is one, and so
+# are the parts of one that the compiler overlaps with other operations: they
+# have its channel.
 _COLLECTIVE = re.compile(
-  rf'^\s*(?:ROOT )?%?[\w.-]+ = (.*?) ({"|".join(KINDS)})(-start)?\(', re.M
+  rf'^\s*(?:ROOT )?%?[\w.-]+ = (.*?) ({"|".join(KINDS)})(-start)?\('
+  r'(?:.*channel_id=(\d+))?',
+  re.M,
 )
 # Between slices the network's own library adds what it is sent.
 _SEND = re.compile(r' = \((.*?\]).*\) send\(.*="xla_megascale_runtime"')
@@ -46,7 +50,11 @@ def collectives(text: str) -> dict[str, Collectives]:
     count, size = found.get(kind, Collectives(0, 0))
     found[kind] = Collectives(count + 1, size + sum(sizes))
 
-  for result, kind, start in _COLLECTIVE.findall(text):
+  channels = set()
+  for result, kind, start, channel in _COLLECTIVE.findall(text):
+    if channel and (kind, channel) in channels:
+      continue
+    channels.add((kind, channel))
     sizes = [_bytes(*x) for x in _ARRAY.findall(result)]
     if start and kind != 'all-reduce':
       # The result holds the operands as well, and comes after them.

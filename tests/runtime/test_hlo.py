@@ -9,6 +9,8 @@ PROGRAM = """\
   ROOT %all-reduce.3 = f32[20]{0} all-reduce-start(%x), channel_id=2
   %done = f32[20]{0} all-reduce-done(%all-reduce.3)
   %all = (f32[2,8]{1,0}, f32[8,8]{1,0}) all-gather-start(%y), dimensions={0}
+  %part.1 = bf16[16,2]{1,0} all-gather(%p.1), channel_id=3, dimensions={0}
+  %part.2 = bf16[16,2]{1,0} all-gather(%p.2), channel_id=3, dimensions={0}
   %send.1 = (f32[9,2]{1,0:T(2,128)}, u32[], token[]) send(%z, %t), \
 frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}
   %send.2 = (f32[4]{0}, u32[], token[]) send(%z, %t), is_host_transfer=true
@@ -18,6 +20,6 @@ frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}
 def test_operations_count_once_with_the_bytes_of_their_results():
   assert hlo.collectives(PROGRAM) == {
     'all-reduce': (2, 4 * (64 + 3 * 3 * 32 * 64 + 1) + 2 * 10 + 4 * 20),
-    'all-gather': (1, 4 * 64),
+    'all-gather': (2, 4 * 64 + 2 * 32),
     'send': (1, 4 * 18),
   }
