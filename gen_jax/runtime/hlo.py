@@ -12,9 +12,9 @@ KINDS = (
   'collective-permute',
 )
 
-# `%name = RESULT all-reduce(...)`; a pair of `-start` and `-done` is one, and so
-# are the parts of one that the compiler overlaps with other operations: they
-# have its channel.
+# `%name = RESULT all-reduce(...)`; a pair of `-start` and `-done` is one. The
+# parts of one that the compiler overlaps with other operations have the same
+# channel.
 _COLLECTIVE = re.compile(
   rf'^\s*(?:ROOT )?%?[\w.-]+ = (.*?) ({"|".join(KINDS)})(-start)?\('
   r'(?:.*channel_id=(\d+))?',
