@@ -79,7 +79,7 @@ def test_a_program_is_written_with_its_description(classifier, tmp_path):
     (['--out=a.stablehlo'], 'name a --capability'),
     (['--out=a.safetensors', '--capability=classify'], 'none for parameters'),
     (['--out=a.pb', '--capability=classify'], 'expected a name that ends in'),
-    (['--out=a.stablehlo', '--capability=decode'], 'has classify, features'),
+    (['--out=a.stablehlo', '--capability=decode'], 'Known: classify, features'),
     (
       ['--out=a.stablehlo', '--capability=classify', '--platforms=gpu'],
       '--platforms=gpu: expected some of cpu, cuda, rocm, tpu',

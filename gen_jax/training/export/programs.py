@@ -114,8 +114,8 @@ def make(
   if name not in available(objective):
     known = available(objective)
     raise InputError(
-      f'--capability={name}: {type(objective).__name__} has '
-      f'{", ".join(known)}.' + nearest(name, known)
+      f'--capability={name}: {type(objective).__name__} does not have it.'
+      + nearest(name, known)
     )
   maker = _Maker(objective, functions, players, described, name)
   return maker.with_draws() if draws else maker.with_seed()
