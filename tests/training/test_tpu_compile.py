@@ -45,7 +45,7 @@ ALL_REDUCES = {
   'sparse_autoencoder': 2,
   'stacked_autoencoder': 1,
   'stackgan': 12,
-  'stylegan': 10,
+  'stylegan': 8,
   'vae': 2,
   'wgan': 3,
   'wgan_gp': 3,
