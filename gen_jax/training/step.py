@@ -148,7 +148,10 @@ def _gradients(update, state, batch, key, step, accumulate):
   memory = aux.memory
   aux = aux._replace(memory={})
   loss, aux, grads = collectives.mean((loss, aux, grads))
-  grads = collectives.divide(grads)
+  # First whole, then divided: otherwise the compiler carries the layout of a
+  # gradient into the activations, and on eight devices its gradient of the
+  # kernel of DCGAN's transposed convolution is wrong (JAX 0.10.2 and 0.12).
+  grads = collectives.divide(collectives.whole(grads))
   return params, loss, aux._replace(memory=memory), grads
 
 

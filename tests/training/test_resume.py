@@ -688,6 +688,26 @@ def test_a_run_continues_in_another_layout_of_its_state(tmp_path, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, resumed, straight)
 
 
+@pytest.mark.parametrize('least', [8, mesh.collectives.LEAST])
+def test_eight_devices_with_a_divided_state_give_what_eight_whole_ones_give(
+  tmp_path, monkeypatch, least
+):
+  """A dense layer before a convolution, whose gradients were once wrong."""
+  monkeypatch.setattr(mesh, 'Fsdp', functools.partial(mesh.Fsdp, least=least))
+
+  def run(form):
+    config = config_lib.load(f'{ROOT}/configs/dcgan.py:test')
+    changes = {'parallel': form, 'steps': 1, 'evals': {}}
+    config_lib.apply(config, [(k, str(v)) for k, v in changes.items()])
+    return jax.device_get(train(config, tmp_path / form)[0])
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    run('fsdp'),
+    run('jit'),
+  )
+
+
 def test_statistics_and_averages_resume_too(tmp_path):
   """A GAN with normalized players and an averaged generator."""
   config = config_lib.load(f'{ROOT}/configs/gan.py:test')
