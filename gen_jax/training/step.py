@@ -148,9 +148,9 @@ def _gradients(update, state, batch, key, step, accumulate):
   memory = aux.memory
   aux = aux._replace(memory={})
   loss, aux, grads = collectives.mean((loss, aux, grads))
-  # First whole, then divided: otherwise the compiler carries the layout of a
-  # gradient into the activations, and on eight devices its gradient of the
-  # kernel of DCGAN's transposed convolution is wrong (JAX 0.10.2 and 0.12).
+  # First whole, then divided. When they were divided at once, the gradient of
+  # the kernel of DCGAN's transposed convolution was wrong on eight CPU devices
+  # (JAX 0.10.2 and 0.12). The reason is not known.
   grads = collectives.divide(collectives.whole(grads))
   return params, loss, aux._replace(memory=memory), grads
 
