@@ -87,6 +87,16 @@ def mean(tree: Any) -> Any:
   return jax.lax.pmean(tree, AXIS) if _mapped.get() else tree
 
 
+def total(x: jax.Array, axes: Any) -> jax.Array:
+  """Returns the sum over the devices along axes of a mesh.
+
+  Args:
+    x: the part of this device.
+    axes: names of axes; None for none, where x is the sum.
+  """
+  return x if axes is None else jax.lax.psum(x, axes)
+
+
 def batch_mean(x: jax.Array) -> jax.Array:
   """Returns the mean over the batch of all devices, [B, ...] -> [...].
 

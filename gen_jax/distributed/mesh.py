@@ -82,15 +82,26 @@ class Jit:
 
   mesh: Mesh
 
+  @property
+  def everywhere(self) -> NamedSharding:
+    """The layout of arrays that every device has."""
+    return NamedSharding(self.mesh, PartitionSpec())
+
+  @property
+  def _split(self):
+    """The layout of [T, B, ...] whose batches are divided."""
+    return NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+
   def compile(self, chunk: Callable) -> Program:
     """Compiles a chunk of steps for the whole mesh."""
     # Without it the compiler may split a part of the state that holds examples.
-    whole = NamedSharding(self.mesh, PartitionSpec())
-    return Program(jax.jit(chunk, donate_argnums=0, out_shardings=whole))
+    return Program(
+      jax.jit(chunk, donate_argnums=0, out_shardings=self.everywhere)
+    )
 
   def replicate(self, tree: Any) -> Any:
     """Puts the same arrays on every device of the mesh."""
-    return put(tree, NamedSharding(self.mesh, PartitionSpec()))
+    return put(tree, self.everywhere)
 
   def place(self, state: Any) -> Any:
     """Puts the whole state on every device."""
@@ -106,16 +117,13 @@ class Jit:
 
   def shard(self, inputs: Any) -> Any:
     """Splits the batch axis of [T, B, ...] over the mesh."""
-    sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
     return jax.tree.map(
-      lambda x: jax.make_array_from_process_local_data(sharding, x), inputs
+      lambda x: jax.make_array_from_process_local_data(self._split, x), inputs
     )
 
   def shapes(self, state: Any, inputs: Any) -> tuple[Any, Any]:
     """Returns shapes whose layouts are those of `replicate` and `shard`."""
-    whole = NamedSharding(self.mesh, PartitionSpec())
-    split = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
-    return _shapes(state, whole), _shapes(inputs, split)
+    return _shapes(state, self.everywhere), _shapes(inputs, self._split)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +146,11 @@ class Fsdp:
 
   def compile(self, chunk: Callable) -> Program:
     """Compiles a chunk of steps for the whole mesh."""
-    everywhere = NamedSharding(self.whole.mesh, PartitionSpec())
 
     def divided(state, *args):
       with collectives.divided(self.whole.mesh, self.least):
         state, metrics = chunk(state, *args)
-        state = collectives.divide(state)
-      return state, jax.lax.with_sharding_constraint(metrics, everywhere)
+        return collectives.divide(state), collectives.whole(metrics)
 
     return Program(jax.jit(divided, donate_argnums=0))
 
@@ -158,8 +164,8 @@ class Fsdp:
 
   def unreplicate(self, tree: Any) -> Any:
     """Collects whole arrays and returns them on the first device."""
-    everywhere = NamedSharding(self.whole.mesh, PartitionSpec())
-    collect = jax.jit(lambda x: x, out_shardings=everywhere)
+    # JAX keeps the program of a function, not of a new lambda in each call.
+    collect = jax.jit(_same, out_shardings=self.whole.everywhere)
     return self.whole.unreplicate(collect(tree))
 
   def loss_batch_size(self, batch_size: int) -> int:
@@ -321,6 +327,10 @@ def make(
     return Pmap(tuple(devices if described else jax.local_devices()), described)
   known = ('jit', 'pmap', 'fsdp')
   raise InputError(f'parallel={name!r} is unknown.' + nearest(str(name), known))
+
+
+def _same(tree: Any) -> Any:
+  return tree
 
 
 def _shapes(tree: Any, sharding: NamedSharding) -> Any:

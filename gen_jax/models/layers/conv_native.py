@@ -23,6 +23,7 @@ import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
+from gen_jax.distributed import collectives
 from gen_jax.runtime import native_build
 
 # The triple and oneDNN's maps, median ms; 2 cores of an AMD EPYC with AVX-512.
@@ -129,8 +130,7 @@ def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
       return mesh, local, batch, (batch, whole)
 
     def summed(x, y):
-      w = local(x, y)
-      return w if devices is None else jax.lax.psum(w, devices)
+      return collectives.total(local(x, y), devices)
 
     return mesh, summed, whole, (batch, batch)
 
