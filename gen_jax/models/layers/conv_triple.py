@@ -163,10 +163,10 @@ def _cpu_f(x: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
 
 
 def _cpu_d(y: jax.Array, w: jax.Array, geo: Geometry) -> jax.Array:
-  w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [kh, kw, K, C]
-  if geo.strides != (1, 1) and w.shape[3] <= 8:
+  if geo.strides != (1, 1) and w.shape[2] <= 8:
     # The phases would have too few output channels to fill a vector.
-    return plain(y, w, _dilated_pads(geo), lhs_dilation=geo.strides)
+    return _plain_d(y, w, geo)
+  w = jnp.flip(w, (0, 1)).swapaxes(2, 3)  # [kh, kw, K, C]
   # Phase (r, q) of x meets only the taps first, first + s, ... of each axis:
   # small exact convolutions, with no zeros put between the pixels of y.
   rows = [
