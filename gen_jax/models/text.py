@@ -51,9 +51,7 @@ class Encoder(nn.Module):
       name='table',
     )
     # Cast after the lookup: the gradient of a row is a sum over its tokens.
-    # tokens % buckets, of operations that ONNX has for batches of any size.
-    whole = jax.lax.div(tokens, jnp.full_like(tokens, self.buckets))
-    rows = tokens - whole * self.buckets
+    rows = jnp.remainder(tokens, self.buckets)
     x = table(rows).astype(self.dtype or jnp.float32)
     x = jnp.where(present[..., None], x, 0)
     # Over the root, so that long and short words have vectors of equal size.

@@ -40,15 +40,11 @@ def convert(program: Program, field: str) -> tuple[bytes, float]:
       converted, or the results differ.
   """
   jax2onnx, runtime = _libraries(field)
-  arguments: Any = [
-    jax.ShapeDtypeStruct(i.shape if i.shared else ('B', *i.shape), i.dtype)
-    for i in program.inputs
-  ]
   with conv_triple.plain_only(), _convertible(), _quiet():
     try:
       model = jax2onnx.to_onnx(
         program.call,
-        arguments,
+        program.arguments('B'),
         model_name='gen_jax',
         input_names=[i.name for i in program.inputs],
       )
@@ -109,8 +105,8 @@ def _libraries(field):
 def _convertible():
   """Works around what jax2onnx 0.17 cannot convert for any number of examples.
 
-  It replaces Flax's modules by operations without a batching rule, and pads
-  arrays of known shapes only.
+  It replaces Flax's modules by operations without a batching rule, and pads and
+  takes remainders of arrays of known shapes only.
   """
   from jax2onnx.plugins import plugin_system as system
 
@@ -121,6 +117,7 @@ def _convertible():
   with (
     mock.patch.dict(system.PLUGIN_REGISTRY),
     mock.patch.object(jnp, 'pad', _pad),
+    mock.patch.object(jnp, 'remainder', _remainder),
   ):
     for name in of_modules:
       del system.PLUGIN_REGISTRY[name]
@@ -144,6 +141,14 @@ def _pad(
         parts.insert(place, jnp.zeros(shape, x.dtype))
     x = jnp.concatenate(parts, axis) if len(parts) > 1 else x
   return x
+
+
+def _remainder(x: jax.Array, y: int) -> jax.Array:
+  """Returns x - y floor(x / y) for integers, as `jnp.remainder`."""
+  divisor = jnp.full_like(x, y)
+  rest = x - jax.lax.div(x, divisor) * divisor
+  opposed = (rest != 0) & ((rest < 0) != (divisor < 0))
+  return jnp.where(opposed, rest + divisor, rest)
 
 
 @contextlib.contextmanager

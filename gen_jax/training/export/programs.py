@@ -66,6 +66,17 @@ class Program(NamedTuple):
   call: Callable[..., Any]
   inputs: tuple[Input, ...]
 
+  def arguments(self, size: Any) -> list[jax.ShapeDtypeStruct]:
+    """Returns the shapes of all inputs, for `size` examples.
+
+    Args:
+      size: a number, or what a format has for a number that is not known.
+    """
+    return [
+      jax.ShapeDtypeStruct(i.shape if i.shared else (size, *i.shape), i.dtype)
+      for i in self.inputs
+    ]
+
   def examples(self, size: int, seed: int = 0) -> list[np.ndarray]:
     """Returns random values of all inputs, for `size` examples."""
     rng = np.random.default_rng(seed)
@@ -110,14 +121,13 @@ def make(
   Raises:
     InputError: when the model does not have the capability.
   """
-  functions = _functions(objective)
-  if name not in available(objective):
-    known = available(objective)
+  known = available(objective)
+  if name not in known:
     raise InputError(
       f'--capability={name}: {type(objective).__name__} does not have it.'
       + nearest(name, known)
     )
-  maker = _Maker(objective, functions, players, described, name)
+  maker = _Maker(objective, players, described, name)
   return maker.with_draws() if draws else maker.with_seed()
 
 
@@ -134,7 +144,7 @@ def describe(program: Program, capability: str) -> dict[str, Any]:
           about=i.about)
     for i in program.inputs
   ]  # fmt: skip
-  found = jax.eval_shape(program.call, *program.examples(1))
+  found = jax.eval_shape(program.call, *program.arguments(1))
   outputs = [
     entry(jax.tree_util.keystr(path, simple=True) or capability,
           ('B', *x.shape[1:]), x.dtype)
@@ -165,10 +175,14 @@ class _Maker:
   """Makes one program."""
 
   objective: Any
-  functions: Mapping[str, Any]
   players: Players
   described: Described
   name: str
+
+  @functools.cached_property
+  def functions(self) -> Mapping[str, Any]:
+    """The capabilities of the model."""
+    return _functions(self.objective)
 
   def with_seed(self) -> Program:
     """Returns a program with the input `seed`, if it draws random numbers."""
@@ -294,20 +308,22 @@ class _Maker:
         return super().__getitem__(field)
 
     def trial():
-      batch = Recorder(
-        (
-          name,
-          jnp.zeros((1, *shape), np.float32 if self._is_image(name) else dtype),
-        )
-        for name, (shape, dtype) in self.described.fields.items()
-        if np.dtype(dtype).kind in 'iuf'
-      )
+      batch = Recorder(self._empty_batch())
       options = {'key': jax.random.key(0)} if self._is_random else {}
-      labels = (jnp.zeros(1, int),) if self.name == 'relabel' else ()
-      return self.functions[self.name](self.players, batch, *labels, **options)
+      return self.functions[self.name](self.players, batch, **options)
 
     jax.eval_shape(trial)
     return tuple(read)
+
+  def _empty_batch(self):
+    """Returns one example of each field that has numbers, all of them 0."""
+    return {
+      name: jnp.zeros(
+        (1, *shape), np.float32 if self._is_image(name) else dtype
+      )
+      for name, (shape, dtype) in self.described.fields.items()
+      if np.dtype(dtype).kind in 'iuf'
+    }
 
   def _is_image(self, field):
     shape, dtype = self.described.fields[field]
@@ -372,11 +388,9 @@ class _Maker:
       draw = functions['sample_latents']
       found = jax.eval_shape(lambda: draw(players, key=key, num=1))
       return found.shape[1:]
-    batch = {
-      name: jnp.zeros((1, *shape), np.float32 if len(shape) == 3 else dtype)
-      for name, (shape, dtype) in self.described.fields.items()
-    }
-    return jax.eval_shape(lambda: functions['encode'](players, batch)).shape[1:]
+    return jax.eval_shape(
+      lambda: functions['encode'](players, self._empty_batch())
+    ).shape[1:]
 
 
 @contextlib.contextmanager

@@ -20,12 +20,8 @@ def serialize(program: Program, platforms: Sequence[str]) -> bytes:
   Each platform has its own form of what depends on it, such as convolutions.
   """
   (size,) = jax.export.symbolic_shape('b')
-  arguments = [
-    jax.ShapeDtypeStruct(i.shape if i.shared else (size, *i.shape), i.dtype)
-    for i in program.inputs
-  ]
   with conv_native.off():  # whose functions another process does not have
     exported = jax.export.export(jax.jit(program.call), platforms=platforms)(
-      *arguments
+      *program.arguments(size)
     )
   return bytes(exported.serialize())
