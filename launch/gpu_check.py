@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 from gen_jax.commands import cli
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Positive
+from gen_jax.storage.writer import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
 MINUTES = 10.0  # for which the limits of the checks are given
@@ -162,8 +163,8 @@ def last_metric(workdir: pathlib.Path, name: str) -> float:
   Raises:
     CheckError: it has none.
   """
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
-  found = [row[name] for row in map(json.loads, lines) if name in row]
+  lines = read_metrics(workdir / 'metrics.jsonl')
+  found = [line[name] for line in lines if name in line]
   if not found:
     raise CheckError(f'no {name} in metrics.jsonl')
   return float(found[-1])

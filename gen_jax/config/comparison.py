@@ -13,7 +13,7 @@ _FREE = ('evals', 'log_every', 'checkpoint', 'steps_per_dispatch')
 
 # Values that train the same, except for rounding: `fsdp` divides the arrays of
 # `jit` over devices, while the devices of `pmap` draw numbers of their own.
-_SAME = {('parallel', "'fsdp'"): "'jit'"}
+_SAME = {'parallel': {'fsdp': 'jit'}}
 
 # Fields of `data`, at any depth, that only say where the data are. They may
 # change while the data stay the same.
@@ -51,8 +51,9 @@ def _training(config, places, end) -> set[tuple[str, str]]:
     in_stage = re.sub(r'^stages\[\d+\]\.', '', name)
     free = re.split(r'[.[]', in_stage)[0] in _FREE
     if not free and (places or not is_place(in_stage)):
-      text = repr(value)
-      found.add((name, _SAME.get((in_stage, text), text)))
+      if in_stage in _SAME:
+        value = _SAME[in_stage].get(value, value)
+      found.add((name, repr(value)))
   return found
 
 

@@ -380,10 +380,8 @@ class MatchingAware:
     (fake,), _ = self.score(players, made.images, texts[None], key_fake)
     real = fake
     if self.losses.paired:
-      key_real, images = (
-        jax.random.fold_in(key_fake, 2),
-        self.real_images(batch),
-      )
+      key_real = jax.random.fold_in(key_fake, 2)
+      images = self.real_images(batch)
       (real,), _ = self.score(players, images, texts[None], key_real)
     kl = jnp.mean(made.kl)
     total = self.losses.gen_loss(fake, real) + self.options.kl_weight * kl
