@@ -123,7 +123,7 @@ def _write_stablehlo(args, out, players, experiment, description):
     )
   program = _program(args, players, experiment)
   content = stablehlo.serialize(program, platforms)
-  description |= programs.describe(program, args.capability)
+  description |= programs.describe(program)
   description['platforms'] = list(platforms)
   weights.write_described(out.path, content, description)
 
@@ -131,7 +131,7 @@ def _write_stablehlo(args, out, players, experiment, description):
 def _write_onnx(args, out, players, experiment, description):
   program = _program(args, players, experiment, draws=True)
   content, error = onnx.convert(program, f'--out={out}')
-  description |= programs.describe(program, args.capability)
+  description |= programs.describe(program)
   description['difference'] = error
   weights.write_described(out.path, content, description)
   print(f'{out}: differs from JAX by at most {error:.1e}')

@@ -31,15 +31,20 @@ CASES = [
   ('pix2pix', 'translate_ab'),
   ('stylegan', 'sample'),
   ('stylegan', 'synthesize'),
+  ('stylegan with noise', 'sample'),
   ('stackgan', 'draw'),
   ('classifier', 'features'),
+  ('image_text_scorer', 'encode_text'),
 ]
 
 
 @functools.cache
 def model(config):
   """Returns an objective, variables and a description of its data."""
-  loaded = config_lib.load(f'{ROOT}/configs/{config}.py:test')
+  name, _, noise = config.partition(' with ')
+  loaded = config_lib.load(f'{ROOT}/configs/{name}.py:test')
+  if noise:
+    loaded.objective.gen.noise = True
   experiment = Experiment(stages.plan(loaded)[-1])
   players = drawn(experiment._jitted_init, jax.random.key(0))
   return experiment.objective, players, experiment.described
@@ -99,6 +104,34 @@ def test_draws_as_inputs_are_the_random_numbers_of_the_model():
   )
 
 
+@pytest.mark.parametrize(
+  'config,capability,names',
+  [
+    ('vae', 'reconstruct', ['image', 'seed']),
+    ('vae', 'encode', ['image']),  # the mean
+    ('autoencoder', 'reconstruct', ['image']),
+    ('denoising_autoencoder', 'anomaly_scores', ['image']),
+    ('stylegan', 'synthesize', ['w_plus']),
+    ('stylegan with noise', 'synthesize', ['w_plus', 'seed']),
+  ],
+)
+def test_a_seed_is_an_input_only_where_numbers_are_drawn(
+  config, capability, names
+):
+  assert [i.name for i in program(config, capability).inputs] == names
+
+
+def test_draws_that_cannot_be_inputs_are_refused(monkeypatch):
+  objective, _, _ = model('gan')
+  sample = objective.predict_fns()['sample']
+  compiled = jax.jit(sample, static_argnames='num')  # hides the key
+  monkeypatch.setattr(
+    type(objective), 'predict_fns', lambda self: {'sample': compiled}
+  )
+  with pytest.raises(InputError, match='GAN draws random numbers that cannot'):
+    program('gan', 'sample', draws=True)
+
+
 def test_truncation_0_gives_the_average_image():
   made = program('stylegan', 'sample')
   assert [i.name for i in made.inputs] == ['truncation', 'seed']
@@ -129,7 +162,7 @@ def test_an_unknown_capability_is_refused_with_the_nearest_name():
 
 
 def test_the_description_names_shapes_types_and_meaning():
-  about = programs.describe(program('cgan', 'sample_classes'), 'sample_classes')
+  about = programs.describe(program('cgan', 'sample_classes'))
   labels, seed = about['inputs']
   assert labels == {
     'name': 'labels',
@@ -150,7 +183,7 @@ def test_a_failed_conversion_names_the_operation(monkeypatch):
     return jnp.linalg.eigh(x @ x.swapaxes(1, 2))[0]
 
   example = programs.Input('x', (3, 3), np.float32, '', lambda rng: 0)
-  made = programs.Program(call, (example,))
+  made = programs.Program('eigenvalues', call, (example,))
   with pytest.raises(InputError, match="--out=a.onnx: the operation 'eigh'"):
     onnx.convert(made, '--out=a.onnx')
 
@@ -160,9 +193,19 @@ def test_a_failed_conversion_names_the_operation(monkeypatch):
 def test_onnx_runtime_gives_what_jax_gives(config, capability):
   pytest.importorskip('jax2onnx')
   pytest.importorskip('onnxruntime')
+  made = program(config, capability, draws=True)
   # `convert` compares both for 1 and for 3 examples.
-  content, error = onnx.convert(
-    program(config, capability, draws=True), '--out=a.onnx'
-  )
-  assert content
+  content, error = onnx.convert(made, '--out=a.onnx')
   assert error < 1e-4
+  import onnxruntime
+
+  session, about = (
+    onnxruntime.InferenceSession(content),
+    programs.describe(made),
+  )
+  for found, described in (
+    (session.get_inputs(), about['inputs']),
+    (session.get_outputs(), about['outputs']),
+  ):
+    assert [x.name for x in found] == [x['name'] for x in described]
+    assert [x.shape for x in found] == [x['shape'] for x in described]

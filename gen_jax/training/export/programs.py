@@ -8,7 +8,7 @@ truncation. Images are float32 in [0, 1], whatever the range of the networks.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -58,11 +58,13 @@ class Program(NamedTuple):
   """A capability as a function of arrays.
 
   Attributes:
+    name: of the capability.
     call: takes an array for each input and returns an array or a dictionary of
       arrays, [B, ...].
     inputs: in their order.
   """
 
+  name: str
   call: Callable[..., Any]
   inputs: tuple[Input, ...]
 
@@ -76,6 +78,14 @@ class Program(NamedTuple):
       jax.ShapeDtypeStruct(i.shape if i.shared else (size, *i.shape), i.dtype)
       for i in self.inputs
     ]
+
+  def outputs(self) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the names of the outputs with the shapes for one example."""
+    found = jax.eval_shape(self.call, *self.arguments(1))
+    return {
+      jax.tree_util.keystr(path, simple=True) or self.name: x
+      for path, x in jax.tree_util.tree_leaves_with_path(found)
+    }
 
   def examples(self, size: int, seed: int = 0) -> list[np.ndarray]:
     """Returns random values of all inputs, for `size` examples."""
@@ -115,11 +125,12 @@ def make(
     players: its variables.
     described: the classes and fields of its data.
     name: of the capability, one of `NAMES`.
-    draws: whether the random numbers are inputs. Otherwise a random capability
-      has the input `seed`, an integer for each example.
+    draws: whether the random numbers are inputs. Otherwise a capability that
+      draws them has the input `seed`, an integer for each example.
 
   Raises:
-    InputError: when the model does not have the capability.
+    InputError: when the model does not have the capability, or its random
+      numbers cannot be inputs.
   """
   known = available(objective)
   if name not in known:
@@ -131,7 +142,7 @@ def make(
   return maker.with_draws() if draws else maker.with_seed()
 
 
-def describe(program: Program, capability: str) -> dict[str, Any]:
+def describe(program: Program) -> dict[str, Any]:
   """Returns the inputs and outputs of a program, as JSON holds them."""
 
   def entry(name, shape, dtype, **more):
@@ -144,15 +155,13 @@ def describe(program: Program, capability: str) -> dict[str, Any]:
           about=i.about)
     for i in program.inputs
   ]  # fmt: skip
-  found = jax.eval_shape(program.call, *program.arguments(1))
   outputs = [
-    entry(jax.tree_util.keystr(path, simple=True) or capability,
-          ('B', *x.shape[1:]), x.dtype)
-    for path, x in jax.tree_util.tree_leaves_with_path(found)
-  ]  # fmt: skip
-  if capability in _IMAGES:
+    entry(name, ('B', *x.shape[1:]), x.dtype)
+    for name, x in program.outputs().items()
+  ]
+  if program.name in _IMAGES:
     outputs[0]['about'] = 'images, from 0 to 1'
-  return {'capability': capability, 'inputs': inputs, 'outputs': outputs}
+  return {'capability': program.name, 'inputs': inputs, 'outputs': outputs}
 
 
 def _functions(objective: Any) -> dict[str, Any]:
@@ -187,23 +196,26 @@ class _Maker:
   def with_seed(self) -> Program:
     """Returns a program with the input `seed`, if it draws random numbers."""
     inputs = self._inputs()
-    if self._is_random:
-      inputs.append(
-        Input(
-          'seed', (), np.uint32, 'seed of the random numbers, from 0',
-          lambda rng: rng.integers(0, 2**31),
-        )
-      )  # fmt: skip
 
-    def one(*values):
-      given = dict(zip((i.name for i in inputs), values, strict=True))
-      seed = given.pop('seed', 0)
-      return self._one(given, jax.random.key(seed))
+    def seeded(*values, seed=0):
+      return self._one(inputs, values, jax.random.key(seed))
 
-    return self._program(one, inputs)
+    if not _draws(seeded, inputs):
+      return self._program(seeded, inputs)
+    seed = Input(
+      'seed', (), np.uint32, 'seed of the random numbers, from 0',
+      lambda rng: rng.integers(0, 2**31),
+    )  # fmt: skip
+    return self._program(
+      lambda *values: seeded(*values[:-1], seed=values[-1]), [*inputs, seed]
+    )
 
   def with_draws(self) -> Program:
-    """Returns a program whose random numbers are inputs."""
+    """Returns a program whose random numbers are inputs.
+
+    Raises:
+      InputError: a random number is drawn where it cannot be replaced.
+    """
     inputs, key = self._inputs(), jax.random.key(0)
     draws: list[Input] = []
 
@@ -213,26 +225,21 @@ class _Maker:
       return jnp.asarray(drawn.example(np.random.default_rng(0)), drawn.dtype)
 
     def trial(*values):
-      names = (i.name for i in inputs)
       with _drawing(key, recorded):
-        return self._one(dict(zip(names, values, strict=True)), key)
+        return self._one(inputs, values, key)
 
-    jax.eval_shape(
-      trial, *(jax.ShapeDtypeStruct(i.shape, i.dtype) for i in inputs)
-    )
-    given_inputs = len(inputs)
+    if _draws(trial, inputs):
+      raise InputError(
+        f'--capability={self.name}: {type(self.objective).__name__} draws '
+        'random numbers that cannot be inputs. Write a .stablehlo file instead.'
+      )
 
     def one(*values):
-      names = (i.name for i in inputs)
-      rest = iter(values[given_inputs:])
-      with _drawing(key, lambda drawn: next(rest).astype(drawn.dtype)):
-        return self._one(dict(zip(names, values, strict=False)), key)
+      given, numbers = values[: len(inputs)], iter(values[len(inputs) :])
+      with _drawing(key, lambda drawn: next(numbers).astype(drawn.dtype)):
+        return self._one(inputs, given, key)
 
     return self._program(one, [*inputs, *draws])
-
-  @property
-  def _is_random(self):
-    return 'key' in _arguments(self.name)
 
   def _program(self, one, inputs):
     axes = tuple(None if i.shared else 0 for i in inputs)
@@ -241,11 +248,12 @@ class _Maker:
       with jax.default_matmul_precision('highest'):
         return jax.vmap(one, in_axes=axes)(*values)
 
-    return Program(call, tuple(inputs))
+    return Program(self.name, call, tuple(inputs))
 
-  def _one(self, given, key):
+  def _one(self, inputs, values, key):
     """Computes one example; values have no batch axis."""
-    given, objective, functions = dict(given), self.objective, self.functions
+    objective, functions = self.objective, self.functions
+    given = {i.name: v for i, v in zip(inputs, values, strict=True)}
     if 'truncation' in given:
       objective = dataclasses.replace(
         objective, truncation_psi=given.pop('truncation')
@@ -309,7 +317,8 @@ class _Maker:
 
     def trial():
       batch = Recorder(self._empty_batch())
-      options = {'key': jax.random.key(0)} if self._is_random else {}
+      needs_key = 'key' in _arguments(self.name)
+      options = {'key': jax.random.key(0)} if needs_key else {}
       return self.functions[self.name](self.players, batch, **options)
 
     jax.eval_shape(trial)
@@ -391,6 +400,12 @@ class _Maker:
     return jax.eval_shape(
       lambda: functions['encode'](players, self._empty_batch())
     ).shape[1:]
+
+
+def _draws(one: Callable[..., Any], inputs: Sequence[Input]) -> bool:
+  """Whether a function of one example draws from JAX's random bits."""
+  shapes = [jax.ShapeDtypeStruct(i.shape, i.dtype) for i in inputs]
+  return 'random_bits[' in str(jax.make_jaxpr(one)(*shapes))
 
 
 @contextlib.contextmanager
