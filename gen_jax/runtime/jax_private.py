@@ -9,12 +9,15 @@ JAX 0.10 to 0.12 have no public interface for any of them:
 - `jax.distributed` has `initialize`, `is_initialized` and `shutdown`, but
   neither the client of the coordination service nor the detection of a cluster
   without joining it.
+- `jax.extend.core.ClosedJaxpr` is public, but jax2onnx 0.17 looks for it in the
+  private module, which JAX 0.12 has moved it from.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from gen_jax.errors import InputError
 
@@ -70,6 +73,21 @@ def detect_cluster(seconds: int) -> tuple[str | None, int | None, int | None]:
   address = os.environ.get('JAX_COORDINATOR_ADDRESS')
   found = detect(address, None, None, None, None, seconds)
   return found[:3]
+
+
+@contextlib.contextmanager
+def closed_jaxpr() -> Iterator[None]:
+  """The scope in which `jax._src.core` has the class that jax2onnx looks for.
+
+  Raises:
+    InputError: this version of JAX has no such module.
+  """
+  with _private('jax._src.core.ClosedJaxpr', 'convert programs to ONNX'):
+    from jax._src import core
+  from jax.extend.core import ClosedJaxpr
+
+  with mock.patch.object(core, 'ClosedJaxpr', ClosedJaxpr, create=True):
+    yield
 
 
 def _clusters() -> list[Any]:

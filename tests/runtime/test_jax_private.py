@@ -12,6 +12,8 @@ import sys
 import types
 import warnings
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from gen_jax.errors import InputError
@@ -133,6 +135,13 @@ def test_the_detection_of_clusters_is_there():
   )
 
 
+def test_the_class_that_jax2onnx_looks_for_is_there():
+  with jax_private.closed_jaxpr():
+    from jax._src import core
+
+    assert isinstance(jax.make_jaxpr(jnp.sin)(0.0), core.ClosedJaxpr)
+
+
 def test_an_environment_without_a_cluster_announces_none(monkeypatch):
   monkeypatch.delenv('SLURM_JOB_ID', raising=False)
   assert jax_private.cluster_size() is None
@@ -160,6 +169,11 @@ def test_an_environment_without_a_cluster_announces_none(monkeypatch):
       lambda: jax_private.detect_cluster(1),
       'jax._src.clusters',
       'ClusterEnv.auto_detect_unset_distributed_params',
+    ),
+    (
+      lambda: jax_private.closed_jaxpr().__enter__(),
+      'jax._src.core',
+      None,
     ),
   ],
 )

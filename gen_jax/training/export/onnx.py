@@ -19,6 +19,7 @@ import numpy as np
 
 from gen_jax.errors import InputError, first_line
 from gen_jax.models.layers import conv_triple
+from gen_jax.runtime import jax_private
 from gen_jax.training.export.programs import Program
 
 _jnp_pad = jnp.pad
@@ -117,6 +118,7 @@ def _convertible():
     mock.patch.dict(system.PLUGIN_REGISTRY),
     mock.patch.object(jnp, 'pad', _pad),
     mock.patch.object(jnp, 'remainder', _remainder),
+    jax_private.closed_jaxpr(),
   ):
     for name in of_modules:
       del system.PLUGIN_REGISTRY[name]
