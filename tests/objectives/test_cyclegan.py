@@ -162,6 +162,31 @@ def test_a_pool_fills_then_swaps_half_of_what_comes():
   assert np.mean(swaps[2:]) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.parametrize('size,batch_size', [(3, 7), (5, 4), (50, 1)])
+def test_a_pool_gets_the_images_one_by_one(size, batch_size):
+  state = image_pool.init(size, jnp.zeros((batch_size, 1, 1, 1)))
+  exchange, stored = jax.jit(image_pool.exchange), []
+  for step in range(70 // batch_size):
+    new = np.arange(1.0, 1 + batch_size) + batch_size * step
+    key = jax.random.fold_in(KEY, step)
+    state = exchange(state, jnp.asarray(new).reshape(-1, 1, 1, 1), key)
+    key_coin, key_place = jax.random.split(key)
+    swaps = jax.random.bernoulli(key_coin, shape=(batch_size,))
+    places = jax.random.randint(key_place, (batch_size,), 0, size)
+    output = []
+    for image, swap, place in zip(new, swaps, places, strict=True):
+      if len(stored) < size:
+        stored.append(image)
+        output.append(image)
+      elif swap:
+        output.append(stored[place])
+        stored[place] = image
+      else:
+        output.append(image)
+    assert np.ravel(state['output']).tolist() == output
+    assert np.ravel(state['images'])[: len(stored)].tolist() == stored
+
+
 def test_a_pool_of_size_0_puts_out_what_is_new():
   state = image_pool.init(0, jnp.zeros((2, 1, 1, 1)))
   new = jnp.ones((2, 1, 1, 1))
