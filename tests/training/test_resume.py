@@ -656,22 +656,30 @@ def test_resident_and_streamed_data_give_the_same_run(trained, tmp_path):
   )
 
 
-@pytest.mark.slow('trains five times')
+@pytest.mark.slow('trains ten times')
 def test_a_run_continues_in_another_layout_of_its_state(tmp_path, monkeypatch):
   # Also the small arrays of this model are divided.
   fsdp = functools.partial(mesh.Fsdp, least=8)
   monkeypatch.setattr(mesh, 'Fsdp', fsdp)
 
-  def run(form, path, steps):
+  def run(form, path, steps, devices=8):
+    monkeypatch.setattr(
+      mesh.process_group, 'devices', lambda: jax.devices()[:devices]
+    )
+    monkeypatch.setattr(mesh.process_group, 'has_equal_devices', lambda: True)
     config = test_config(stages=({'steps': steps},), parallel=form)
     config.optim.model.schedule = 'constant'
     return jax.device_get(train(config, path)[0])
 
   whole = run('jit', tmp_path / 'whole', 4)
-  for first, second in (('jit', 'fsdp'), ('fsdp', 'jit')):
-    path = tmp_path / f'{first}-{second}'
+  for first, second, devices in (
+    ('jit', 'fsdp', 8),
+    ('fsdp', 'jit', 8),
+    ('fsdp', 'fsdp', 2),
+  ):
+    path = tmp_path / f'{first}-{second}-{devices}'
     run(first, path, 2)
-    state = run(second, path, 4)
+    state = run(second, path, 4, devices)
     saved, _ = open_trained(path)
     jax.tree.map(np.testing.assert_array_equal, saved, state)
     jax.tree.map(
