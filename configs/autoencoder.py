@@ -24,8 +24,7 @@ area under the ROC curve over the ten digits is 0.985 for the scaled error, and
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -24,8 +24,7 @@ Variants:
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 _GENS, _DISCS = ('gen_ab', 'gen_ba'), ('disc_a', 'disc_b')
 

@@ -19,8 +19,7 @@ Variants:
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

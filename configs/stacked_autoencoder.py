@@ -24,8 +24,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 LAYERS = ('layer_0', 'layer_1', 'layer_2')
 MASKING = dict(corruption='masking', level=0.5)

@@ -23,8 +23,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 _PLAYERS = ('gen1', 'disc1', 'gen2', 'disc2')
 

@@ -28,8 +28,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 _PLAYERS = ('gen', 'disc')
 

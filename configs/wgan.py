@@ -28,8 +28,7 @@ the seeds 1 to 5. Their numbers above are old: they are of seed 0.
 
 from ml_collections import ConfigDict
 
-from configs import presets
-from gen_jax.config import default
+from gen_jax.config import default, presets
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

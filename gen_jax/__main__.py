@@ -13,6 +13,7 @@ from gen_jax.commands import cli
 from gen_jax.errors import InputError, nearest
 
 COMMANDS = {
+  'configs': 'lists the configs of the package, or prints one',
   'train': 'trains what a config describes, or continues a run',
   'sample': 'generates images with a trained model',
   'evaluate': 'measures a trained model',

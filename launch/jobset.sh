@@ -5,7 +5,7 @@
 #     [--accelerator=tpu-v5-lite-podslice --topology=4x4 --hosts=4 --chips=4]
 #     [--restarts=10] [--spot] -- --config=configs/vae.py
 #
-# The image holds the repository, installed with [tpu] and gcsfs; hosts and chips
+# The image holds the repository, installed with [tpu,tfds] and gcsfs; hosts and chips
 # of a host follow from the topology. A pod that ends with an error, or is
 # preempted, starts all again, and the run goes on. --dry-run prints it all.
 set -euo pipefail

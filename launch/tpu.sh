@@ -68,7 +68,7 @@ on_all_hosts() {
 setup() {
   run git archive --format=tar.gz --output=/tmp/gen_jax.tar.gz HEAD
   run "${tpu[@]}" scp /tmp/gen_jax.tar.gz "$name:" "--zone=$zone" --worker=all
-  on_all_hosts 'rm -rf gen_jax && mkdir gen_jax && tar xzf gen_jax.tar.gz -C gen_jax && pip install -q --user uv && ~/.local/bin/uv venv -q --allow-existing --python 3.12 env && ~/.local/bin/uv pip install -q --python env/bin/python -e "gen_jax[tpu]" gcsfs'
+  on_all_hosts 'rm -rf gen_jax && mkdir gen_jax && tar xzf gen_jax.tar.gz -C gen_jax && pip install -q --user uv && ~/.local/bin/uv venv -q --allow-existing --python 3.12 env && ~/.local/bin/uv pip install -q --python env/bin/python -e "gen_jax[tpu,tfds]" gcsfs'
 }
 
 train() {

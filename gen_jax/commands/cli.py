@@ -46,7 +46,11 @@ class TrainedRun:
 class Configured:
   """The arguments of commands that read a config."""
 
-  config: Annotated[str, 'config file, or a variant of it: FILE.py:VARIANT']
+  config: Annotated[
+    str,
+    'config of the package, such as vae (`gen_jax configs` lists them), or a '
+    'file FILE.py; a variant of it with NAME:VARIANT or FILE.py:VARIANT',
+  ]
   overrides: Overrides = ()
 
 

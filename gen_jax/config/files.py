@@ -1,11 +1,11 @@
-"""Reads the files in `configs/`."""
+"""Reads config files: those of the package by their names, others by a path."""
 
 import contextlib
 import inspect
 import os
 import pathlib
+import re
 import runpy
-import sys
 import traceback
 from collections.abc import Iterator
 
@@ -15,14 +15,35 @@ import gen_jax
 from gen_jax.errors import InputError, nearest
 
 
+def packaged() -> dict[str, pathlib.Path]:
+  """Returns the config files of the package by their names."""
+  package = pathlib.Path(gen_jax.__file__).parent
+  installed, checkout = package / 'configs', package.parent / 'configs'
+  folder = installed if installed.is_dir() else checkout
+  return {path.stem: path for path in sorted(folder.glob('*.py'))}
+
+
 def load(name: str) -> ConfigDict:
-  """Reads `path.py[:variant]` and returns its config.
+  """Reads a config file.
+
+  Args:
+    name: `vae[:variant]` for a config of the package, `path.py[:variant]` for
+      another file.
 
   Raises:
     InputError: when there is no such file, or its code fails; the message
       names the line.
   """
   path, _, variant = name.partition(':')
+  if re.fullmatch(r'\w+', path):
+    known = packaged()
+    if path not in known:
+      raise InputError(
+        f'--config: the package has no config {path!r}.{nearest(path, known)} '
+        '`gen_jax configs` lists all. Give the path of a file of your own, for '
+        f'example ./{path}.py.'
+      )
+    path = str(known[path])
   file = pathlib.Path(path)
   try:
     is_file, is_folder = file.is_file(), bool(path) and file.is_dir()
@@ -37,7 +58,7 @@ def load(name: str) -> ConfigDict:
     raise InputError(f'--config: no file {path!r}.{nearest(path, beside)}')
   if file.suffix != '.py':
     raise InputError(f'--config: {path!r} is not a Python file.')
-  with _naming_the_line(file), _finding_presets():
+  with _naming_the_line(file):
     make = runpy.run_path(path).get('get_config')
   if not callable(make):
     raise InputError(f'--config: {path!r} does not define get_config(arg).')
@@ -56,17 +77,6 @@ def load(name: str) -> ConfigDict:
       'ConfigDict: change and return gen_jax.config.default().'
     )
   return config
-
-
-@contextlib.contextmanager
-def _finding_presets() -> Iterator[None]:
-  """Lets a config import `configs.presets` from any folder."""
-  root, before = pathlib.Path(gen_jax.__file__).parents[1], [*sys.path]
-  sys.path.append(str(root))
-  try:
-    yield
-  finally:
-    sys.path[:] = before
 
 
 @contextlib.contextmanager

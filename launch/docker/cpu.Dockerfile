@@ -8,6 +8,6 @@ RUN apt-get update \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /work
 COPY . .
-RUN pip install --no-cache-dir -e '.[native]'
+RUN pip install --no-cache-dir -e '.[native,tfds]'
 ENTRYPOINT ["python", "-m", "gen_jax.main"]
 CMD ["--help"]

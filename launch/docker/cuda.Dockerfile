@@ -8,6 +8,6 @@ FROM python:3.12-slim
 
 WORKDIR /work
 COPY . .
-RUN pip install --no-cache-dir -e '.[cuda]'
+RUN pip install --no-cache-dir -e '.[cuda,tfds]'
 ENTRYPOINT ["python", "-m", "gen_jax.main"]
 CMD ["--help"]

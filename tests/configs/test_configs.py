@@ -15,9 +15,7 @@ from gen_jax.training.loop import train
 from gen_jax.training.step import make_train_chunk
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = sorted(
-  p for p in (ROOT / 'configs').glob('*.py') if p.stem != 'presets'
-)
+CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*.py'))
 
 
 @pytest.mark.parametrize(

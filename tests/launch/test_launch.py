@@ -57,7 +57,7 @@ def test_a_tpu_from_its_creation_to_its_end():
     *['--zone=z', '--worker=all'],
   ]
   assert install[:6] == [*tpu, 'ssh', 'n']
-  assert 'gen_jax[tpu]' in install[-1]
+  assert 'gen_jax[tpu,tfds]' in install[-1]
   (line,) = dry('tpu.sh', 'run', *TPU, *TRAIN)
   *start, remote = shlex.split(line)
   assert start == [*tpu, 'ssh', 'n', '--zone=z', '--worker=all']

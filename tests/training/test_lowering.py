@@ -17,7 +17,7 @@ from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(
-  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem != 'presets'
+  p.stem for p in (ROOT / 'configs').glob('*.py')
 )
 OTHERS = ('cuda', 'rocm', 'tpu')
 # The operations that the forms for the CPU are made of.

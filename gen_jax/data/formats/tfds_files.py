@@ -26,10 +26,17 @@ def open_builder(
     manual_dir: a folder with the idx files of MNIST or Fashion-MNIST.
 
   Raises:
-    InputError: it is not prepared, or its files are damaged or name code.
+    InputError: it is not prepared, its files are damaged or name code, or TFDS
+      is not installed.
   """
-  import tensorflow_datasets as tfds
-  from tensorflow_datasets.core import read_only_builder
+  try:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import read_only_builder
+  except ImportError as error:
+    raise InputError(
+      f"data.name='tfds': {error.name} is not installed: pip install "
+      "'gen_jax[tfds]'."
+    ) from error
 
   root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
   where = root if data_dir else None  # TFDS then looks in several places

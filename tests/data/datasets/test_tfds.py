@@ -88,6 +88,12 @@ def no_network(monkeypatch):
 # ------------------------------------------------- what is prepared, is read
 
 
+def test_without_tfds_the_extra_is_named(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  with pytest.raises(InputError, match=r"pip install 'gen_jax\[tfds\]'"):
+    tfds.load('train', 'fashion_mnist')
+
+
 def test_examples_are_those_of_the_idx_files(fashion, no_network):
   for split, count in (('train', TRAIN), ('test', TEST)):
     source = fashion(split)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import presets
 from gen_jax import config as config_lib
 from gen_jax.commands import sample
+from gen_jax.config import presets
 from gen_jax.data.datasets import toy
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import array_source

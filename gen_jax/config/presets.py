@@ -1,4 +1,4 @@
-"""What several configs share.
+"""What several config files share.
 
 A config file reads as: docstring, defaults, variants. A variant is a function
 at the level of the module that takes the config and changes it.
