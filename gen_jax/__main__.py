@@ -21,6 +21,7 @@ COMMANDS = {
   'sweep': 'trains a config over several values of its fields',
   'translate': 'translates a folder of images with a trained model',
   'project': 'finds the latents of given images',
+  'publish': 'writes a trained model to one file, which is used like a workdir',
   'export': 'writes the parameters of a trained model to one file',
   'classification_score': 'trains a classifier on samples of a model',
   'cost': 'states the memory and the operations of a training step',

@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 # What each folder and each module at the top of the package may import of the
 # others, from low to high.
 ALLOWED = {
-  '__init__': '',
+  'version': '',
   'errors': '',
   'core': '',
   'registry': 'errors',
@@ -21,19 +21,21 @@ ALLOWED = {
   'models': 'errors registry runtime distributed',
   'objectives': 'errors core registry losses distributed models',
   'data': 'errors core registry runtime',
-  'storage': '__init__ errors core runtime distributed data',
+  'storage': 'version errors core runtime distributed data',
   'evaluation': (
     'errors core registry runtime distributed models objectives data storage'
   ),
-  'config': '__init__ errors registry data',
+  'config': 'errors registry data',
   'training': (
-    '__init__ errors core registry runtime distributed models objectives data '
+    'version errors core registry runtime distributed models objectives data '
     'storage evaluation config'
   ),
   'commands': (
-    'errors core registry runtime models objectives data storage evaluation '
-    'config training'
+    'version errors core registry runtime models objectives data storage '
+    'evaluation config training'
   ),
+  'api': 'errors core storage evaluation training',
+  '__init__': 'version api',
   'main': 'registry runtime distributed storage config training commands',
   '__main__': 'errors runtime commands',
 }

@@ -21,7 +21,6 @@ from gen_jax.core import averaged, root_key
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Seed, Size
 from gen_jax.runtime import settings
-from gen_jax.storage import workdir
 from gen_jax.training import tasks, trained
 from gen_jax.training.loop import train
 
@@ -58,7 +57,7 @@ def classification_score(args: Arguments) -> float:
   labels = np.arange(args.num) % len(task.classes)
   key = root_key(args.seed)
   images = task.samples(averaged(state), args.num, key, labels)
-  folder = workdir.folder(args.workdir) / 'classification_score'
+  folder = trained.results_folder(args.workdir, 'classification_score')
   folder.mkdir(parents=True, exist_ok=True)
   file = folder / f'samples_{int(state.step)}_{args.seed}.npz'
   np.savez(

@@ -34,7 +34,9 @@ def _checkpoint(step: int | str | None) -> int | str | None:
 class TrainedRun:
   """The arguments of commands that use a trained model."""
 
-  workdir: Annotated[str, 'folder of a trained run']
+  workdir: Annotated[
+    str, 'folder of a trained run, or a file of `gen_jax publish`'
+  ]
   step: Annotated[
     int | str | None,
     pydantic.AfterValidator(_checkpoint),

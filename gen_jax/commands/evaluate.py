@@ -107,7 +107,7 @@ def evaluate(args: Arguments) -> None:
 def _folder(args):
   """Returns where the results go."""
   if args.out is None:
-    return workdir.folder(args.workdir) / 'evaluate'
+    return trained.results_folder(args.workdir, 'evaluate')
   if '://' in args.out:
     return workdir.folder(args.out)
   return outputs.parse(args.out, (outputs.FOLDER,)).path

@@ -11,19 +11,15 @@ See docs/export.md.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
-
-from ml_collections import ConfigDict
+from typing import Annotated, Literal
 
 from gen_jax import config as config_lib
 from gen_jax.commands import cli
-from gen_jax.config import PLACES
 from gen_jax.core import averaged
 from gen_jax.errors import InputError, nearest
 from gen_jax.evaluation.features.reference_classifier import dataset
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, weights, workdir
-from gen_jax.storage.writer import read_metrics
+from gen_jax.storage import outputs, weights
 from gen_jax.training import trained
 from gen_jax.training.export import onnx, programs, stablehlo
 
@@ -80,7 +76,7 @@ def export(args: Arguments) -> None:
   )
   description = {
     'step': int(state.step),
-    'config': _without_places(experiment.config),
+    'config': config_lib.plain(config_lib.without_places(experiment.config)),
   }
   with outputs.writing(out):
     _WRITERS[out.kind](args, out, averaged(state), experiment, description)
@@ -101,8 +97,7 @@ def _write_parameters(args, out, players, experiment, description):
     },
   }
   if args.metric:
-    lines = read_metrics(workdir.folder(args.workdir) / 'metrics.jsonl')
-    metrics = {name: value for line in lines for name, value in line.items()}
+    metrics = trained.last_metrics(args.workdir)
     if args.metric not in metrics:
       raise InputError(
         f'--metric={args.metric}: the workdir has no such metric.'
@@ -152,10 +147,3 @@ _WRITERS = {
   '.onnx': _write_onnx,
   '.safetensors': _write_parameters,
 }
-
-
-def _without_places(config: ConfigDict) -> dict[str, Any]:
-  """Returns a config as JSON holds it, without the paths of this machine."""
-  fields = config_lib.plain(config)
-  fields['data'] = {k: v for k, v in fields['data'].items() if k not in PLACES}
-  return fields

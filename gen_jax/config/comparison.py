@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
+from gen_jax.config.schema import find
 from gen_jax.config.serialization import flatten, plain
 
 # Fields that do not change the parameters that a run arrives at: a workdir may
@@ -68,3 +69,12 @@ def places(config: ConfigDict) -> dict[str, str]:
   return {
     name: str(value) for name, value in fields if is_place(name) and value
   }
+
+
+def without_places(config: ConfigDict) -> ConfigDict:
+  """Returns a config that does not say where the data are."""
+  copy = config.copy_and_resolve_references()
+  for name in places(config):
+    parent, last = find(copy, name, 'config')
+    parent[last] = ''
+  return copy

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-import gen_jax
 from gen_jax.errors import InputError, nearest
 
 
 def packaged() -> dict[str, pathlib.Path]:
   """Returns the config files of the package by their names."""
-  package = pathlib.Path(gen_jax.__file__).parent
+  package = pathlib.Path(__file__).parents[1]
   installed, checkout = package / 'configs', package.parent / 'configs'
   folder = installed if installed.is_dir() else checkout
   return {path.stem: path for path in sorted(folder.glob('*.py'))}

@@ -190,7 +190,7 @@ def half_life(images: float, batch_size: int) -> float:
   return 0.5 ** (batch_size / images)
 
 
-def cosine(config: ConfigDict, rates: dict[str, float], **fields) -> None:
+def cosine(config: ConfigDict, rates: dict[str, float], **fields: Any) -> None:
   """Gives each player Adam with a learning rate that falls along a cosine.
 
   Args:

@@ -116,7 +116,7 @@ def translate(
           continue
         x = np.stack(list(found.values()))
         try:
-          made = list(_apply(task, players, fn, name, x, batch_size))
+          made = list(apply(task, players, fn, name, x, batch_size))
         except InputError as error:  # the network takes no images of this size
           failures |= dict.fromkeys(found, str(error).rstrip('.'))
           continue
@@ -126,8 +126,24 @@ def translate(
   return failures
 
 
-def _apply(task, players, fn, name, x, size) -> Iterator[np.ndarray]:
-  """Yields the translations of uint8 [N, H, W, C], uint8 [H, W, K]."""
+def apply(
+  task: Task,
+  players: Players,
+  fn: Callable[..., Any],
+  name: str,
+  x: np.ndarray,
+  size: int,
+) -> Iterator[np.ndarray]:
+  """Yields the translations of images of one size, uint8 [H, W, K].
+
+  Args:
+    task: of the model.
+    players: trained.
+    fn: one of its translations.
+    name: of the domain of the images.
+    x: uint8 [N, H, W, C].
+    size: images at a time.
+  """
   for part, count in filled(x, size):
     batch = task.preprocess({name: part}, jax.random.key(0))
     yield from to_uint8(fn(players, batch), task.objective.pixels)[:count]

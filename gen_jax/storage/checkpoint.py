@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-import gen_jax
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError
 from gen_jax.storage import checkpoint_files
 from gen_jax.storage.checkpoint_files import MisfitError
+from gen_jax.version import __version__
 
 _SHOWN = 3  # arrays that do not fit and are named
 _OPENINGS = 20  # tries to list a folder that changes
@@ -110,7 +110,7 @@ class Checkpointer:
     meta = dict(
       notes or {},
       step=step,
-      version=gen_jax.__version__,
+      version=__version__,
       arrays=_arrays(state),
       checksums=_checksums(state),
     )

@@ -14,11 +14,11 @@ import jax
 import jaxlib
 from ml_collections import ConfigDict
 
-import gen_jax
 from gen_jax import config as config_lib
 from gen_jax.data import record as record_lib
 from gen_jax.data.record import Record
 from gen_jax.distributed import process_group
+from gen_jax.version import __version__
 
 # Settings of JAX that change results, which the environment may set.
 _SETTINGS = (
@@ -52,7 +52,7 @@ def record(
   whole = {
     '--workdir': os.fspath(workdir),
     'config': config_lib.plain(config),
-    'the version of gen_jax': gen_jax.__version__,
+    'the version of gen_jax': __version__,
     'the version of jax': jax.__version__,
     'the version of jaxlib': jaxlib.__version__,
     'the backend': jax.default_backend(),
@@ -67,7 +67,7 @@ def record(
 def _code() -> str:
   """Returns a digest of the source files of this package."""
   digest = hashlib.sha256()
-  root = pathlib.Path(gen_jax.__file__).parent
+  root = pathlib.Path(__file__).parents[1]
   for file in sorted(root.rglob('*.py')):
     digest.update(f'{file.relative_to(root).as_posix()}\0'.encode())
     digest.update(file.read_bytes() + b'\0')

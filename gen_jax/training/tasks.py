@@ -9,10 +9,8 @@ from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import image_shapes
 from gen_jax.evaluation.context import Task, TrainedModel
 from gen_jax.evaluation.suite import Suite
-from gen_jax.storage import workdir
-from gen_jax.storage.writer import read_metrics
 from gen_jax.training.experiment import Experiment
-from gen_jax.training.trained import open_trained
+from gen_jax.training.trained import last_metrics, open_trained
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -37,14 +35,13 @@ def open_model(path: str) -> TrainedModel:
     InputError: when it is no workdir, or has no checkpoint.
   """
   state, experiment = open_trained(path)
-  lines = read_metrics(workdir.folder(path) / 'metrics.jsonl')
   described = experiment.described
   return TrainedModel(
     experiment.objective,
     averaged(state),
     tuple(image_shapes(described).get('image') or ()),
     tuple(described.classes),
-    {name: value for line in lines for name, value in line.items()},
+    last_metrics(path),
   )
 
 

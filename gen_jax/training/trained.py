@@ -2,19 +2,23 @@
 
 import functools
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages, validation
 from gen_jax.core import TrainState
+from gen_jax.data import record as data_record
 from gen_jax.data.record import Kept
 from gen_jax.errors import InputError
-from gen_jax.storage import checkpoint_files
+from gen_jax.storage import checkpoint_files, published
 from gen_jax.storage import workdir as workdir_lib
 from gen_jax.storage.checkpoint import Checkpointer
+from gen_jax.storage.writer import read_metrics
 from gen_jax.training import restore
 from gen_jax.training.experiment import Experiment
 
@@ -31,13 +35,16 @@ def open_trained(
   The data are opened when somebody asks for examples, and no sooner.
 
   Args:
-    path: the workdir.
+    path: the workdir, or a file of `gen_jax publish`, whose state has the
+      averaged players and no optimizers.
     step: of a checkpoint, 'best', or None for the newest.
     places: where the data are now: fields of the config and their values.
 
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
   """
+  if published.is_published(path):
+    return _open_published(pathlib.Path(path), step, places)
   workdir = workdir_lib.folder(path)
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
@@ -60,6 +67,48 @@ def open_trained(
   if found is None:
     raise InputError(f'workdir {workdir} has no checkpoint yet.')
   return found.state, found.experiment
+
+
+def _open_published(path, step, places) -> tuple[TrainState, Experiment]:
+  arrays, about = published.read(path)
+  if step not in (None, about.step):
+    raise InputError(f'--step={step}: {path} has step {about.step} alone.')
+  config = _parse(about.config, path)
+  for field, text in places:
+    config_lib.override(config, field, text)
+  records = data_record.read(about.data, path)
+  plan = stages.plan(config)
+  if about.stage >= len(plan):
+    raise InputError(
+      f'{path} cannot be used: it is of stage {about.stage + 1}, and its '
+      f'config has {len(plan)}.'
+    )
+  stage = plan[about.stage]
+  experiment = Experiment(stage, Kept(path, records[0]) if records else None)
+  expected = experiment.abstract_state().players
+  players = published.fit(arrays, expected, path)
+  state = TrainState(jnp.int32(about.step), dict(players), {}, {})
+  return state, experiment
+
+
+def last_metrics(path: str | os.PathLike) -> dict[str, Any]:
+  """Returns the last value of each metric of a workdir or a published file."""
+  if published.is_published(path):
+    return dict(published.read(pathlib.Path(path))[1].metrics)
+  lines = read_metrics(workdir_lib.folder(path) / 'metrics.jsonl')
+  return {name: value for line in lines for name, value in line.items()}
+
+
+def results_folder(path: str | os.PathLike, name: str) -> Any:
+  """Returns where a command keeps its results of a trained model.
+
+  Args:
+    path: the workdir; for a published file, results go below runs/.
+    name: of the command.
+  """
+  if published.is_published(path):
+    return pathlib.Path('runs', pathlib.Path(path).stem, name)
+  return workdir_lib.folder(path) / name
 
 
 def experiment_of(workdir: Any, stage: stages.Stage) -> Experiment:
@@ -91,13 +140,18 @@ def find_config(workdir: Any) -> ConfigDict | None:
     text = where.read_text() if where.exists() else None
   except (OSError, ValueError) as error:
     raise InputError(f'{where} cannot be read: {error}') from error
-  if text is not None and len(text) > _CONFIG_LETTERS:
-    raise InputError(f'{where} is too large to be a config.')
   if text is None:
     found = checkpoint_files.find_config(workdir / 'checkpoints')
     if found is None:
       return None
     where, text = found
+  return _parse(text, where)
+
+
+def _parse(text: str, where: Any) -> ConfigDict:
+  """Returns the config that a file holds as JSON."""
+  if len(text) > _CONFIG_LETTERS:
+    raise InputError(f'{where} is too large to be a config.')
   try:
     config = config_lib.complete(config_lib.from_json(text))
   except (ValueError, TypeError, AttributeError, RecursionError) as error:
