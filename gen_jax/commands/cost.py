@@ -160,6 +160,7 @@ def describe(
   yield 'batch', f'{found.batch} a chip'
   yield 'operations', f'{found.flops / 1e9:,.2f} GFLOP'
   yield 'bytes accessed', f'{found.accessed / 1e6:,.1f} MB'
+  yield 'memory traffic', f'{found.traffic / 1e6:,.1f} MB'
   limit = memory.show(int(topology.chip.memory))
   yield 'memory', f'at most {memory.show(found.peak)} of {limit}'
   yield 'collectives', collectives(found.collectives)
@@ -198,9 +199,9 @@ def _rate(found: DeviceCost, topology: tpu.Topology) -> float:
 
 
 _HEAD = """\
-| batch a chip | GFLOP | MB accessed | memory | collectives | bound | by | \
-images per second |
-|---|---|---|---|---|---|---|---|"""
+| batch a chip | GFLOP | MB accessed | MB to memory | memory | collectives | \
+bound | by | images per second |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def _print_table(
@@ -215,12 +216,13 @@ def _print_table(
     except jax.errors.JaxRuntimeError as error:
       if not roofline.out_of_memory(error):
         raise
-      print(f'| {size} | does not fit |||||||')
+      print(f'| {size} | does not fit ||||||||')
       return
     bound = roofline.bound(found, topology)
     print(
       f'| {size} | {found.flops / 1e9:,.2f} | {found.accessed / 1e6:,.1f} | '
-      f'{memory.show(found.peak)} | {collectives(found.collectives)} | '
+      f'{found.traffic / 1e6:,.1f} | {memory.show(found.peak)} | '
+      f'{collectives(found.collectives)} | '
       f'{bound.seconds * 1e6:,.1f} us | {bound.name} | '
       f'{_rate(found, topology):,.0f} |',
       flush=True,

@@ -56,7 +56,8 @@ class DeviceCost(NamedTuple):
   Attributes:
     batch: examples of a device.
     flops: floating-point operations.
-    accessed: bytes that operations read and write.
+    accessed: bytes that operations read and write, also on the chip.
+    traffic: bytes that go between a chip and its memory.
     peak: the largest number of bytes at a time, with the state and the batch.
     collectives: by kind.
     optimal: seconds, by the compiler's own model; of the operations that it
@@ -67,6 +68,7 @@ class DeviceCost(NamedTuple):
   batch: int
   flops: float
   accessed: float
+  traffic: int
   peak: int
   collectives: Mapping[str, hlo.Collectives]
   optimal: float
@@ -109,12 +111,14 @@ def device_cost(compiled: jax.stages.Compiled, batch: int) -> DeviceCost:
   found: Any = compiled.cost_analysis()
   # The time of an operation without an estimate is -1 in this sum.
   unknown = max(math.ceil(-found['optimal_seconds']), 0)
+  text = compiled.as_text() or ''
   return DeviceCost(
     batch=batch,
     flops=found['flops'],
     accessed=found['bytes accessed'],
+    traffic=hlo.memory_traffic(text),
     peak=peak_bytes(compiled) or 0,
-    collectives=hlo.collectives(compiled.as_text() or ''),
+    collectives=hlo.collectives(text),
     optimal=found['optimal_seconds'] + unknown,
     unknown=unknown,
   )

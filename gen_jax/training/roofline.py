@@ -15,7 +15,7 @@ class Bound(NamedTuple):
 
   Attributes:
     compute: operations / peak rate.
-    memory: bytes accessed / bandwidth of the memory.
+    memory: bytes to and from the memory / its bandwidth.
     links: bytes sent within a slice / bandwidth of all links.
     network: bytes sent to other slices / bandwidth of the network.
   """
@@ -44,7 +44,7 @@ def bound(cost: DeviceCost, topology: Topology) -> Bound:
   sent = sent_bytes({'all-reduce': between}, slices)
   return Bound(
     compute=cost.flops / chip.flops,
-    memory=cost.accessed / chip.bandwidth,
+    memory=cost.traffic / chip.bandwidth,
     links=sent_bytes(inside, len(topology.devices) // slices) / chip.links,
     network=sent / chip.network if chip.network else 0.0,
   )

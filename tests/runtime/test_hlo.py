@@ -1,4 +1,4 @@
-"""Collective operations in the text of a compiled program."""
+"""What the text of a compiled program says."""
 
 from gen_jax.runtime import hlo
 
@@ -23,3 +23,52 @@ def test_operations_count_once_with_the_bytes_of_their_results():
     'all-gather': (2, 4 * 64 + 2 * 32),
     'send': (1, 4 * 18),
   }
+
+
+# An array of 256 numbers has 1024 bytes.
+TRAFFIC = """\
+%fused (p0: f32[50,256], p1: f32[1,256], p2: s32[]) -> (f32[50,256]) {
+  %p0 = f32[50,256]{1,0} parameter(0)
+  %p1 = f32[1,256]{1,0} parameter(1)
+  %p2 = s32[] parameter(2)
+  %old = f32[1,256]{1,0} dynamic-slice(%p0, %p2, %p2)
+  %new = f32[50,256]{1,0} dynamic-update-slice(%p0, %p1, %p2, %p2)
+  ROOT %both = (f32[50,256]{1,0}, f32[1,256]{1,0}) tuple(%new, %old)
+}
+
+%body (state: (f32[256], s32[])) -> (f32[256], s32[]) {
+  %state = (f32[256]{0:T(128)}, s32[]) parameter(0)
+  %x = f32[256]{0:T(128)} get-tuple-element(%state), index=0
+  %y = f32[256]{0:T(128)S(1)} negate(%x)
+  ROOT %next = (f32[256]{0:T(128)S(1)}, s32[]) tuple(%y, %x)
+}
+
+ENTRY %main (a: f32[2,256], pool: f32[50,256]) -> f32[256] {
+  %a = f32[2,256]{1,0:T(2,128)} parameter(0)
+  %pool = f32[50,256]{1,0:T(8,128)} parameter(1)
+  %index = s32[]{:T(128)S(1)} constant(0)
+  %start = ((f32[2,256]{1,0:T(2,128)}), f32[1,256]{1,0:T(1,128)S(1)}, \
+s32[]{:S(2)}) slice-start(%a), slice={[0:1], [0:256]}
+  %row = f32[1,256]{1,0:T(1,128)S(1)} slice-done(%start)
+  %double = f32[1,256]{1,0:T(1,128)S(1)} add(%row, %row)
+  %copy = (f32[1,256]{1,0}, f32[1,256]{1,0:T(1,128)S(1)}, u32[]{:S(2)}) \
+copy-start(%double)
+  %out = f32[1,256]{1,0} copy-done(%copy)
+  %fusion = (f32[50,256]{1,0:T(8,128)}, f32[1,256]{1,0}) \
+fusion(%pool, %out, %index), kind=kLoop, calls=%fused
+  %loop = (f32[256]{0:T(128)}, s32[]) while(%tuple), body=%body
+  ROOT %twice = bf16[2,256]{1,0} add(%a, %a)
+}
+"""
+
+
+def test_the_traffic_of_a_program_is_what_is_not_on_the_chip():
+  assert hlo.memory_traffic(TRAFFIC) == 1024 * sum(
+    [
+      1,  # the first row of a
+      1,  # the row's double
+      1 + 1 + 2,  # one row of the pool, the new one, and both results
+      1,  # the loop's reads
+      2 + 2 + 1,  # the root
+    ]
+  )

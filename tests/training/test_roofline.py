@@ -11,7 +11,7 @@ from gen_jax.training.cost import DeviceCost
 
 def cost(batch=1, peak=0, **collectives):
   found = {k.replace('_', '-'): Collectives(*v) for k, v in collectives.items()}
-  return DeviceCost(batch, 197e9, 819e6, peak, found, 0.0, 0)
+  return DeviceCost(batch, 197e9, 9e9, int(819e6), peak, found, 0.0, 0)
 
 
 def test_a_step_is_bound_by_the_slowest_of_four_limits():
