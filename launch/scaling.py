@@ -449,7 +449,9 @@ compiled rows of the VAE and of DCGAN show how good this rule is:
 On 1024 chips, each chip of the VAE sends 23% more than 16 chips reduce.
 
 The latency of a collective is in no data sheet, and is not counted; the column
-*collectives* says how many there are. Every update runs in the step.
+*collectives* says how many there are. Every update runs in the step. A loop
+counts once: the rows of CycleGAN for many chips are too good, because its image
+pool takes the images of all chips one by one.
 
 ## Models
 

@@ -57,31 +57,16 @@ def exchange(pool: ImagePool, images: jax.Array, key: jax.Array) -> ImagePool:
     )
   )
 
-  # Which images are put out and stored, by their numbers: those of the pool
-  # come first, and then those of the batch. No image moves one by one.
   def put(state, inputs):
-    held, count = state
-    new, swap, place = inputs
+    stored, count = state
+    image, swap, place = inputs
     full = count == size
     place = jnp.where(full, place, count)
-    old = held[place]
-    output = jnp.where(full & swap, old, new)
-    held = held.at[place].set(jnp.where(full & ~swap, old, new))
-    return (held, jnp.minimum(count + 1, size)), output
+    old = stored[place]
+    output = jnp.where(full & swap, old, image)
+    stored = stored.at[place].set(jnp.where(full & ~swap, old, image))
+    return (stored, jnp.minimum(count + 1, size)), output
 
-  numbers = jnp.arange(size + len(images))
-  (held, count), output = jax.lax.scan(
-    put, (numbers[:size], pool['count']), (numbers[size:], *chance)
-  )
-  # The place of each new image; one that is not stored gets none.
-  places = jnp.full(size + len(images), size).at[held].set(numbers[:size])
-  stored = pool['images'].at[places[size:]].set(images, mode='drop')
-  return {
-    'images': stored,
-    'count': count,
-    'output': jnp.where(
-      (output < size)[:, None, None, None],
-      pool['images'][jnp.minimum(output, size - 1)],
-      images[jnp.maximum(output - size, 0)],
-    ),
-  }
+  state = pool['images'], pool['count']
+  (stored, count), output = jax.lax.scan(put, state, (images, *chance))
+  return {'images': stored, 'count': count, 'output': output}
