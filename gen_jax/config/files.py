@@ -36,13 +36,13 @@ def load(name: str) -> ConfigDict:
   path, _, variant = name.partition(':')
   if re.fullmatch(r'\w+', path):
     known = packaged()
-    if path not in known:
+    if path not in known and not os.path.exists(path):
       raise InputError(
         f'--config: the package has no config {path!r}.{nearest(path, known)} '
         '`gen_jax configs` lists all. Give the path of a file of your own, for '
         f'example ./{path}.py.'
       )
-    path = str(known[path])
+    path = str(known.get(path, path))
   file = pathlib.Path(path)
   try:
     is_file, is_folder = file.is_file(), bool(path) and file.is_dir()

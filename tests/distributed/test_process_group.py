@@ -380,7 +380,9 @@ def test_processes_that_are_the_same_go_on(monkeypatch):
 
 
 def test_the_digest_of_the_code_changes_with_a_file(tmp_path, monkeypatch):
-  monkeypatch.setattr(agreement.gen_jax, '__file__', f'{tmp_path}/__init__.py')
+  monkeypatch.setattr(
+    agreement, '__file__', f'{tmp_path}/training/agreement.py'
+  )
   (tmp_path / 'losses').mkdir()
   file = tmp_path / 'losses' / 'kl.py'
   file.write_text('weight = 1')
