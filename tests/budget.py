@@ -1,8 +1,9 @@
 """A limit on the time of each test, so that the suite stays fast.
 
 A test that costs more than `LIMIT` seconds is listed at the end of the run. In
-CI (the environment variable CI is set) it also fails the run, unless it has the
-marker `slow` with a reason: `@pytest.mark.slow('trains to convergence')`.
+CI (the environment variable CI is set) one that costs `TOLERANCE` times as much
+fails the run, since CI may have a slower machine, unless it has the marker
+`slow` with a reason: `@pytest.mark.slow('trains to convergence')`.
 
 The cost of a test is the smaller one of two measures, taken over its setup, its
 call and its teardown:
@@ -18,11 +19,13 @@ on an idle machine. Time in which a test only sleeps is not counted;
 first to use them.
 """
 
+import math
 import os
 
 import pytest
 
 LIMIT = 6.0  # seconds
+TOLERANCE = 3.0
 
 
 class Budget:
@@ -30,11 +33,11 @@ class Budget:
 
   Attributes:
     limit: seconds that a test may cost.
-    strict: whether a test beyond the limit fails the run.
+    most: seconds beyond which a test fails the run.
   """
 
-  def __init__(self, limit: float, strict: bool):
-    self.limit, self.strict = limit, strict
+  def __init__(self, limit: float, most: float = math.inf):
+    self.limit, self.most = limit, most
     self._start = (0.0, 0.0)
     self._over = {}  # by name: the cost, and the reason of the marker or ''
 
@@ -58,8 +61,10 @@ class Budget:
 
   @pytest.hookimpl(tryfirst=True)
   def pytest_sessionfinish(self, session):
-    unexcused = [name for name, (_, reason) in self._over.items() if not reason]
-    if unexcused and self.strict and session.exitstatus == 0:
+    fails = any(
+      cost > self.most and not reason for cost, reason in self._over.values()
+    )
+    if fails and session.exitstatus == 0:
       session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
   def pytest_terminal_summary(self, terminalreporter):
