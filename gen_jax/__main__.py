@@ -14,6 +14,7 @@ from gen_jax.errors import InputError, nearest
 
 COMMANDS = {
   'configs': 'lists the configs of the package, or prints one',
+  'zoo': 'lists the trained models of the package, or describes one',
   'train': 'trains what a config describes, or continues a run',
   'sample': 'generates images with a trained model',
   'evaluate': 'measures a trained model',

@@ -8,7 +8,7 @@ if __name__ == '__main__':
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from gen_jax.commands import cli
 from gen_jax.registry.fields import Count, Size
@@ -23,6 +23,20 @@ class Arguments(cli.Configured):
   workdir: Annotated[
     str | None, 'folder of the run (default: runs/CONFIG[-VARIANT])'
   ] = None
+  init: Annotated[
+    str,
+    'trained model to start from: a workdir, a file, or zoo:NAME; the same as '
+    '--config.init.path',
+  ] = ''
+  init_weights: Annotated[
+    Literal['averaged', 'raw'],
+    'which of its weights; the same as --config.init.weights',
+  ] = 'averaged'
+  freeze: Annotated[
+    str,
+    'players and modules that do not learn, separated by commas, such as '
+    'disc/Conv_0; the same as --config.freeze',
+  ] = ''
   profile: Annotated[
     bool, 'write a trace of a few dispatches to profile/ in the workdir'
   ] = False
@@ -60,7 +74,13 @@ def _train(args: Arguments) -> None:
   from gen_jax import config as config_lib
 
   config = config_lib.load(args.config)
-  config_lib.apply(config, args.overrides)
+  given = {
+    'init.path': args.init,
+    'init.weights': args.init_weights if args.init else '',
+    'freeze': args.freeze,
+  }
+  flags = [(field, text) for field, text in given.items() if text]
+  config_lib.apply(config, [*flags, *args.overrides])
   path, _, variant = args.config.partition(':')
   name = '-'.join(filter(None, [pathlib.Path(path).stem, variant]))
 

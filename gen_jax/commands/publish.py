@@ -16,6 +16,7 @@ from gen_jax.commands import cli
 from gen_jax.core import averaged
 from gen_jax.data import record
 from gen_jax.data.record import Record
+from gen_jax.errors import InputError, nearest
 from gen_jax.runtime import settings
 from gen_jax.storage import outputs, published
 from gen_jax.training import trained
@@ -31,8 +32,11 @@ class Arguments(cli.TrainedRun):
     Literal['float32', 'float16'],
     'of the stored parameters; half as many bytes with float16',
   ] = 'float32'
+  title: Annotated[str, 'what the model is, for readers'] = ''
+  result: Annotated[str, 'name of the metric that tells most'] = ''
   license: Annotated[str, 'license of the data that it was trained on'] = ''
   command: Annotated[str, 'command that trained it, for readers'] = ''
+  time: Annotated[str, 'time of the training with its machine'] = ''
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +53,12 @@ def publish(args: Arguments) -> None:
   out = outputs.parse(args.out, (published.SUFFIX,))
   settings.configure()
   state, experiment = trained.open_trained(args.workdir, args.step)
+  metrics = trained.last_metrics(args.workdir)
+  if args.result not in ('', *metrics):
+    raise InputError(
+      f'--result={args.result}: there is no such metric.'
+      f'{nearest(args.result, metrics)}'
+    )
   kept = experiment.kept
   data = kept.record if kept else Record.of(experiment.train_source)
   about = published.Description(
@@ -56,9 +66,12 @@ def publish(args: Arguments) -> None:
     stage=experiment.stage.index,
     config=config_lib.to_json(config_lib.without_places(experiment.config)),
     data=record.write([data]),
-    metrics=trained.last_metrics(args.workdir),
+    metrics=metrics,
+    title=args.title,
+    result=args.result,
     license=args.license,
     command=args.command,
+    time=args.time,
     version=__version__,
   )
   with outputs.writing(out):

@@ -72,8 +72,10 @@ def places(config: ConfigDict) -> dict[str, str]:
 
 
 def without_places(config: ConfigDict) -> ConfigDict:
-  """Returns a config that does not say where the data are."""
+  """Returns a config without the paths of its data and of `init`."""
   copy = config.copy_and_resolve_references()
+  if not copy.init.path.startswith('zoo:'):
+    copy.init.path = ''
   for name in places(config):
     parent, last = find(copy, name, 'config')
     parent[last] = ''

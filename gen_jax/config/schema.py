@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from gen_jax.data.opening import load_fields
 from gen_jax.errors import InputError, nearest
-from gen_jax.registry import builder
+from gen_jax.registry import builder, fields
 from gen_jax.registry.fields import Count, Field, Seed, Size, declared
 
 _Group = dict[str, Any]  # its fields are declared elsewhere
@@ -51,6 +51,17 @@ class Checkpoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class Init:
+  """`init`: the trained model that a run starts from; see fine_tuning.py.
+
+  A workdir holds both kinds of weights, a file has the averages alone.
+  """
+
+  path: str = ''  # a workdir, a file of `gen_jax publish`, or zoo:NAME
+  weights: Literal['averaged', 'raw'] = 'averaged'
+
+
+@dataclasses.dataclass(frozen=True)
 class Cadence:
   """When an evaluator runs: fields of each group in `evals`."""
 
@@ -83,8 +94,14 @@ class Config:
   objective: _Group = dataclasses.field(default_factory=lambda: {'name': ''})
   optim: _Group = dataclasses.field(default_factory=dict)  # by player
   ema: _Group = dataclasses.field(default_factory=dict)  # decay, by player
+  init: _Group = _fields_of(Init)
+  freeze: tuple[str, ...] = ()  # players or their modules that do not learn
   checkpoint: _Group = _fields_of(Checkpoint)
   evals: _Group = dataclasses.field(default_factory=dict)
+
+
+# Groups of fields that are the same for every config.
+GROUPS = {'checkpoint': Checkpoint, 'init': Init}
 
 
 def default() -> ConfigDict:
@@ -111,8 +128,8 @@ def declared_fields(config: ConfigDict, place: str) -> Mapping[str, Field]:
     group = group.get(part) if isinstance(group, ConfigDict) else None
   name: Any = group.get('name', '') if isinstance(group, ConfigDict) else ''
   where = f'config.{place}.name'
-  if parts == ['checkpoint']:
-    return declared(Checkpoint)
+  if len(parts) == 1 and parts[0] in GROUPS:
+    return declared(GROUPS[parts[0]])
   if parts == ['data']:
     return {**declared(Data), **load_fields(name)}
   if parts[0] == 'optim' and len(parts) == 2:
@@ -140,11 +157,21 @@ def _package(config: ConfigDict, parts: list[str]) -> builder.Packages:
   return package
 
 
+def _start(field: Field) -> Any:
+  """Returns the default of a field; without one, '' for text and else None."""
+  if field.has_default:
+    return builder.described(field)
+  try:
+    return fields.check(field, '', '')
+  except InputError:
+    return None
+
+
 def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
   """Returns the group that holds a field, and the name of the field in it.
 
-  A field that the config does not have, but that is declared with a default,
-  is added to it with this default.
+  A field that is declared and that the config does not have is added to it,
+  with its default.
 
   Args:
     config: to be searched.
@@ -162,13 +189,12 @@ def find(config: ConfigDict, field: str, at: str) -> tuple[ConfigDict, str]:
       raise InputError(f'{at}.{field}: {place} has no fields.')
     if last not in node:
       expected = declared_fields(config, place)
-      declared_field = expected.get(last, Field(Any))
-      if not declared_field.has_default:
+      if last not in expected:
         raise InputError(
           f'{at}.{field}: there is no field {last!r}.'
           + nearest(last, {*node.keys(), *expected})
         )
       with node.unlocked():
-        node[last] = builder.described(declared_field)
+        node[last] = _start(expected[last])
     parent, node = node, node[last]
   return parent, last

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gen_jax.config.schema import default
+from gen_jax.config.schema import GROUPS, default
 from gen_jax.registry import fields
 
 
@@ -46,6 +46,6 @@ def complete(config: ConfigDict) -> ConfigDict:
   for key, value in default().items():
     if key not in config:
       config[key] = value
-    elif key in ('data', 'checkpoint') and isinstance(config[key], ConfigDict):
+    elif key in ('data', *GROUPS) and isinstance(config[key], ConfigDict):
       config[key] = ConfigDict({**value, **config[key]})
   return config

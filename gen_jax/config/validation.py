@@ -44,8 +44,9 @@ def _check_common(config, where):
   """Checks the fields that every config has."""
   expected = fields.declared(schema.Config)
   fields.check_all(expected, config, where, 'a config')
-  expected, group = fields.declared(schema.Checkpoint), config.checkpoint
-  fields.check_all(expected, group, f'{where}.checkpoint', 'checkpoint')
+  for name, kind in schema.GROUPS.items():
+    expected, group = fields.declared(kind), config[name]
+    fields.check_all(expected, group, f'{where}.{name}', name)
   if config.batch_size % config.accumulate:
     raise InputError(
       f'{where}.accumulate={config.accumulate} does not divide '

@@ -18,6 +18,7 @@ import pydantic
 import safetensors
 import safetensors.numpy
 
+from gen_jax import zoo
 from gen_jax.core import Players
 from gen_jax.errors import InputError
 from gen_jax.storage import outputs
@@ -25,7 +26,7 @@ from gen_jax.storage import outputs
 SUFFIX = '.safetensors'
 _HEADER = 'gen_jax'  # the key of the JSON
 # Collections that only training needs; they are 0 after reading.
-_OF_TRAINING = ('image_pool',)
+TRAINING = ('image_pool',)
 
 
 class Description(pydantic.BaseModel, extra='forbid', strict=True):
@@ -36,9 +37,12 @@ class Description(pydantic.BaseModel, extra='forbid', strict=True):
     stage: of the config, from 0.
     config: as `config.json` has it.
     data: as `data.json` has it, of the stage of the model.
-    metrics: the last value of each.
+    metrics: the last value of each, and the protocol beside them.
+    title: what the model is, in a few words.
+    result: the name of the metric that tells most, '' if none does.
     license: of the data that it was trained on, if known.
     command: that trained it, if known.
+    time: of the training with its machine, in words, if known.
     version: of the package that wrote the file.
     sha256: of all arrays.
   """
@@ -47,17 +51,32 @@ class Description(pydantic.BaseModel, extra='forbid', strict=True):
   stage: Annotated[int, at.Ge(0)]
   config: str
   data: str
-  metrics: dict[str, int | float | str]
+  metrics: dict[str, bool | int | float | str]
+  title: str = ''
+  result: str = ''
   license: str = ''
   command: str = ''
+  time: str = ''
   version: str = ''
   sha256: str = ''
 
 
-def is_published(path: Any) -> bool:
-  """Whether a path names a published file and not a workdir."""
+def find(path: Any) -> pathlib.Path | None:
+  """Returns the published file that a path names, or None for a workdir.
+
+  Args:
+    path: `zoo:NAME` for a model of the package, `NAME.safetensors` for another
+      file, or a workdir.
+
+  Raises:
+    InputError: the package has no model of this name.
+  """
   text = str(path)
-  return text.endswith(SUFFIX) and not pathlib.Path(text).is_dir()
+  if text.startswith(zoo.PREFIX):
+    return zoo.find(text)
+  if text.endswith(SUFFIX) and not pathlib.Path(text).is_dir():
+    return pathlib.Path(text)
+  return None
 
 
 def write(
@@ -68,18 +87,25 @@ def write(
   Args:
     path: its name ends with `SUFFIX`.
     players: variables of every player.
-    about: the rest; its SHA-256 is computed here.
+    about: the rest.
     dtype: of the stored parameters, 'float32' or 'float16'. Other variables,
       such as statistics, stay as they are.
   """
   arrays = {}
   for name, x in _flat(players).items():
     collection = name.split('/')[1]
-    if collection not in _OF_TRAINING:
+    if collection not in TRAINING:
       arrays[name] = x.astype(dtype) if collection == 'params' else x
+  write_arrays(path, arrays, about)
+
+
+def write_arrays(
+  path: pathlib.Path, arrays: Mapping[str, np.ndarray], about: Description
+) -> None:
+  """Writes arrays as `read` returns them; their SHA-256 is computed here."""
   whole = about.model_copy(update={'sha256': _digest(arrays)})
   content = safetensors.numpy.save(
-    arrays, metadata={_HEADER: whole.model_dump_json()}
+    dict(arrays), metadata={_HEADER: whole.model_dump_json()}
   )
   path.parent.mkdir(parents=True, exist_ok=True)
   with outputs.replaced(path) as partial:
@@ -132,7 +158,7 @@ def fit(
   for name, x in shapes.items():
     if name in arrays:
       found[name] = arrays[name].astype(x.dtype)
-    elif name.split('/')[1] in _OF_TRAINING:
+    elif name.split('/')[1] in TRAINING:
       found[name] = np.zeros(x.shape, x.dtype)
     else:
       raise InputError(f'{path}: the array {name} is missing.')

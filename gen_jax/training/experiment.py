@@ -27,7 +27,7 @@ from gen_jax.errors import DataError, InputError, building, nearest
 from gen_jax.registry import builder
 from gen_jax.registry.fields import declared
 from gen_jax.runtime import memory
-from gen_jax.training import optimizers, step
+from gen_jax.training import freezing, optimizers, step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,7 +290,8 @@ class Experiment:
     def make(name):
       updates = self._updates(name, self.config.steps)
       main, field = self._main_fraction(name), f'config.optim.{name}'
-      return optimizers.make(spec[name].to_dict(), updates, main, field)
+      made = optimizers.make(spec[name].to_dict(), updates, main, field)
+      return freezing.freeze(made, name, self.config.freeze)
 
     return {name: make(name) for name in every}
 
@@ -415,24 +416,6 @@ def _away(config) -> str:
 @functools.lru_cache(maxsize=8)
 def _open(name, split, fields):  # stages of the same data read it once
   return open_split(name, split, **config_lib.from_json(fields).to_dict())
-
-
-def parameter_table(players: Players) -> str:
-  """Returns the parameters of every player, a line each, and their sums."""
-  rows = []
-  for name, variables in players.items():
-    leaves = jax.tree_util.tree_leaves_with_path(variables['params'])
-    for path, leaf in leaves:
-      shape = ' x '.join(map(str, leaf.shape)) or 'scalar'
-      place = jax.tree_util.keystr(path, simple=True, separator='/')
-      rows.append((f'{name}/{place}', shape, f'{leaf.size:,}'))
-    total = sum(leaf.size for _, leaf in leaves)
-    size = sum(leaf.size * leaf.dtype.itemsize for _, leaf in leaves)
-    rows.append((f'{name}: total', f'{size / 2**20:.1f} MiB', f'{total:,}'))
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return '\n'.join(
-    f'{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}' for a, b, c in rows
-  )
 
 
 def state_bytes(state: TrainState) -> int:

@@ -25,17 +25,17 @@ from gen_jax.runtime.compiled import Program
 from gen_jax.storage import plot
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import Writer
-from gen_jax.training import tasks
+from gen_jax.training import fine_tuning, freezing, tasks
 from gen_jax.training.best_checkpoint import Best
 from gen_jax.training.dispatch import DispatchScheduler, Trace
 from gen_jax.training.experiment import (
   Experiment,
-  parameter_table,
   resolve,
   state_bytes,
 )
 from gen_jax.training.failure_warnings import Warnings
 from gen_jax.training.metrics_log import Log
+from gen_jax.training.players import parameter_table
 from gen_jax.training.progress import Progress
 from gen_jax.training.signals import Stopped, Stopper
 from gen_jax.training.step import carry_over, make_train_chunk
@@ -201,7 +201,13 @@ class StageRun:
 
   def _enter(self, state: TrainState | None) -> TrainState:
     """Makes the stage's players; what was trained before is carried over."""
-    players = self.experiment.init_players()
+    players, init = self.experiment.init_players(), self.config.init
+    source = fine_tuning.players(init)
+    if source is not None:
+      if state is None:
+        fine_tuning.check(source, players, init.path)
+      self.progress.note(fine_tuning.table(source, players, init.path))
+      players = carry_over(source, players)
     if state is None:
       return self.experiment.init_state(players)
     # A player that learns no more is, from now on, its average.
@@ -344,7 +350,7 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list[StageRun]]:
 
   Returns the config too, with the shapes and classes of the data.
   """
-  config = config_lib.complete(config)
+  config = fine_tuning.complete(config_lib.complete(config))
   validation.check(config)
   config = resolve(config)
   text = config_lib.to_json(config)
@@ -354,6 +360,9 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list[StageRun]]:
     run.experiment.check_step()
   for run in runs:
     tasks.check_suite(run.suite, run.experiment)
+  players = [run.experiment.abstract_state().players for run in runs]
+  for run in runs:
+    freezing.check(run.config.freeze, players)
   return config, runs
 
 

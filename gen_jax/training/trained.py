@@ -35,16 +35,16 @@ def open_trained(
   The data are opened when somebody asks for examples, and no sooner.
 
   Args:
-    path: the workdir, or a file of `gen_jax publish`, whose state has the
-      averaged players and no optimizers.
+    path: the workdir; or a file of `gen_jax publish` or `zoo:NAME`, whose state
+      has the averaged players and no optimizers.
     step: of a checkpoint, 'best', or None for the newest.
     places: where the data are now: fields of the config and their values.
 
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
   """
-  if published.is_published(path):
-    return _open_published(pathlib.Path(path), step, places)
+  if file := published.find(path):
+    return _open_published(file, step, places)
   workdir = workdir_lib.folder(path)
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
@@ -93,8 +93,8 @@ def _open_published(path, step, places) -> tuple[TrainState, Experiment]:
 
 def last_metrics(path: str | os.PathLike) -> dict[str, Any]:
   """Returns the last value of each metric of a workdir or a published file."""
-  if published.is_published(path):
-    return dict(published.read(pathlib.Path(path))[1].metrics)
+  if file := published.find(path):
+    return dict(published.read(file)[1].metrics)
   lines = read_metrics(workdir_lib.folder(path) / 'metrics.jsonl')
   return {name: value for line in lines for name, value in line.items()}
 
@@ -106,8 +106,8 @@ def results_folder(path: str | os.PathLike, name: str) -> Any:
     path: the workdir; for a published file, results go below runs/.
     name: of the command.
   """
-  if published.is_published(path):
-    return pathlib.Path('runs', pathlib.Path(path).stem, name)
+  if file := published.find(path):
+    return pathlib.Path('runs', file.stem, name)
   return workdir_lib.folder(path) / name
 
 

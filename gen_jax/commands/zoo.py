@@ -1,0 +1,153 @@
+"""Lists the trained models of the package, or describes one.
+
+python -m gen_jax zoo
+python -m gen_jax zoo dcgan
+
+`zoo:NAME` is used wherever a workdir is read: --workdir=zoo:dcgan.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from gen_jax import zoo as models
+from gen_jax.commands import cli
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+  """The arguments."""
+
+  name: Annotated[str, 'model to describe; given without --name=, too'] = ''
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Lists the models, or describes the one that is named."""
+  given = list(sys.argv[1:] if argv is None else argv)
+  if given and not given[0].startswith('-'):
+    given[0] = f'--name={given[0]}'
+  return cli.main(zoo, Arguments, __doc__, given)
+
+
+def zoo(args: Arguments) -> None:
+  """Prints the list, or the card of one model.
+
+  Raises:
+    InputError: there is no model of this name, or its file is damaged.
+  """
+  if args.name:
+    print(card(args.name), end='')
+    return
+  print(table(), end='')
+
+
+def table() -> str:
+  """Returns the models, a line each, as a table in Markdown."""
+  from gen_jax.storage import published
+
+  rows = [('Model', 'What it is', 'Result', 'MB', 'License of the data')]
+  for name, path in models.models().items():
+    about = published.read(path)[1]
+    size = f'{path.stat().st_size / 1e6:.1f}'
+    result = f'{about.result} = {shown(about.metrics.get(about.result, ""))}'
+    rows.append((name, about.title, result, size, about.license))
+  return _markdown(rows)
+
+
+def card(name: str) -> str:
+  """Returns the description of a model in Markdown.
+
+  Args:
+    name: of the model; `zoo:NAME` or NAME.
+
+  Raises:
+    InputError: there is no model of this name, or its file is damaged.
+  """
+  from gen_jax import api
+  from gen_jax.storage import published
+  from gen_jax.training import trained
+
+  path = models.find(name)
+  name, model = path.stem, api.load(path)
+  arrays, about = published.read(path)
+  config = trained.open_trained(path)[1].config
+  facts = [
+    ('Result', f'{about.result} = {shown(about.metrics[about.result])}'),
+    ('Images', ' x '.join(map(str, model.shape))),
+    ('Methods', ', '.join(model.capabilities)),
+    ('Parameters', _parameters(arrays)),
+    ('Steps of training', f'{about.step:,}'),
+    ('Trained with', f'`{about.command}`'),
+    ('Time', about.time),
+    ('License of the data', about.license),
+    ('Version of gen_jax', about.version),
+    ('SHA-256 of the arrays', f'`{about.sha256}`'),
+  ]
+  rows = [('', ''), *(fact for fact in facts if fact[1])]
+  return '\n'.join(
+    [
+      f'# {about.title}',
+      '',
+      '```',
+      f'gen_jax evaluate --workdir=zoo:{name}',
+      '```',
+      '',
+      _markdown(rows),
+      'Results of its evaluation, with the protocol of each:',
+      '',
+      _markdown(_results(config, about.metrics)),
+    ]
+  )
+
+
+def _results(config, metrics) -> list[tuple[str, ...]]:
+  """Returns a row for each evaluator that has numbers."""
+  from gen_jax.config import schema
+
+  rows: list[tuple[str, ...]] = [('Evaluator', 'Results', 'Protocol')]
+  for name in config.evals:
+    own = {
+      key.removeprefix(f'{name}/'): value
+      for key, value in metrics.items()
+      if key == name or key.startswith(f'{name}/')
+    }
+    fields = {*schema.declared_fields(config, f'evals.{name}'), 'seed'}
+    protocol = {k: x for k, x in own.items() if k in fields}
+    numbers = {
+      k: x
+      for k, x in own.items()
+      if k not in fields and not isinstance(x, str)  # which is a picture
+    }
+    if numbers:
+      rows.append((name, _list(numbers), _list(protocol)))
+  return rows
+
+
+def _parameters(arrays: Mapping[str, Any]) -> str:
+  """Returns the number of parameters of each player."""
+  sizes: dict[str, int] = {}
+  dtypes = set()
+  for name, x in arrays.items():
+    player, collection, *_ = name.split('/')
+    if collection == 'params':
+      sizes[player] = sizes.get(player, 0) + x.size
+      dtypes.add(str(x.dtype))
+  listed = ', '.join(f'{name} {size:,}' for name, size in sizes.items())
+  return f'{listed}; {" and ".join(sorted(dtypes))}'
+
+
+def _list(values: Mapping[str, Any]) -> str:
+  return ', '.join(f'{name} {shown(value)}' for name, value in values.items())
+
+
+def shown(value: Any) -> str:
+  """Returns a result as it is printed; numbers have four digits."""
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
+  """Returns a table whose first row is its head."""
+  head, *body = rows
+  lines = [head, tuple('---' for _ in head), *body]
+  return ''.join(f'| {" | ".join(line)} |\n' for line in lines)

@@ -1,0 +1,224 @@
+"""Trains the models of the zoo, and writes their files, pages and pictures.
+
+python -m launch.zoo dcgan             # hours on a CPU; without names, all
+python -m launch.zoo --pages           # docs/zoo from the files alone
+
+A model is trained in runs/zoo/NAME, or resumed there. It is stored in half
+precision if no digit of its main result changes with that. The numbers of its
+card are those of `gen_jax evaluate` for the stored file.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gen_jax import zoo
+from gen_jax.commands.zoo import card, shown, table
+from gen_jax.storage import published
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES, PAGES = ROOT / 'gen_jax' / 'zoo', ROOT / 'docs' / 'zoo'
+MACHINE = 'one or two shared cores of an AMD EPYC'
+
+_MNIST = 'MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)'
+_FASHION = 'Fashion-MNIST: MIT (Zalando)'
+_EMOJI = (
+  'Noto Emoji: Apache-2.0; Twemoji: CC BY 4.0; captions of CLDR: Unicode-3.0'
+)
+
+
+class Entry(NamedTuple):
+  """A model of the zoo.
+
+  Attributes:
+    title: what it is.
+    train: the arguments of `gen_jax train`.
+    result: the metric that tells most.
+    license: of its data.
+    picture: of the evaluation, for the page; that of `gen_jax sample` if empty.
+    sample: arguments of `gen_jax sample`.
+  """
+
+  title: str
+  train: Sequence[str]
+  result: str
+  license: str
+  picture: str = ''
+  sample: Sequence[str] = ()
+
+
+ENTRIES = {
+  'vae': Entry('Convolutional VAE on MNIST', ['--config=vae'], 'nll', _MNIST),
+  'vae_dense': Entry(
+    'Dense VAE on MNIST', ['--config=vae:dense'], 'nll', _MNIST
+  ),
+  'beta_vae': Entry(
+    'Convolutional beta-VAE on MNIST, beta 4',
+    ['--config=vae', '--config.objective.beta=4'],
+    'elbo',
+    _MNIST,
+  ),
+  'denoising_autoencoder': Entry(
+    'Denoising autoencoder on MNIST, Gaussian noise of 0.5',
+    [
+      '--config=denoising_autoencoder',
+      '--config.objective.encoder.hidden=(500,)',
+      '--config.objective.encoder.features=250',
+      '--config.objective.decoder.hidden=(500,)',
+    ],
+    'denoising/denoised_psnr',
+    _MNIST,
+    picture='denoising',
+  ),
+  'dcgan': Entry(
+    'DCGAN on MNIST', ['--config=dcgan'], 'fidelity/frechet', _MNIST
+  ),
+  'wgan_gp': Entry(
+    'WGAN-GP on MNIST', ['--config=wgan_gp'], 'fidelity/frechet', _MNIST
+  ),
+  'wgan_gp_fashion': Entry(
+    'WGAN-GP on Fashion-MNIST',
+    ['--config=wgan_gp:fashion_mnist'],
+    'fidelity/frechet',
+    _FASHION,
+  ),
+  'cgan': Entry(
+    'Conditional GAN on MNIST', ['--config=cgan'], 'fidelity/frechet', _MNIST
+  ),
+  'acgan': Entry(
+    'AC-GAN on MNIST', ['--config=acgan'], 'fidelity/frechet', _MNIST
+  ),
+  'infogan': Entry(
+    'InfoGAN on MNIST', ['--config=infogan'], 'matching/error', _MNIST
+  ),
+  'cyclegan': Entry(
+    'CycleGAN between Noto and Twemoji, 32 pixels',
+    [
+      '--config=cyclegan',
+      '--config.objective.gen_ab.channels=24',
+      '--config.objective.gen_ba.channels=24',
+    ],
+    'pairs/psnr_ab',
+    _EMOJI,
+    picture='grid/ab',
+  ),
+  'stylegan': Entry(
+    'StyleGAN on emoji, 32 pixels',
+    ['--config=stylegan'],
+    'fidelity/frechet',
+    _EMOJI,
+  ),
+  'stackgan': Entry(
+    'StackGAN: emoji of captions, 64 pixels',
+    ['--config=stackgan'],
+    'retrieval/accuracy',
+    _EMOJI,
+    sample=['--text=a red heart', '--text=a smiling cat', '--num=8'],
+  ),
+}
+
+
+def make(name: str, runs: pathlib.Path) -> None:
+  """Trains a model, and writes its file, page and picture."""
+  entry, workdir = ENTRIES[name], runs / name
+  _train(entry, workdir)
+  file = FILES / f'{name}.safetensors'
+  found = {}
+  with tempfile.TemporaryDirectory() as folder:
+    for dtype in ('float32', 'float16'):
+      path = pathlib.Path(folder, f'{name}.safetensors')
+      _publish(entry, workdir, path, dtype)
+      metrics = _evaluate(path, pathlib.Path(folder, dtype))
+      value = shown(metrics[entry.result])
+      print(f'{name}: {entry.result} = {value} in {dtype}', flush=True)
+      if value == found.setdefault('float32', value):
+        arrays, about = published.read(path)
+        about = about.model_copy(update={'metrics': metrics})
+        published.write_arrays(file, arrays, about)
+        chosen = pathlib.Path(folder, dtype)
+    _draw(name, chosen)
+  page(name)
+
+
+def _train(entry, workdir):
+  """Trains or resumes, and adds up the seconds in the workdir."""
+  start, seconds = time.monotonic(), workdir / 'seconds.txt'
+  _run('gen_jax', 'train', *entry.train, f'--workdir={workdir}')
+  spent = time.monotonic() - start
+  if seconds.exists():
+    spent += float(seconds.read_text())
+  seconds.write_text(str(spent))
+
+
+def _publish(entry, workdir, path, dtype):
+  minutes = float((workdir / 'seconds.txt').read_text()) / 60
+  _run(
+    *('gen_jax', 'publish', f'--workdir={workdir}', f'--out={path}'),
+    *(f'--dtype={dtype}', f'--title={entry.title}'),
+    f'--license={entry.license}',
+    f'--command=gen_jax train {" ".join(entry.train)}',
+    f'--time={minutes:.0f} minutes on {MACHINE}',
+  )
+
+
+def _evaluate(path, out) -> dict[str, Any]:
+  """Returns the results of all evaluators, with their protocols."""
+  _run('gen_jax', 'evaluate', f'--workdir={path}', f'--out={out}')
+  lines = (out / 'metrics.jsonl').read_text().splitlines()
+  merged = {k: x for line in lines for k, x in json.loads(line).items()}
+  return {k: x for k, x in merged.items() if k != 'step'}
+
+
+def _draw(name, evaluated):
+  """Writes the picture of the page."""
+  entry, out = ENTRIES[name], PAGES / f'{name}.png'
+  out.parent.mkdir(parents=True, exist_ok=True)
+  if entry.picture:
+    (picture,) = (evaluated / 'images' / entry.picture).glob('*.png')
+    shutil.copy(picture, out)
+    return
+  _run(
+    *('gen_jax', 'sample', f'--workdir=zoo:{name}', f'--out={out}'),
+    *entry.sample,
+  )
+
+
+def page(name: str) -> None:
+  """Writes the page of a model and the list of all."""
+  head, _, rest = card(name).partition('\n\n')
+  picture = f'![{ENTRIES[name].title}]({name}.png)'
+  (PAGES / f'{name}.md').write_text(f'{head}\n\n{picture}\n\n{rest}')
+
+
+def _run(*command):
+  print('$', *command, flush=True)
+  subprocess.run([sys.executable, '-m', *command], cwd=ROOT, check=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+  """Makes the models that are named, or the pages alone."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('names', nargs='*', choices=[*ENTRIES, []])
+  parser.add_argument('--runs', type=pathlib.Path, default=ROOT / 'runs/zoo')
+  parser.add_argument('--pages', action='store_true')
+  args = parser.parse_args(argv)
+  for name in [] if args.pages else args.names or ENTRIES:
+    make(name, args.runs.absolute())
+  for name in zoo.models():
+    page(name)
+  index = PAGES / 'index.md'
+  before = index.read_text().partition('\n| Model |')[0]
+  index.write_text(f'{before}\n{table()}')
+
+
+if __name__ == '__main__':
+  main()
