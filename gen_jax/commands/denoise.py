@@ -18,7 +18,6 @@ from typing import Annotated
 from gen_jax.commands import cli, on_images, reconstruct
 from gen_jax.errors import InputError
 from gen_jax.evaluation import restoration
-from gen_jax.registry.fields import Size
 from gen_jax.storage import outputs
 
 
@@ -28,7 +27,6 @@ class Arguments(on_images.Conditioned):
 
   out: Annotated[str, 'folder to write; it is made if needed']
   corrupt: Annotated[bool, 'add the noise of the training first'] = False
-  batch_size: Annotated[Size, 'images of one size at a time'] = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +42,7 @@ def denoise(args: Arguments) -> None:
       have been written.
   """
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
-  opened = on_images.open_any_size(args, 'reconstruct', out)
+  opened = on_images.open_any_size(args, 'reconstruct', {'--out': out})
   if 'corrupt' not in opened.task.objective.predict_fns():
     raise InputError(
       '--workdir: this model was not trained on corrupted images, so it does '

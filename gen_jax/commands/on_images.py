@@ -24,7 +24,7 @@ class Arguments(cli.TrainedRun):
   """The arguments of all of them."""
 
   input: Annotated[str, 'image file, or folder of images']
-  batch_size: Annotated[Size, 'images of one size at a time'] = 64
+  batch_size: Annotated[Size, 'images at a time; fewer if they are large'] = 64
   range: Annotated[
     str | None,
     'values of black and white in images of more than 8 bits, such as 0,65535 '
@@ -77,7 +77,8 @@ def open_model(args: cli.TrainedRun) -> tuple[Task, Players, int]:
 def open_all(
   args: Arguments,
   capability: str,
-  *outs: pathlib.Path,
+  outs: Mapping[str, pathlib.Path] | None = None,
+  *,
   field: str = 'image',
   whole: bool = False,
 ) -> Opened:
@@ -86,15 +87,17 @@ def open_all(
   Args:
     args: of the command.
     capability: what the model does with the images.
-    *outs: folders that are written.
+    outs: folders that are written, by their flags.
     field: of the batch: 'image', or the domain 'a' or 'b'.
     whole: whether images keep their own size.
 
   Raises:
     InputError: when the model cannot do it, or there are no images.
   """
+  if not args.input:  # which would be this folder
+    raise InputError('--input=: there is no such folder or image.')
   limits = _limits(args.range)
-  listed = own_images.find(pathlib.Path(args.input), *outs)
+  listed = own_images.find(pathlib.Path(args.input), outs or {})
   task, players, step = open_model(args)
   own_images.capability(task, capability)
   classes, seed = {}, 0
@@ -108,10 +111,10 @@ def open_all(
 
 
 def open_any_size(
-  args: Arguments, capability: str, *outs: pathlib.Path
+  args: Arguments, capability: str, outs: Mapping[str, pathlib.Path]
 ) -> Opened:
   """Does the same; images keep their size where the model takes any."""
-  opened = open_all(args, capability, *outs)
+  opened = open_all(args, capability, outs)
   if not image_sizes.takes_any(opened.task, opened.players):
     return opened
   images = dataclasses.replace(opened.images, whole=True)

@@ -41,7 +41,7 @@ def reconstruct(args: Arguments) -> None:
       have been written.
   """
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
-  opened = on_images.open_any_size(args, 'reconstruct', out)
+  opened = on_images.open_any_size(args, 'reconstruct', {'--out': out})
   results = restoration.restore(opened.task, opened.players, opened.images)
   write(args.out, opened, results, 'reconstructed')
 

@@ -57,12 +57,13 @@ def score(args: Arguments) -> None:
       have been written.
   """
   out = outputs.parse(args.out, (outputs.CSV,))
-  folders = []
+  folders = {}
   if args.maps is not None:
-    folders = [outputs.parse(args.maps, (outputs.FOLDER,), '--maps').path]
-  opened = on_images.open_all(args, 'anomaly_scores', *folders)
+    maps = outputs.parse(args.maps, (outputs.FOLDER,), '--maps').path
+    folders = {'--maps': maps}
+  opened = on_images.open_all(args, 'anomaly_scores', folders)
   task, players, images = opened.task, opened.players, opened.images
-  pictures = opened.names(folders[0]) if folders else {}
+  pictures = opened.names(folders['--maps']) if folders else {}
   names = _names(task, players, bool(images.labels))
   compute = _scores(task, players, args.draws, bool(pictures))
   failures, ranking = {}, []
@@ -82,7 +83,7 @@ def score(args: Arguments) -> None:
 
   count = on_images.write_table(out, ['name', *names], rows())
   line = f'{out}: scores of {count} images, step {opened.step}'
-  for value, name in heapq.nlargest(_SHOWN, ranking):
+  for value, name in heapq.nlargest(_SHOWN, ranking, lambda x: x[0]):
     line += f'\n  {names[0]} {value:.6g}  {on_images.printable(name)}'
   on_images.finish(opened.listed, failures, 'scored', line)
 

@@ -32,7 +32,9 @@ class Arguments(on_images.Arguments):
     Literal['ab', 'ba'], "'ab', from the first domain to the second, or 'ba'"
   ] = 'ab'
   out: Annotated[str, 'folder to write; it is made if needed']
-  batch_size: Annotated[Size, 'images of one size at a time'] = 4
+  batch_size: Annotated[
+    Size, 'images of one size at a time; fewer if they are large'
+  ] = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +52,7 @@ def translate(args: Arguments) -> None:
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
   name = f'translate_{args.direction}'
   opened = on_images.open_all(
-    args, name, out, field=args.direction[0], whole=True
+    args, name, {'--out': out}, field=args.direction[0], whole=True
   )
   task, fn = opened.task, opened.task.predict(name)
 

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +29,9 @@ from gen_jax.storage import outputs
 from gen_jax.storage.image_stream import ImageStream
 from gen_jax.storage.images import save_image, to_uint8
 
+_NO_OUTS: Mapping[str, pathlib.Path] = MappingProxyType({})
+# Pixels of large images at a time. A network may need 400 bytes for each.
+_PIXELS = 2**22
 # Configs whose models have a capability, for messages.
 _CONFIGS = {
   'reconstruct': 'autoencoder or vae',
@@ -58,13 +62,15 @@ class Listed(NamedTuple):
     return path.relative_to(self.root).as_posix()
 
 
-def find(source: pathlib.Path, *outs: pathlib.Path) -> Listed:
+def find(
+  source: pathlib.Path, outs: Mapping[str, pathlib.Path] = _NO_OUTS
+) -> Listed:
   """Returns the images of a folder, or one image.
 
   Args:
     source: a folder, or one image.
-    *outs: folders that are written. What an earlier run wrote into them is no
-      input.
+    outs: folders that are written, by their flags. What an earlier run wrote
+      into them is no input.
 
   Raises:
     InputError: when there are no images, or the folders are the same.
@@ -72,16 +78,16 @@ def find(source: pathlib.Path, *outs: pathlib.Path) -> Listed:
   if not source.exists():
     raise InputError(f'--input={source}: there is no such folder or image.')
   root = source if source.is_dir() else source.parent
-  written = {out.resolve(): out for out in outs}
-  if root.resolve() in written:
-    out = written[root.resolve()]
-    raise InputError(f'--out={out}: take another folder than --input.')
+  for flag, out in outs.items():
+    if root.resolve() == out.resolve():
+      raise InputError(f'{flag}={out}: take another folder than --input.')
   if not source.is_dir():
     return Listed(root, [source], [])
+  written = {out.resolve() for out in outs.values()}
   entries = sorted(
     entry
     for entry in listing.walk(source)
-    if not written.keys() & set(entry.path.resolve().parents)
+    if written.isdisjoint(entry.path.resolve().parents)
   )
   left_out = [entry for entry in entries if entry.left_out]
   found = [entry.path for entry in entries if not entry.left_out]
@@ -229,7 +235,7 @@ class OwnImages:
   Attributes:
     task: of the model.
     paths: of the images.
-    batch_size: images at a time.
+    batch_size: images at a time, at most; fewer if they are large.
     field: of the batch: 'image', or the domain 'a' or 'b'.
     whole: whether images keep their own size.
     limits: the values that become 0 and 255 in images of more than 8 bits; None
@@ -262,8 +268,8 @@ class OwnImages:
     # Nothing is shown where nobody watches.
     with tqdm(total=len(self.paths), desc='images', disable=None) as progress:
       progress.update(len(failures))
-      for group in groups:
-        size = min(self.batch_size, len(group))
+      for most, group in groups:
+        size = min(self.batch_size, len(group), most)
         for start in range(0, len(group), size):
           key, key_batch = jax.random.split(key)
           part = group[start : start + size]
@@ -298,12 +304,21 @@ class OwnImages:
       yield Result(path, values.get(path), failures.get(path, ''))
 
   def _groups(self):
-    """Returns lists of images that go through together, and failures."""
+    """Returns images that may go through together, and failures.
+
+    With the images of a group comes how many of them fit into memory.
+    """
     if not self.whole:
-      return [list(self.paths)], {}
+      return [(self.batch_size, list(self.paths))], {}
     sizes, failures = _attempt(_size, self.paths)
     ordered = sorted(sizes, key=sizes.__getitem__)
-    return [list(g) for _, g in itertools.groupby(ordered, sizes.get)], failures
+    groups = [
+      (max(1, _PIXELS // (width * height)), list(paths))
+      for (width, height), paths in itertools.groupby(
+        ordered, sizes.__getitem__
+      )
+    ]
+    return groups, failures
 
   def _read(self, path: pathlib.Path) -> np.ndarray:
     shape, _ = self.task.fields[self.field]

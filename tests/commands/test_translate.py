@@ -136,7 +136,7 @@ def test_what_a_run_before_wrote_is_no_input(tmp_path):
   for name in ('a.jpg', 'out/a.png'):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     Image.new('L', (4, 4)).save(tmp_path / name)
-  _, found, _ = own_images.find(tmp_path, tmp_path / 'out')
+  _, found, _ = own_images.find(tmp_path, {'--out': tmp_path / 'out'})
   assert found == [tmp_path / 'a.jpg']
 
 

@@ -60,7 +60,7 @@ def test_what_is_no_file_is_refused_by_itself(photos):
     (photos / 'captions.jsonl').symlink_to(path)
     with pytest.raises(InputError, match='cannot be read: it is not a file'):
       read()
-  _, found, _ = own_images.find(path, photos / 'out')
+  _, found, _ = own_images.find(path)
   assert own_images._attempt(own_images._size, found)[1] == {
     path: 'it is not a file'
   }
