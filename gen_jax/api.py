@@ -18,7 +18,7 @@ import numpy as np
 
 from gen_jax.core import Players, averaged, required_arguments, root_key
 from gen_jax.errors import InputError
-from gen_jax.evaluation import sampling, translation
+from gen_jax.evaluation import sampling
 from gen_jax.evaluation.context import Task
 from gen_jax.storage.image_stream import ImageStream
 from gen_jax.storage.images import to_uint8
@@ -192,8 +192,8 @@ class Model:
     fn, name = self._predict(f'translate_{direction}'), direction[0]
     _, _, channels = self._task.fields[name][0]
     x = _images(images, (None, None, channels))
-    made = translation.apply(self._task, self._players, fn, name, x, len(x))
-    return np.stack(list(made))
+    batch = self._task.preprocess({name: x}, jax.random.key(0))
+    return self._uint8(fn(self._players, batch))
 
   def _predict(self, name):
     if name not in self._task.objective.predict_fns():
@@ -220,17 +220,16 @@ class Model:
           f'labels: expected an integer from 0 to {count - 1} for each image.'
         )
       batch['label'] = values.astype(np.int32)
+    elif self._task.needs_labels(self._players, name):
+      raise InputError(
+        f'{type(self._task.objective).__name__} needs labels=..., an integer '
+        'for each image.'
+      )
     options = {}
     if 'key' in required_arguments(name):
       options['key'] = root_key(seed)
     prepared = self._task.preprocess(batch, jax.random.key(0))
-    try:
-      return fn(self._players, prepared, **options)
-    except KeyError as error:
-      raise InputError(
-        f'{type(self._task.objective).__name__} needs labels=..., an integer '
-        f'for each image ({error}).'
-      ) from error
+    return fn(self._players, prepared, **options)
 
   def _uint8(self, images):
     return to_uint8(np.asarray(images), self._task.objective.pixels)

@@ -12,32 +12,28 @@ that failed are named at the end, and the exit code is 2.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from gen_jax.commands import cli
-from gen_jax.core import averaged
-from gen_jax.data.formats import listing
-from gen_jax.errors import InputError
-from gen_jax.evaluation import translation
+import numpy as np
+
+from gen_jax.commands import cli, on_images
+from gen_jax.evaluation import own_images
 from gen_jax.registry.fields import Size
-from gen_jax.runtime import settings
 from gen_jax.storage import outputs
-from gen_jax.training import tasks, trained
+from gen_jax.storage.images import to_uint8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments(cli.TrainedRun):
+class Arguments(on_images.Arguments):
   """The arguments."""
 
   direction: Annotated[
     Literal['ab', 'ba'], "'ab', from the first domain to the second, or 'ba'"
   ] = 'ab'
-  input: Annotated[str, 'image file, or folder of images']
   out: Annotated[str, 'folder to write; it is made if needed']
   batch_size: Annotated[
-    Size, 'images of one size that are translated at a time'
+    Size, 'images of one size at a time; fewer if they are large'
   ] = 4
 
 
@@ -54,26 +50,19 @@ def translate(args: Arguments) -> None:
       translated; the others have been written.
   """
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
-  root, paths, left_out = translation.find(pathlib.Path(args.input), out)
-  names = translation.file_names(root, paths)
-  settings.configure()
-  state, experiment = trained.open_trained(args.workdir, args.step)
-  failures = translation.translate(
-    tasks.make_task(experiment),
-    averaged(state),
-    args.direction,
-    {path: out / name for path, name in names.items()},
-    args.batch_size,
+  name = f'translate_{args.direction}'
+  opened = on_images.open_all(
+    args, name, {'--out': out}, field=args.direction[0], whole=True
   )
-  print(
+  task, fn = opened.task, opened.task.predict(name)
+
+  def compute(given: own_images.Given) -> np.ndarray:
+    return to_uint8(fn(opened.players, given.batch), task.objective.pixels)
+
+  names = opened.names(out)
+  failures = own_images.save(opened.images.each(compute), names)
+  line = (
     f'{args.out}: {len(names) - len(failures)} images, {args.direction}, of '
-    f'step {int(state.step)}'
+    f'step {opened.step}'
   )
-  for line in listing.report(root, left_out):
-    print(line)
-  if failures:
-    print(*(f'{path}: {why}' for path, why in failures.items()), sep='\n')
-    raise InputError(
-      f'--input: {len(failures)} of {len(names)} images were not translated: '
-      + listing.abbreviate([f'{k} ({why})' for k, why in failures.items()])
-    )
+  on_images.finish(opened.listed, failures, 'translated', line)

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gen_jax.core import Objective, Players, required_arguments
+from gen_jax.data.formats import pixels
 from gen_jax.data.pipeline import Preprocess
 from gen_jax.data.sources import Described, Fields, Indices, Source
 from gen_jax.data.subset import read_labels
@@ -175,6 +176,11 @@ class Task:
     return self._described.fields
 
   @property
+  def ranges(self) -> Mapping[str, pixels.Ranges]:
+    """How pixels of more than 8 bits became 8 bits in the training data."""
+    return self._described.ranges
+
+  @property
   def _described(self):
     return self.described or self.source('train')
 
@@ -258,6 +264,23 @@ class Task:
       return guess, batch['label']
 
     return self.each(compute, split, num, batch_size, key)
+
+  def needs_labels(self, players: Players, name: str) -> bool:
+    """Whether a function of images needs the class of each of them as well."""
+    shape, dtype = self.fields['image']
+    raw = {'image': np.zeros((1, *shape), dtype)}
+    batch = self.preprocess(raw, jax.random.key(0))
+    fns: Any = self.objective.predict_fns()
+    options = {}
+    if 'key' in required_arguments(name):
+      options['key'] = jax.random.key(0)
+    try:
+      jax.eval_shape(fns[name], players, batch, **options)
+    except KeyError as error:
+      if error.args == ('label',):
+        return True
+      raise
+    return False
 
   def latent_size(self, players: Players) -> int:
     """Returns Z, the number of latents of an image."""

@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,12 +30,18 @@ class ImageStream:
     parts: uint8 [N, H, W, C] or points float32 [N, 1, 1, 2], in order.
     columns: of a picture of all; None for about as many as rows.
     labels: `indices [N] -> classes [N]`, or None without classes.
+    names: of the files in a folder, in PNG; None to number them.
   """
 
   count: int
   parts: Iterable[np.ndarray]
   columns: int | None = None
   labels: Callable[[np.ndarray], np.ndarray] | None = None
+  names: Sequence[str] | None = None
+
+  def name(self, index: int) -> str:
+    """Returns the name of an image in a folder."""
+    return self.names[index] if self.names else f'{index:06d}.png'
 
 
 def write(
@@ -56,7 +63,8 @@ def write(
   parts = itertools.chain([first], parts)
   if out.kind == outputs.NPZ:
     shape = (stream.count, *first.shape[1:])
-    arrays = {'images': outputs.Stream(shape, first.dtype, parts), **notes}
+    whole = outputs.Stream(shape, first.dtype, parts)
+    arrays: dict[str, Any] = {'images': whole, **notes}
     if stream.labels is not None:
       starts = range(0, stream.count, _LABELS)
       labels = (
@@ -64,12 +72,14 @@ def write(
         for i in starts
       )
       arrays['labels'] = outputs.Stream((stream.count,), np.int32, labels)
+    if stream.names:
+      arrays['names'] = np.array(stream.names)
     outputs.write_npz(out.path, arrays)
   elif plot.is_points(first):
     save_image(out.path, plot.scatter(np.concatenate(list(parts))))
   elif out.kind == outputs.FOLDER:
     for index, image in enumerate(itertools.chain.from_iterable(parts)):
-      save_image(out.path / f'{index:06d}.png', image)
+      save_image(out.path / stream.name(index), image)
   else:
     sheet = Sheet(stream.count, first.shape[1:], stream.columns)
     for index, image in enumerate(itertools.chain.from_iterable(parts)):

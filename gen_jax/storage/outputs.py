@@ -3,7 +3,7 @@
   a folder          a file for each image; the name ends with / or is that of an
                     existing folder
   a picture         .png, .jpg and the other formats that Pillow writes
-  .npz, .html       where a command has them
+  .npz, .csv, ...   where a command has them
 
 A file is written under another name and renamed when it is whole, so that one
 that is cut off is not taken for a result.
@@ -25,7 +25,8 @@ from PIL import Image
 from gen_jax.errors import InputError
 from gen_jax.runtime import startup
 
-FOLDER, PICTURE, NPZ, HTML = 'folder', 'picture', '.npz', '.html'
+FOLDER, PICTURE = 'folder', 'picture'
+NPZ, HTML, CSV = '.npz', '.html', '.csv'
 
 _COMMON = ('.png', '.jpg', '.webp', '.tif', '.gif', '.bmp')
 _BLOCK = 4096  # bytes that a file system gives to a file at a time
@@ -60,12 +61,13 @@ class Stream(NamedTuple):
   parts: Iterator[np.ndarray]
 
 
-def parse(text: str, kinds: Sequence[str]) -> Out:
+def parse(text: str, kinds: Sequence[str], flag: str = '--out') -> Out:
   """Returns what the value of `--out` means.
 
   Args:
     text: of the command line.
     kinds: that the command can write.
+    flag: that has the value, for messages.
 
   Raises:
     InputError: the name is not that of one of the kinds.
@@ -81,7 +83,7 @@ def parse(text: str, kinds: Sequence[str]) -> Out:
       return Out(path, suffix)
     if PICTURE in kinds and suffix and _writes(suffix):
       return Out(path, PICTURE)
-  raise InputError(f'--out={text}: expected {_choices(kinds)}.')
+  raise InputError(f'{flag}={text}: expected {_choices(kinds)}.')
 
 
 def _writes(suffix: str) -> bool:

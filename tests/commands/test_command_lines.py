@@ -154,15 +154,26 @@ def command_lines(folder, trained):
     ['--out=/proc/x'], [f'--out={folder}/syntax.py/x'],
   ):  # fmt: skip
     yield 'evaluate', [at, *args]
-  for command in ('sample', 'evaluate', 'compare', 'project', 'translate'):
-    rest = {'project': ['--image=x.png'], 'translate': ['--input=x', '--out=y']}
+  own = {
+    'translate': 'y', 'reconstruct': 'y', 'denoise': 'y', 'encode': 'y.npz',
+    'decode': 'y.png', 'compress': 'y.gjc', 'decompress': 'y.png',
+    'score': 'y.csv', 'classify': 'y.csv',
+  }  # fmt: skip
+  rest = {
+    command: ['--input=x', f'--out={out}'] for command, out in own.items()
+  }
+  rest['project'] = ['--image=x.png']
+  for command in ('sample', 'evaluate', 'compare', *rest):
     for path in ('', '/nosuch', folder / 'syntax.py', '/proc', folder):
       yield command, [f'--workdir={path}', *rest.get(command, [])]
     yield command, []
     yield command, ['--nosuch']
   yield 'project', [at, '--image=/nosuch.png', '--rate=nan']
   yield 'project', [at, '--image=/nosuch.png', '--steps=0']
-  yield 'translate', [at, '--input=/nosuch', f'--out={folder}/t']
+  for command, out in own.items():
+    for path in ('/nosuch', '', folder, folder / 'syntax.py', '/proc/self/mem'):
+      for place in (f'{folder}/t/{out}', f'{folder}/syntax.py/{out}', 'x.html'):
+        yield command, [at, f'--input={path}', f'--out={place}']
   yield 'compare', [at, f'--out={folder}/syntax.py/x.html']
   for over in ('steps', 'steps=', 'steps=1,1', 'nosuch=1', 'steps=-1,2', '='):
     yield 'sweep', [*plain, f'--workdir={folder}/s', f'--over={over}']

@@ -10,7 +10,7 @@ from PIL import Image
 from gen_jax import config as config_lib
 from gen_jax import main
 from gen_jax.commands import translate
-from gen_jax.evaluation import translation
+from gen_jax.evaluation import own_images
 
 SIZES = {'a.png': (33, 18), 'in/b.jpg': (33, 18), 'c.jpg': (21, 40)}
 
@@ -128,7 +128,7 @@ def test_images_are_mapped_to_8_bits_as_the_training_data(
   ],
 )
 def test_no_two_images_are_written_to_one_file(tmp_path, files):
-  names = translation.file_names(tmp_path, [tmp_path / name for name in files])
+  names = own_images.file_names(tmp_path, [tmp_path / name for name in files])
   assert names == {tmp_path / k: v for k, v in files.items()}
 
 
@@ -136,7 +136,7 @@ def test_what_a_run_before_wrote_is_no_input(tmp_path):
   for name in ('a.jpg', 'out/a.png'):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     Image.new('L', (4, 4)).save(tmp_path / name)
-  _, found, _ = translation.find(tmp_path, tmp_path / 'out')
+  _, found, _ = own_images.find(tmp_path, {'--out': tmp_path / 'out'})
   assert found == [tmp_path / 'a.jpg']
 
 

@@ -15,7 +15,7 @@ from gen_jax.data.datasets import (
 )
 from gen_jax.data.formats import images, listing, safetensors
 from gen_jax.errors import InputError
-from gen_jax.evaluation import translation
+from gen_jax.evaluation import own_images
 
 SHAPE = (8, 8, 3)
 
@@ -60,8 +60,8 @@ def test_what_is_no_file_is_refused_by_itself(photos):
     (photos / 'captions.jsonl').symlink_to(path)
     with pytest.raises(InputError, match='cannot be read: it is not a file'):
       read()
-  _, found, _ = translation.find(path, photos / 'out')
-  assert translation._attempt(translation._size, found)[1] == {
+  _, found, _ = own_images.find(path)
+  assert own_images._attempt(own_images._size, found)[1] == {
     path: 'it is not a file'
   }
 

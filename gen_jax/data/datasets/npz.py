@@ -6,17 +6,15 @@ integers [N], one-hot rows [N, K], or names, whose classes are those of all
 splits.
 """
 
-import math
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
 
 from gen_jax.data import inputs
 from gen_jax.data.checks import check_labels, check_split, class_order
-from gen_jax.data.formats import images, pixels
+from gen_jax.data.formats import images, npz_files, pixels
 from gen_jax.data.sources import Source, array_source
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Place
@@ -24,11 +22,6 @@ from gen_jax.registry.fields import Place
 _ENDINGS = ('_image', '_label')
 _KINDS = 'biufSU'  # of labels
 _MOST_CLASSES = 10**6  # a name is made for each
-
-_HEADERS = {
-  (1, 0): np.lib.format.read_array_header_1_0,
-  (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def load(
@@ -55,7 +48,7 @@ def load(
     file = pathlib.Path(path).expanduser()
     if not path or not os.path.exists(file):
       raise InputError(f'data.path: there is no file "{path}".')
-    arrays = _read(file)
+    arrays = npz_files.read(file, lambda name: name.endswith(_ENDINGS))
   found = _by_split(arrays, '_image')
   check_split(split, found, str(file))
   extents = []
@@ -181,48 +174,3 @@ def _what_is_wrong(label: np.ndarray) -> str:
       'on'
     )
   return ''
-
-
-def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
-  """Returns the arrays of images and labels of an archive by name.
-
-  Raises:
-    ValueError: an array would fill the memory, or claims to; further errors
-      are those of NumPy and zipfile.
-  """
-  inputs.check_regular(file)
-  arrays = {}
-  with zipfile.ZipFile(file) as archive:
-    members = {
-      member.filename.removesuffix('.npy'): member
-      for member in archive.infolist()
-    }
-    wanted = {k: m for k, m in members.items() if k.endswith(_ENDINGS)}
-    size = sum(member.file_size for member in wanted.values())
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    if size > memory:
-      raise ValueError(
-        f'it unpacks to {size / 2**30:.0f} GiB, more than the memory'
-      )
-    for name, member in wanted.items():
-      with archive.open(member) as opened:
-        _check_header(opened, name, member.file_size)
-      with archive.open(member) as opened:
-        # Without pickle, which could run code.
-        arrays[name] = np.lib.format.read_array(opened, allow_pickle=False)
-  return arrays
-
-
-def _check_header(opened, name, size):
-  """Raises ValueError unless an array has the size that its header claims."""
-  version = np.lib.format.read_magic(opened)
-  if version not in _HEADERS:
-    raise ValueError(f'{name} is a NumPy array of the version {version}')
-  shape, _, dtype = _HEADERS[version](opened)
-  if dtype.hasobject:
-    raise ValueError(f'{name} holds objects of Python, which are not read')
-  claimed = math.prod(shape) * dtype.itemsize
-  if min(shape, default=0) < 0 or claimed != size - opened.tell():
-    raise ValueError(
-      f'{name} claims {claimed} bytes, and has {size - opened.tell()}'
-    )

@@ -149,7 +149,7 @@ def to_uint8(values: np.ndarray, ranges: Ranges) -> np.ndarray:
   if which not in ranges:
     raise ValueError(
       f'its pixels are {which}, for which the data set has no range: convert '
-      'it to 8 bits'
+      'it to 8 bits, or set its range'
     )
   low, high = ranges[which]
   if values.dtype == np.uint8 and (low, high) == (0, 255):

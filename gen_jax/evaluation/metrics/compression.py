@@ -27,13 +27,14 @@ class Quantizer:
   Attributes:
     low, width: of the first interval of each dimension, [Z].
     bits: a dimension.
-    log2_probability: of each level in each dimension, [Z, 2^bits].
+    log2_probability: of each level in each dimension, [Z, 2^bits]; None where
+      nothing is known of it.
   """
 
   low: np.ndarray
   width: np.ndarray
   bits: Size
-  log2_probability: np.ndarray
+  log2_probability: np.ndarray | None = None
 
   def quantize(self, latents: np.ndarray) -> np.ndarray:
     """Returns levels of latents [N, Z], int [N, Z]; the outer are unbounded."""
@@ -46,6 +47,7 @@ class Quantizer:
 
   def code_bits(self, levels: np.ndarray) -> float:
     """Returns the mean bits of a row of levels in an ideal code."""
+    assert self.log2_probability is not None
     dimensions = np.arange(levels.shape[1])
     return float(-self.log2_probability[dimensions, levels].sum(1).mean())
 
@@ -66,7 +68,7 @@ def fit(latents: np.ndarray, bits: int, outside: float) -> Quantizer:
   low, high = np.quantile(latents, [outside / 2, 1 - outside / 2], axis=0)
   # A dimension that never changes has no width.
   width = np.maximum((high - low) / 2**bits, np.finfo(np.float32).tiny)
-  quantizer = Quantizer(low, width, bits, np.zeros(0))
+  quantizer = Quantizer(low, width, bits)
   levels = quantizer.quantize(latents)
   counts = np.stack([np.bincount(x, minlength=2**bits) for x in levels.T])
   probability = (counts + 0.5) / (len(latents) + 2**bits / 2)
