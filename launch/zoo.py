@@ -140,7 +140,9 @@ def make(name: str, runs: pathlib.Path) -> None:
       print(f'{name}: {entry.result} = {value} in {dtype}', flush=True)
       if value == found.setdefault('float32', value):
         arrays, about = published.read(path)
-        about = about.model_copy(update={'metrics': metrics})
+        about = about.model_copy(
+          update={'metrics': metrics, 'result': entry.result}
+        )
         published.write_arrays(file, arrays, about)
         chosen = pathlib.Path(folder, dtype)
     _draw(name, chosen)
