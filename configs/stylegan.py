@@ -21,6 +21,9 @@ Variants:
   tpu: folder256 in bfloat16.
   wgan_gp: the Wasserstein loss with a gradient penalty and drift.
   classes: the emoji of a category.
+  final: 32x32 pixels from the start, to go on from a trained model:
+    --init=zoo:stylegan; for your own images also --config.data.name=folder and
+    --config.data.path.
   test: a tiny version for the tests.
 """
 
@@ -79,7 +82,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.evals = dict(samples=samples)
   _grow_to_32(config, 5e-3)
   variants = emoji64, folder, folder256, folder1024, tpu, wgan_gp, classes
-  return presets.choose(config, arg, *variants, test)
+  return presets.choose(config, arg, *variants, final, test)
 
 
 def emoji64(config: ConfigDict) -> None:
@@ -138,6 +141,14 @@ def classes(config: ConfigDict) -> None:
   """Gives the networks the classes of the data."""
   for player in _PLAYERS:
     config.objective[player].classes = None
+
+
+def final(config: ConfigDict) -> None:
+  """Trains the last stage alone, from a trained model."""
+  last = config.stages[-1]
+  config.stages = ()
+  config.evals = last.pop('evals')
+  config.update_from_flattened_dict(last)
 
 
 def test(config: ConfigDict) -> None:

@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import averaged
-from gen_jax.storage.workdir import open_trained
 from gen_jax.training.tasks import make_task
+from gen_jax.training.trained import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

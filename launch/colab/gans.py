@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.core import averaged
-from gen_jax.storage.workdir import open_trained
+from gen_jax.training.trained import open_trained
 
 state, experiment = open_trained(workdir)
 players, objective = averaged(state), experiment.objective

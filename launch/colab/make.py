@@ -4,7 +4,7 @@ python launch/colab/make.py
 
 A script is cut at `# %%` into cells, and at `# %% [markdown]` into text; its
 notebook has no outputs. `setup.py` stands for the first cells of each, and
-`CLOSING` is the last.
+`CLOSING` is the last of those that train.
 """
 
 import json
@@ -17,6 +17,7 @@ REPOSITORY = 'OWNER/gen_jax'
 FOLDER = pathlib.Path(__file__).parent
 SETUP = FOLDER / 'setup.py'
 SCRIPTS = (
+  'trained_models.py',
   'autoencoders.py',
   'gans.py',
   'cyclegan.py',
@@ -59,8 +60,9 @@ def notebook(script: pathlib.Path) -> str:
   title, _, rest = script.read_text().partition('# %% setup\n')
   badge = BADGE.format(repository=REPOSITORY, name=script.stem)
   setup = SETUP.read_text().replace('REPOSITORY', REPOSITORY)
+  closing = CLOSING if 'workdir' in rest else ''
   content = {
-    'cells': cells(badge + title + setup + rest + CLOSING),
+    'cells': cells(badge + title + setup + rest + closing),
     'metadata': {
       'accelerator': 'GPU',
       'kernelspec': {

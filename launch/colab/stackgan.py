@@ -32,8 +32,8 @@ import jax.numpy as jnp
 from gen_jax.core import averaged
 from gen_jax.data.text import captions
 from gen_jax.evaluation.figures import captioned
-from gen_jax.storage.workdir import open_trained
 from gen_jax.training.tasks import make_task
+from gen_jax.training.trained import open_trained
 
 state, experiment = open_trained(workdir)
 players, task = averaged(state), make_task(experiment)

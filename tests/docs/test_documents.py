@@ -71,7 +71,8 @@ def test_a_command_of_the_documents_is_understood(line, monkeypatch, capsys):
     return
   module, *rest = words[words.index('-m') + 1 :]
   if module == 'gen_jax':
-    module = f'gen_jax.commands.{rest[0]}'
+    train = rest[0] == 'train'
+    module = 'gen_jax.main' if train else f'gen_jax.commands.{rest[0]}'
   flags = {w.partition('=')[0] for w in words if w.startswith('--')}
   if '--config' in flags:
     trains(words)
