@@ -8,7 +8,8 @@ refuses all else before it is called.
 import io
 import pathlib
 import pickle
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -26,9 +27,9 @@ def read(path: pathlib.Path) -> Any:
     with inputs.reading(path):
       data = io.BytesIO(inputs.read_bytes(path))
       # The bytes of arrays that Python 2 wrote come as text of this encoding.
-      return _plain(_Unpickler(data, encoding='latin1').load(), {})
+      return _plain(load(data, _KNOWN), {})
   except inputs.ReadError as error:
-    if not isinstance(error.__cause__, _Refused):
+    if not isinstance(error.__cause__, Refused):
       raise
     raise InputError(
       f'data.path: {path} is a pickle that needs {error.reason}; only '
@@ -36,19 +37,46 @@ def read(path: pathlib.Path) -> Any:
     ) from None
 
 
-class _Refused(Exception):
-  pass
+class Refused(Exception):
+  """A pickle needs something that it may not have, which the text names."""
+
+
+def load(
+  file: BinaryIO,
+  known: Mapping[tuple[str, str], Any],
+  outside: Callable[[Any], Any] | None = None,
+) -> Any:
+  """Returns what a pickle makes of the things that it may name.
+
+  Args:
+    file: read up to the end of the pickle.
+    known: what stands for a function or a class, by its module and its name.
+    outside: returns the object outside of the pickle that an identifier names;
+      None where there are none.
+
+  Raises:
+    Refused: the pickle names something else. Nothing has been called then.
+    Exception: almost any, when the pickle is damaged.
+  """
+  return _Unpickler(file, known, outside).load()
 
 
 class _Unpickler(pickle.Unpickler):
+  def __init__(self, file: Any, known: Any, outside: Any) -> None:
+    super().__init__(file, encoding='latin1')
+    self._known, self._outside = known, outside
+
   def find_class(self, module: str, name: str) -> Any:
-    found = _KNOWN.get((module.replace('numpy._core', 'numpy.core'), name))
+    place = module.replace('numpy._core', 'numpy.core'), name
+    found = self._known.get(place)
     if found is None:
-      raise _Refused(f'{module}.{name}')
+      raise Refused(f'{module}.{name}')
     return found
 
   def persistent_load(self, pid: Any) -> Any:
-    raise _Refused(f'the object {pid!r} of another file')
+    if self._outside is None:
+      raise Refused(f'the object {pid!r} of another file')
+    return self._outside(pid)
 
 
 # NumPy's own functions would believe what a file says of an array's memory, so
@@ -63,10 +91,10 @@ class _Dtype:
     if not isinstance(kind, str) or kind.lstrip('<>|=')[:1] not in tuple(
       'biuf'
     ):
-      raise _Refused(f'an array of {kind!r}')
+      raise Refused(f'an array of {kind!r}')
     self.value = np.dtype(kind)
     if self.value.kind not in 'biuf':  # 'f4,O' is two fields
-      raise _Refused(f'an array of {kind!r}')
+      raise Refused(f'an array of {kind!r}')
 
   def __setstate__(self, state: Any) -> None:
     if state[1] in ('<', '>'):
@@ -102,7 +130,7 @@ class _Scalar:
 
 def _array(data, dtype, shape, order):
   if not isinstance(dtype, _Dtype):
-    raise _Refused(f'an array of {dtype!r}')
+    raise Refused(f'an array of {dtype!r}')
   values = np.frombuffer(_encode(data), dtype.value)
   return values.reshape(shape, order=order)
 
@@ -113,7 +141,7 @@ def _encode(data: Any, encoding: Any = 'latin1') -> bytes:
     return data.encode('latin1')
   if isinstance(data, bytes | bytearray):
     return bytes(data)
-  raise _Refused(f'bytes of {type(data).__name__}')
+  raise Refused(f'bytes of {type(data).__name__}')
 
 
 def _plain(value: Any, made: dict[int, Any]) -> Any:

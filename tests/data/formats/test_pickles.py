@@ -44,9 +44,7 @@ def test_text_of_python_2():
   )
   import io
 
-  found = pickles._plain(
-    pickles._Unpickler(io.BytesIO(data), encoding='latin1').load(), {}
-  )
+  found = pickles._plain(pickles.load(io.BytesIO(data), pickles._KNOWN), {})
   assert found.tolist() == [1, 255]
 
 
