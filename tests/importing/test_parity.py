@@ -16,6 +16,7 @@ from gen_jax.models import stylegan
 from gen_jax.training import trained
 
 torch = pytest.importorskip('torch', reason='compares with PyTorch: .[bench]')
+import foreign  # noqa: E402
 import torch_networks  # noqa: E402
 
 TOLERANCE = 1e-4
@@ -56,6 +57,10 @@ def compare(ours, theirs, what):
 
 def images(*shape):
   return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def tensors(arrays):
+  return {name: torch.from_numpy(x) for name, x in arrays.items()}
 
 
 def channels_first(x):
@@ -127,7 +132,7 @@ def sampled(players, objective, z):
 
 @pytest.mark.slow('compiles a generator of 128 pixels')
 def test_stylegan_lernapparat(tmp_path, save):
-  arrays = torch_networks.lernapparat(WIDTHS, w=16, depth=3)
+  arrays = tensors(foreign.lernapparat(WIDTHS, w=16, depth=3))
   path = save(arrays, old=True)
   players, objective = imported(tmp_path, 'stylegan_lernapparat', path)
   z = np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32)
@@ -138,7 +143,7 @@ def test_stylegan_lernapparat(tmp_path, save):
 
 @pytest.mark.parametrize('resolution', [32, 128])
 def test_stylegan_rosinality(tmp_path, save, resolution):
-  arrays = torch_networks.rosinality(WIDTHS, w=16, depth=3)
+  arrays = tensors(foreign.rosinality(WIDTHS, w=16, depth=3))
   groups = {'g_running': arrays, 'generator': {}, 'optimizer': {'lr': [0.1]}}
   flag = f'--resolution={resolution}'
   players, objective = imported(

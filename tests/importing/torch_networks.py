@@ -1,7 +1,8 @@
 """Networks of other programs in PyTorch, with the names of their arrays.
 
 They are written anew from what these programs compute, for tests: small ones
-with random weights, whose outputs are to be those of the imported ones.
+with random weights, whose outputs are to be those of the imported ones. Where a
+function takes `s`, it is a state dict of `foreign.py`.
 """
 
 import math
@@ -70,7 +71,7 @@ class CycleGANGenerator(nn.Module):
     return self.model(x)
 
 
-# -------------------------------------------------------- pytorch-fid, Inception
+# ------------------------------------------------------- pytorch-fid, Inception
 
 
 class Normalized(nn.Module):
@@ -255,50 +256,6 @@ def leaky(x):
   return F.leaky_relu(x, 0.2)
 
 
-def blur_kernel(*shape):
-  line = torch.tensor([1.0, 2.0, 1.0])
-  return (torch.outer(line, line) / 16).expand(*shape, 3, 3).clone()
-
-
-def flat(names_and_shapes):
-  """A state dict of random values, and of blurs."""
-  generator = torch.Generator().manual_seed(1)
-  return {
-    name: blur_kernel(*shape[:2])
-    if shape[2:] == (3, 3) and shape[1] == 1
-    else torch.randn(shape, generator=generator)
-    * (1 if len(shape) > 1 else 0.2)
-    for name, shape in names_and_shapes.items()
-  }
-
-
-def lernapparat(widths, w, depth):
-  """The names and shapes of the program's arrays; `widths` by size."""
-  shapes = {}
-  for n in range(depth):
-    shapes |= {f'g_mapping.dense{n}.weight': (w, w)}
-    shapes |= {f'g_mapping.dense{n}.bias': (w,)}
-  before = None
-  for size, c in widths.items():
-    block = f'g_synthesis.blocks.{size}x{size}'
-    if size == 4:
-      shapes |= {f'{block}.const': (1, c, 4, 4), f'{block}.bias': (c,)}
-    else:
-      shapes[f'{block}.conv0_up.weight'] = (c, before, 3, 3)
-      shapes[f'{block}.conv0_up.bias'] = (c,)
-      shapes[f'{block}.conv0_up.intermediate.kernel'] = (1, 1, 3, 3)
-    conv = f'{block}.conv' if size == 4 else f'{block}.conv1'
-    shapes |= {f'{conv}.weight': (c, c, 3, 3), f'{conv}.bias': (c,)}
-    for n in (1, 2):
-      shapes[f'{block}.epi{n}.top_epi.noise.weight'] = (c,)
-      shapes[f'{block}.epi{n}.style_mod.lin.weight'] = (2 * c, w)
-      shapes[f'{block}.epi{n}.style_mod.lin.bias'] = (2 * c,)
-    before = c
-  shapes['g_synthesis.torgb.weight'] = (3, before, 1, 1)
-  shapes['g_synthesis.torgb.bias'] = (3,)
-  return flat(shapes)
-
-
 def run_lernapparat(s, z, noise):
   """Images of latents [B, Z] and two noise maps [B, 1, H, H] for each size."""
   x = pixel_norm(z)
@@ -338,39 +295,6 @@ def run_lernapparat(s, z, noise):
     size *= 2
   name = 'g_synthesis.torgb'
   return F.conv2d(x, he(s[f'{name}.weight'], 1.0), s[f'{name}.bias'])
-
-
-def rosinality(widths, w, depth):
-  """The names and shapes of the program's arrays; `widths` by size."""
-  shapes = {}
-  for n in range(depth):
-    shapes[f'style.{2 * n + 1}.linear.weight_orig'] = (w, w)
-    shapes[f'style.{2 * n + 1}.linear.bias'] = (w,)
-  before = None
-  for n, (size, c) in enumerate(widths.items()):
-    block = f'generator.progression.{n}'
-    place = 1 if size >= 128 else 2
-    if size == 4:
-      shapes[f'{block}.conv1.input'] = (1, c, 4, 4)
-    elif size >= 128:
-      shapes[f'{block}.conv1.0.weight'] = (before, c, 3, 3)
-      shapes[f'{block}.conv1.0.bias'] = (c,)
-    else:
-      shapes[f'{block}.conv1.1.conv.weight_orig'] = (c, before, 3, 3)
-      shapes[f'{block}.conv1.1.conv.bias'] = (c,)
-    if size > 4:
-      shapes[f'{block}.conv1.{place}.weight'] = (c, 1, 3, 3)
-      shapes[f'{block}.conv1.{place}.weight_flip'] = (c, 1, 3, 3)
-    shapes[f'{block}.conv2.conv.weight_orig'] = (c, c, 3, 3)
-    shapes[f'{block}.conv2.conv.bias'] = (c,)
-    for k in (1, 2):
-      shapes[f'{block}.noise{k}.weight_orig'] = (1, c, 1, 1)
-      shapes[f'{block}.adain{k}.style.linear.weight_orig'] = (2 * c, w)
-      shapes[f'{block}.adain{k}.style.linear.bias'] = (2 * c,)
-    shapes[f'generator.to_rgb.{n}.conv.weight_orig'] = (3, c, 1, 1)
-    shapes[f'generator.to_rgb.{n}.conv.bias'] = (3,)
-    before = c
-  return flat(shapes)
 
 
 def run_rosinality(s, z, noise, resolution):
