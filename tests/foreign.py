@@ -10,6 +10,8 @@ def values(shapes):
     x = rng.normal(size=shape)
     if len(shape) == 1:
       x *= 0.2
+    if 'g_mapping' in name:
+      x *= 100  # a learning rate of a hundredth
     if 'rgb' in name:
       x *= 0.1
     if shape[1:] == (1, 3, 3):

@@ -138,8 +138,8 @@ def test_another_kind_of_network_is_told_apart(run):
   ],
 )
 def test_a_generator_of_stylegan_samples(run, kind, make, monkeypatch):
-  model = run(kind, make(WIDTHS, w=8, depth=2))
-  assert model.shape == (16, 16, 3) and model.capabilities == ('sample',)
+  model = run(kind, make({4: 4, 8: 4}, w=8, depth=2))
+  assert model.shape == (8, 8, 3) and model.capabilities == ('sample',)
   flags = ['--workdir=out.safetensors', '--num=4']
   for psi in (0, 0.5):
     assert main(['sample', *flags, f'--psi={psi}', f'--out={psi}.npz']) == 0
@@ -173,6 +173,22 @@ def test_the_resolution_is_the_largest_that_was_trained(run):
   arrays['generator.progression.1.conv1.2.weight'][:] = 1
   line = run('stylegan_rosinality', whole, fails=True)
   assert 'conv1.2.weight is not the filter' in line
+
+
+def test_a_generator_is_measured_with_any_images_of_its_size(run, tmp_path):
+  run('stylegan_lernapparat', foreign.lernapparat({4: 4, 8: 4}, w=8, depth=1))
+  rng = np.random.default_rng(0)
+  for n in range(20):
+    image = rng.integers(0, 256, (8, 8, 3), np.uint8)
+    for split in ('train', 'test'):
+      (tmp_path / 'images' / split).mkdir(parents=True, exist_ok=True)
+      Image.fromarray(image).save(tmp_path / f'images/{split}/{n}.png')
+  flags = ['--add=fidelity.Fidelity', '--config.data.path=images']
+  flags += [
+    f'--config.evals.fidelity.{x}' for x in ('features=random', 'num=20')
+  ]
+  assert main(['evaluate', '--workdir=out.safetensors', *flags]) == 0
+  assert (tmp_path / 'runs/out/evaluate/metrics.jsonl').is_file()
 
 
 def test_channels_that_do_not_halve_are_refused(run):
