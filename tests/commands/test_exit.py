@@ -24,6 +24,7 @@ from gen_jax.commands import (
   cost,
   evaluate,
   export,
+  import_,
   project,
   sample,
   sweep,
@@ -46,6 +47,7 @@ NEEDED = {
   project: ['--workdir=a', '--image=a'],
   cost: ['--config=a'],
   export: ['--workdir=a', '--out=a.safetensors'],
+  import_: ['--from=a', '--as=cyclegan', '--out=a.safetensors'],
   classification_score: ['--workdir=a', '--config=a'],
 }
 
