@@ -8,6 +8,7 @@ refuses all else before it is called.
 import io
 import pathlib
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -58,7 +59,48 @@ def load(
     Refused: the pickle names something else. Nothing has been called then.
     Exception: almost any, when the pickle is damaged.
   """
-  return _Unpickler(file, known, outside).load()
+  return _Unpickler(io.BytesIO(_checked(file)), known, outside).load()
+
+
+_OPERATIONS = {op.code: op for op in pickletools.opcodes}
+_STORES = ('PUT', 'BINPUT', 'LONG_BINPUT')
+# Bytes of the length that stands before an argument.
+_LENGTHS = {
+  pickletools.TAKEN_FROM_ARGUMENT1: 1,
+  pickletools.TAKEN_FROM_ARGUMENT4: 4,
+  pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+  pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+
+
+def _checked(file: BinaryIO) -> bytes:
+  """Returns a pickle that does not fill the memory by the numbers of objects.
+
+  It may store an object under any number, and Python makes a table up to the
+  largest one.
+  """
+  start, made, name = file.tell(), 0, ''
+  while name != 'STOP':
+    operation = _OPERATIONS.get(file.read(1).decode('latin1'))
+    if operation is None:
+      raise ValueError('it is no pickle, or cut off')
+    made, name, argument = made + 1, operation.name, operation.arg
+    size = argument.n if argument else 0
+    if size == pickletools.UP_TO_NEWLINE:
+      value = file.readline()
+      if name in ('GLOBAL', 'INST'):
+        file.readline()
+    else:
+      if size < 0:
+        size = int.from_bytes(file.read(_LENGTHS[size]), 'little')
+      value = file.read(size)
+    if name in _STORES:
+      number = int(value) if name == 'PUT' else int.from_bytes(value, 'little')
+      if not 0 <= number <= made:
+        raise ValueError('it numbers objects that it does not have')
+  size = file.tell() - start
+  file.seek(start)
+  return file.read(size)
 
 
 class _Unpickler(pickle.Unpickler):

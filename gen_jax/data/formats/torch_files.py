@@ -15,6 +15,7 @@ names is refused before it is called, see `pickles.py`.
 import dataclasses
 import functools
 import io
+import math
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from gen_jax.data import inputs
 from gen_jax.data.formats import pickles, safetensors
 from gen_jax.errors import InputError
 
-_MOST_BYTES = 2**33  # of a file, and of all arrays that are read
+_MOST_BYTES = 2**33  # of a file
 _MOST_PICKLED = 2**26  # bytes of the pickle, which holds no numbers
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of a sequence
 
@@ -49,14 +50,15 @@ def read(
   try:
     with inputs.reading(path, field):
       inputs.check_regular(path)
-      if path.stat().st_size > _MOST_BYTES:
+      size = path.stat().st_size
+      if size > _MOST_BYTES:
         raise ValueError(f'it has more than {_MOST_BYTES:,} bytes')
       with open(path, 'rb') as file:
         if zipfile.is_zipfile(file):
           with zipfile.ZipFile(file) as archive:
-            return _arrays(_from_archive(archive), groups)
+            return _arrays(_from_archive(archive), groups, size)
         file.seek(0)
-        return _arrays(_from_sequence(file), groups)
+        return _arrays(_from_sequence(file, size), groups, size)
   except inputs.ReadError as error:
     if not isinstance(error.__cause__, pickles.Refused):
       raise
@@ -138,15 +140,14 @@ class _Tensor:
       and (end >= self.memory.length)
     ):
       raise ValueError('a tensor exceeds its memory')
+    if self.count > self.memory.length:
+      raise ValueError('a tensor repeats its memory')
     return start
 
   @property
-  def bytes(self) -> int:
-    """How large the array is."""
-    count = 4
-    for n in self.size:
-      count *= n
-    return count
+  def count(self) -> int:
+    """How many numbers the array has."""
+    return math.prod(self.size)
 
 
 class _Dict(dict):
@@ -210,7 +211,7 @@ def _member(archive, name, most=_MOST_BYTES):
   return archive.read(info)
 
 
-def _from_sequence(file: BinaryIO) -> Any:
+def _from_sequence(file: BinaryIO, end: int) -> Any:
   try:
     start = pickles.load(file, {}), pickles.load(file, {})
   except Exception:
@@ -236,6 +237,8 @@ def _from_sequence(file: BinaryIO) -> Any:
     size, length = known[key]
     if int.from_bytes(file.read(8), 'little') != length:
       raise ValueError(f'the memory {key} has another length than is noted')
+    if size * length > end - file.tell():
+      raise ValueError(f'the memory {key} is cut off')
     content[key] = file.read(size * length)
   return value
 
@@ -258,8 +261,16 @@ def _outside(memory: Callable[..., _Memory]) -> Callable[[Any], Any]:
   return load
 
 
-def _arrays(value: Any, groups: Sequence[str]) -> dict[str, np.ndarray]:
-  """Returns the arrays of floats of what was read, by their names."""
+def _arrays(
+  value: Any, groups: Sequence[str], size: int
+) -> dict[str, np.ndarray]:
+  """Returns the arrays of floats of what was read, by their names.
+
+  Args:
+    value: what was read.
+    groups: see `read`.
+    size: of the file, in bytes.
+  """
   if isinstance(value, dict):
     chosen = [k for k in groups if isinstance(value.get(k), dict)]
     value = value[chosen[0]] if chosen else value
@@ -270,8 +281,9 @@ def _arrays(value: Any, groups: Sequence[str]) -> dict[str, np.ndarray]:
     raise ValueError(
       'it is no dict of tensors, such as the state_dict of a network'
     )
-  if sum(x.bytes for x in tensors.values()) > _MOST_BYTES:
-    raise ValueError(f'its tensors have more than {_MOST_BYTES:,} bytes')
+  # All become float32. Tensors may share a memory, but not a thousand of them.
+  if sum(4 * x.count for x in tensors.values()) > 4 * size:
+    raise ValueError('its tensors have more numbers than the file')
   arrays = {}
   for name, tensor in tensors.items():
     if tensor.memory.kind.upper or 'f' in tensor.memory.kind.dtype:

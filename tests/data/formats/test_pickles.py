@@ -108,6 +108,14 @@ def test_a_pickle_that_would_fill_the_memory_as_copies_is_read(tmp_path):
   assert found[0] is found[1]
 
 
+def test_a_pickle_that_would_fill_the_memory_by_a_table_is_refused(tmp_path):
+  """It stores an object under the number 2^32 - 1."""
+  file = tmp_path / 'x.pickle'
+  file.write_bytes(b'\x80\x02]r\xff\xff\xff\xff.')
+  with pytest.raises(InputError, match='numbers objects'):
+    pickles.read(file)
+
+
 def test_an_array_that_lies_about_its_size_is_refused(tmp_path):
   data = pickle.dumps(np.arange(4, dtype='i4'), 2)
   file = tmp_path / 'x.pickle'

@@ -124,6 +124,7 @@ def test_the_first_pickles_of_a_sequence_run_nothing(tmp_path, monkeypatch):
     (-1, (2,), (1,)),
     (0, (2,), (-1,)),
     (0, (2**40,), (0,)),
+    (0, (7,), (0,)),
     (0, (2**62, 2**62), (0, 0)),
     (0, (2,), (1, 1)),
     (0, (True,), (1,)),
