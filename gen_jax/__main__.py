@@ -6,6 +6,7 @@ if __name__ == '__main__':
   startup.begin()
 
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ COMMANDS = {
   'classify': 'names the classes of your own images',
   'project': 'finds the latents of given images',
   'publish': 'writes a trained model to one file, which is used like a workdir',
+  'import': 'turns weights of other programs into such a file',
   'export': 'writes the parameters of a trained model to one file',
   'classification_score': 'trains a classifier on samples of a model',
   'cost': 'states the memory and the operations of a training step',
@@ -45,8 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(_print_help)
   if name not in COMMANDS:
     return cli.run(lambda: _refuse(name))
-  module = 'gen_jax.main' if name == 'train' else f'gen_jax.commands.{name}'
-  return importlib.import_module(module).main(arguments)
+  return importlib.import_module(module_of(name)).main(arguments)
+
+
+def module_of(name: str) -> str:
+  """Returns the module of a command."""
+  if name == 'train':
+    return 'gen_jax.main'
+  # A module cannot have the name of a statement.
+  return f'gen_jax.commands.{name}{"_" if keyword.iskeyword(name) else ""}'
 
 
 def _print_help() -> None:

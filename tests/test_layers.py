@@ -26,13 +26,14 @@ ALLOWED = {
     'errors core registry runtime distributed models objectives data storage'
   ),
   'config': 'errors registry data',
+  'importing': 'errors core models data config',
   'training': (
     'version errors core registry runtime distributed models objectives data '
     'storage evaluation config'
   ),
   'commands': (
     'version errors core registry runtime models objectives data storage '
-    'evaluation config training'
+    'evaluation config importing training'
   ),
   'api': 'errors core storage evaluation training',
   '__init__': 'version api',

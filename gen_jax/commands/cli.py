@@ -98,9 +98,9 @@ def parse(
 
   Args:
     kind: a dataclass with a field for each flag: its type, of which the last
-      annotation is the help, and its default. A bool is a flag without a value,
-      and a tuple is given by repeating the flag. The field `overrides` holds
-      the fields of a config.
+      annotation is the help, and its default. The flag of `from_` is --from. A
+      bool is a flag without a value, and a tuple is given by repeating the
+      flag. The field `overrides` holds the fields of a config.
     argv: the command line.
     **kwargs: of argparse, for --help.
 
@@ -121,7 +121,7 @@ def parse(
     elif _plain_type(field) is tuple:
       how = {'action': 'append'}
     parser.add_argument(
-      f'--{name}',
+      f'--{name.removesuffix("_")}',
       dest=name,
       required=not field.has_default,
       help=_help(field),

@@ -41,7 +41,8 @@ class Record:
     dtypes: by field.
     ranges: as `Source.ranges`.
     examples: how many there are.
-    fingerprint: as `Source.fingerprint`.
+    fingerprint: as `Source.fingerprint`; '' where the data of a training are
+      not known, as for an imported model, which may be used with any.
   """
 
   classes: tuple[str, ...]
@@ -99,6 +100,8 @@ class Record:
 
   def change_of_content(self, now: 'Record') -> str:
     """Returns how other data differ; '' if they do not."""
+    if not self.fingerprint:
+      return ''
     if self.examples != now.examples:
       return (
         f'the training split had {self.examples} examples, now {now.examples}'

@@ -69,9 +69,10 @@ class Layer(nn.Module):
   The noise [B, H, W, 1] has a learned weight for each channel, initially 0; it
   may be None. Adaptive instance normalization (eq. 1) scales the normalized
   features by y_s and shifts them by y_b, where (y_s - 1, y_b) is a dense layer
-  of w [B, W].
+  of w [B, W]. `epsilon` is added to the variance.
   """
 
+  epsilon: Positive = 1e-8
   dtype: Dtype = None
 
   @nn.compact
@@ -85,7 +86,7 @@ class Layer(nn.Module):
       weight = self.param('noise', nn.initializers.zeros, (depth,))
       added = noise * weight + added
     x = add_bias(x, added)
-    x = instance_norm(nn.leaky_relu(x, NEGATIVE_SLOPE), epsilon=1e-8)
+    x = instance_norm(nn.leaky_relu(x, NEGATIVE_SLOPE), self.epsilon)
     style = Dense(2 * depth, gain=1.0, dtype=self.dtype, name='style')(w)
     scale, shift = jnp.split(style[:, None, None], 2, axis=-1)
     return scale_and_shift(x, scale + 1, shift)
@@ -101,6 +102,9 @@ class Synthesis(nn.Module):
   fmap_base: Size = 8192
   fmap_max: Size = 512
   noise: bool = True
+  noise_per_size: bool = False
+  bias_before_blur: bool = False
+  epsilon: Positive = 1e-8
   dtype: Dtype = None
 
   @nn.compact
@@ -116,7 +120,8 @@ class Synthesis(nn.Module):
     layers = iter(jnp.swapaxes(w_plus, 0, 1))
 
     def finish(x, name):
-      return Layer(dtype, name=name)(x, next(noise), next(layers))
+      layer = Layer(self.epsilon, dtype, name=name)
+      return layer(x, next(noise), next(layers))
 
     def maps(resolution):
       return channels(resolution, self.fmap_base, self.fmap_max)
@@ -124,7 +129,6 @@ class Synthesis(nn.Module):
     x, images = None, []
     for size in sizes:
       width, name = maps(size), f'{size}x{size}'
-      common = dict(use_bias=False, dtype=dtype)
       if size == 4:
         constant = self.param(
           f'{name}_constant', nn.initializers.ones, (4, 4, width)
@@ -132,10 +136,16 @@ class Synthesis(nn.Module):
         x = jnp.broadcast_to(constant, (w_plus.shape[0], 4, 4, width))
         x = x.astype(dtype or jnp.float32)
       else:
-        x = Conv(width, scale=2, name=f'{name}_up', **common)(x)
+        x = Conv(
+          width,
+          scale=2,
+          use_bias=self.bias_before_blur,
+          dtype=dtype,
+          name=f'{name}_up',
+        )(x)
         x = blur(x)
       x = finish(x, f'{name}_0')
-      x = Conv(width, name=f'{name}_conv', **common)(x)
+      x = Conv(width, use_bias=False, dtype=dtype, name=f'{name}_conv')(x)
       x = finish(x, f'{name}_1')
       # Every resolution has its output layer, so that the parameters exist; the
       # compiler removes those that are not used.
@@ -151,12 +161,14 @@ class Synthesis(nn.Module):
     """Returns noise for two layers of each size, [count, H, H, 1], or None."""
     if not self.noise:
       return [None] * 2 * len(sizes)
-    shapes = [(count, size, size, 1) for size in sizes for _ in range(2)]
+    drawn = 1 if self.noise_per_size else 2
+    shapes = [(count, size, size, 1) for size in sizes for _ in range(drawn)]
     ends = list(itertools.accumulate(math.prod(s[1:]) for s in shapes))
     # A single draw for all layers, because each one takes time to compile.
     flat = jax.random.normal(self.make_rng('noise'), (count, ends[-1]))
     parts = jnp.split(flat, ends[:-1], axis=1)
-    return [x.reshape(s) for x, s in zip(parts, shapes, strict=True)]
+    maps = [x.reshape(s) for x, s in zip(parts, shapes, strict=True)]
+    return [x for x in maps for _ in range(2 // drawn)]
 
 
 class Generator(nn.Module):
@@ -179,6 +191,11 @@ class Generator(nn.Module):
     fmap_max: maximum number of channels.
     noise: whether noise is added. Drawings without stochastic detail, such as
       hair or leaves, do not need it.
+    noise_per_size: whether both layers of a resolution get the same noise, as
+      in some programs.
+    bias_before_blur: whether an upsampling convolution has a bias of its own,
+      which the blur lowers at the borders, as in some programs.
+    epsilon: added to the variance by the instance normalization.
     dtype: of the computation; parameters and images are float32.
   """
 
@@ -190,6 +207,9 @@ class Generator(nn.Module):
   fmap_base: Size = 8192
   fmap_max: Size = 512
   noise: bool = True
+  noise_per_size: bool = False
+  bias_before_blur: bool = False
+  epsilon: Positive = 1e-8
   dtype: Dtype = None
 
   def setup(self) -> None:
@@ -201,7 +221,14 @@ class Generator(nn.Module):
       self.width, self.depth, self.lr_mul, self.classes, self.dtype
     )
     self.synthesis = Synthesis(
-      self.shape, self.fmap_base, self.fmap_max, self.noise, self.dtype
+      self.shape,
+      self.fmap_base,
+      self.fmap_max,
+      self.noise,
+      self.noise_per_size,
+      self.bias_before_blur,
+      self.epsilon,
+      self.dtype,
     )
 
   @property

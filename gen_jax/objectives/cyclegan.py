@@ -34,7 +34,9 @@ class CycleGAN:
 
   Attributes:
     gen_ab: images of a, train -> images of b; see models/translation.py.
-    gen_ba: images of b, train -> images of a.
+    gen_ba: images of b, train -> images of a. This network and the next ones
+      are None beside generators that were trained elsewhere: a model without
+      all four translates and is not trained.
     disc_a: images of a, train -> logits of patches [B, h, w].
     disc_b: images of b, train -> logits of patches.
     loss: a name in losses/adversarial.py.
@@ -49,9 +51,9 @@ class CycleGAN:
   """
 
   gen_ab: nn.Module
-  gen_ba: nn.Module
-  disc_a: nn.Module
-  disc_b: nn.Module
+  gen_ba: nn.Module | None = None
+  disc_a: nn.Module | None = None
+  disc_b: nn.Module | None = None
   loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'least_squares'
   adversarial_weight: Weight = 2.0
   cycle_weight: Weight = 10.0
@@ -63,9 +65,11 @@ class CycleGAN:
   classes: ClassVar[int] = 0
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
-    """Returns the variables of the four players, with empty pools."""
+    """Returns the variables of the players, with empty pools."""
     key_gens, key_a, key_b = jax.random.split(key, 3)
     players = translation.init_both(self.gen_ab, self.gen_ba, key_gens, batch)
+    if not self._trains:
+      return players
     channels = [batch[k].shape[-1] for k in 'ab']
     if self.identity_weight and channels[0] != channels[1]:
       raise InputError(
@@ -84,6 +88,8 @@ class CycleGAN:
 
   def updates(self) -> tuple[Update, ...]:
     """Returns the update of the generators, then of the discriminators."""
+    if not self._trains:
+      return ()
     gen = Update(
       ('gen_ab', 'gen_ba'),
       self.gen_loss,
@@ -186,11 +192,11 @@ class CycleGAN:
     return Scorer(logits, batch[domain], lambda key: collectives.own_part(fake))
 
   def predict_fns(self) -> Capabilities:
-    """Returns the translations in both directions."""
-    return {
-      'translate_ab': self.translate_ab,
-      'translate_ba': self.translate_ba,
-    }
+    """Returns the translations in the directions that have a generator."""
+    fns = Capabilities(translate_ab=self.translate_ab)
+    if self.gen_ba is not None:
+      fns['translate_ba'] = self.translate_ba
+    return fns
 
   def translate_ab(self, players: Players, batch: Batch) -> jax.Array:
     """Returns batch['a'], images of any size, as images of b."""
@@ -203,6 +209,11 @@ class CycleGAN:
   @property
   def _loss(self) -> AdversarialLoss:
     return ADVERSARIAL_LOSSES[self.loss]
+
+  @property
+  def _trains(self) -> bool:
+    """Whether all four networks are there."""
+    return all(x is not None for x in self._networks.values())
 
   @property
   def _networks(self) -> Mapping[str, nn.Module]:

@@ -54,7 +54,8 @@ class StyleGAN:
 
   Attributes:
     gen: `stylegan.Generator`.
-    disc: `progressive.Discriminator`.
+    disc: `progressive.Discriminator`; None for a generator that was trained
+      elsewhere, which samples and is not trained.
     latents: the prior of the generator's latents.
     loss: one of `ADVERSARIAL_LOSSES`, see gen_jax/losses/adversarial.py.
     real_label: of the data, less than 1 for one-sided label smoothing.
@@ -73,7 +74,7 @@ class StyleGAN:
   """
 
   gen: nn.Module
-  disc: nn.Module
+  disc: nn.Module | None = None
   latents: Latents = Normal(size=512)
   loss: Annotated[str, one_of(ADVERSARIAL_LOSSES)] = 'non_saturating'
   real_label: Fraction = 1.0
@@ -90,7 +91,7 @@ class StyleGAN:
 
   def __post_init__(self) -> None:
     adversarial.check_real_label(self.loss, self.real_label)
-    if self.disc.classes != self.classes:
+    if self.disc is not None and self.disc.classes != self.classes:
       raise InputError(
         f'objective.disc.classes: expected {self.classes}, as '
         'objective.gen.classes.'
@@ -116,12 +117,14 @@ class StyleGAN:
     labels, latents = self._labels(batch), self.latents.sample(key_gen, 2)
     keys = {'params': key_gen, 'noise': key_noise}
     gen = self.gen.init(keys, latents, labels)
-    images = self.real_images(batch['image'], 1.0)
     players = {
       'gen': {**gen, 'average': {'w_avg': jnp.zeros(self.gen.width)}},
-      'disc': self.disc.init(key_disc, images, labels),
       'fade_in': self._fade_in(self.alpha_at(0)),
     }
+    if self.disc is None:
+      return players
+    images = self.real_images(batch['image'], 1.0)
+    players['disc'] = self.disc.init(key_disc, images, labels)
     adversarial.check_no_batch_norm(players, 'disc', self.regularizers)
     return players
 
@@ -143,6 +146,8 @@ class StyleGAN:
 
   def updates(self) -> tuple[Update, ...]:
     """Returns the discriminator's updates, then the generator's."""
+    if self.disc is None:
+      return ()
     disc = adversarial.disc_updates(
       self.disc_loss,
       self.regularizers,
@@ -163,6 +168,7 @@ class StyleGAN:
 
   def _check_groups(self, size, local):
     del local  # groups are of the batch of all devices
+    assert self.disc is not None
     group = self.disc.group
     progressive.check_group(size, group)
     if size < group:
@@ -293,6 +299,7 @@ class StyleGAN:
     self, players: Players, images: jax.Array, batch: Batch
   ) -> jax.Array:
     """Returns the logits of images with the labels of a batch, [B]."""
+    assert self.disc is not None
     labels, alpha = self._labels(batch), self.alpha(players)
     return self.disc.apply(players['disc'], images, labels, alpha)
 
@@ -335,12 +342,13 @@ class StyleGAN:
     """Returns the capabilities of the trained model."""
     fns = Capabilities(
       sample=self.sample,
-      discriminate=self.discriminate,
       sample_latents=self.sample_latents,
       map_latents=self.map_latents,
       w_avg=self.w_avg,
       synthesize=self.synthesize,
     )
+    if self.disc is not None:
+      fns['discriminate'] = self.discriminate
     if self.classes:
       fns['sample_classes'] = self.sample_classes
     return fns

@@ -120,6 +120,11 @@ class Experiment:
   def check(self) -> None:
     """Raises InputError for what is wrong anywhere, before work begins."""
     _ = self.objective, self.optimizers
+    if not self.objective.updates():
+      raise InputError(
+        'config.objective: it does not have all the networks that its training '
+        'needs, as a generator that was imported.'
+      )
     step.check_accumulate(self.objective, self.config.accumulate)
     self._check_data()
     # Networks compare the shapes of their images with those of the data.

@@ -30,6 +30,7 @@ from gen_jax.commands import (
   encode,
   evaluate,
   export,
+  import_,
   project,
   reconstruct,
   sample,
@@ -62,6 +63,7 @@ NEEDED = {
   project: ['--workdir=a', '--image=a'],
   cost: ['--config=a'],
   export: ['--workdir=a', '--out=a.safetensors'],
+  import_: ['--from=a', '--as=cyclegan', '--out=a.safetensors'],
   classification_score: ['--workdir=a', '--config=a'],
 }
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gen_jax import config as config_lib
+from gen_jax.__main__ import module_of
 from gen_jax.commands import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -71,8 +72,7 @@ def test_a_command_of_the_documents_is_understood(line, monkeypatch, capsys):
     return
   module, *rest = words[words.index('-m') + 1 :]
   if module == 'gen_jax':
-    train = rest[0] == 'train'
-    module = 'gen_jax.main' if train else f'gen_jax.commands.{rest[0]}'
+    module = module_of(rest[0])
   flags = {w.partition('=')[0] for w in words if w.startswith('--')}
   if '--config' in flags:
     trains(words)

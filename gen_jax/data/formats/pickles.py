@@ -8,7 +8,9 @@ refuses all else before it is called.
 import io
 import pathlib
 import pickle
-from typing import Any
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -26,9 +28,9 @@ def read(path: pathlib.Path) -> Any:
     with inputs.reading(path):
       data = io.BytesIO(inputs.read_bytes(path))
       # The bytes of arrays that Python 2 wrote come as text of this encoding.
-      return _plain(_Unpickler(data, encoding='latin1').load(), {})
+      return _plain(load(data, _KNOWN), {})
   except inputs.ReadError as error:
-    if not isinstance(error.__cause__, _Refused):
+    if not isinstance(error.__cause__, Refused):
       raise
     raise InputError(
       f'data.path: {path} is a pickle that needs {error.reason}; only '
@@ -36,19 +38,87 @@ def read(path: pathlib.Path) -> Any:
     ) from None
 
 
-class _Refused(Exception):
-  pass
+class Refused(Exception):
+  """A pickle needs something that it may not have, which the text names."""
+
+
+def load(
+  file: BinaryIO,
+  known: Mapping[tuple[str, str], Any],
+  outside: Callable[[Any], Any] | None = None,
+) -> Any:
+  """Returns what a pickle makes of the things that it may name.
+
+  Args:
+    file: read up to the end of the pickle.
+    known: what stands for a function or a class, by its module and its name.
+    outside: returns the object outside of the pickle that an identifier names;
+      None where there are none.
+
+  Raises:
+    Refused: the pickle names something else. Nothing has been called then.
+    Exception: almost any, when the pickle is damaged.
+  """
+  return _Unpickler(io.BytesIO(_checked(file)), known, outside).load()
+
+
+_OPERATIONS = {op.code: op for op in pickletools.opcodes}
+_STORES = ('PUT', 'BINPUT', 'LONG_BINPUT')
+# Bytes of the length that stands before an argument.
+_LENGTHS = {
+  pickletools.TAKEN_FROM_ARGUMENT1: 1,
+  pickletools.TAKEN_FROM_ARGUMENT4: 4,
+  pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+  pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+
+
+def _checked(file: BinaryIO) -> bytes:
+  """Returns a pickle that does not fill the memory by the numbers of objects.
+
+  It may store an object under any number, and Python makes a table up to the
+  largest one.
+  """
+  start, made, name = file.tell(), 0, ''
+  while name != 'STOP':
+    operation = _OPERATIONS.get(file.read(1).decode('latin1'))
+    if operation is None:
+      raise ValueError('it is no pickle, or cut off')
+    made, name, argument = made + 1, operation.name, operation.arg
+    size = argument.n if argument else 0
+    if size == pickletools.UP_TO_NEWLINE:
+      value = file.readline()
+      if name in ('GLOBAL', 'INST'):
+        file.readline()
+    else:
+      if size < 0:
+        size = int.from_bytes(file.read(_LENGTHS[size]), 'little')
+      value = file.read(size)
+    if name in _STORES:
+      number = int(value) if name == 'PUT' else int.from_bytes(value, 'little')
+      if not 0 <= number <= made:
+        raise ValueError('it numbers objects that it does not have')
+  size = file.tell() - start
+  file.seek(start)
+  return file.read(size)
 
 
 class _Unpickler(pickle.Unpickler):
+  def __init__(self, file: Any, known: Any, outside: Any) -> None:
+    super().__init__(file, encoding='latin1')
+    self._known, self._outside = known, outside
+
   def find_class(self, module: str, name: str) -> Any:
-    found = _KNOWN.get((module.replace('numpy._core', 'numpy.core'), name))
+    place = module.replace('numpy._core', 'numpy.core'), name
+    found = self._known.get(place)
     if found is None:
-      raise _Refused(f'{module}.{name}')
+      raise Refused(f'{module}.{name}')
     return found
 
   def persistent_load(self, pid: Any) -> Any:
-    raise _Refused(f'the object {pid!r} of another file')
+    if self._outside is None:
+      raise Refused(f'the object {pid!r} of another file')
+    return self._outside(pid)
 
 
 # NumPy's own functions would believe what a file says of an array's memory, so
@@ -63,10 +133,10 @@ class _Dtype:
     if not isinstance(kind, str) or kind.lstrip('<>|=')[:1] not in tuple(
       'biuf'
     ):
-      raise _Refused(f'an array of {kind!r}')
+      raise Refused(f'an array of {kind!r}')
     self.value = np.dtype(kind)
     if self.value.kind not in 'biuf':  # 'f4,O' is two fields
-      raise _Refused(f'an array of {kind!r}')
+      raise Refused(f'an array of {kind!r}')
 
   def __setstate__(self, state: Any) -> None:
     if state[1] in ('<', '>'):
@@ -102,7 +172,7 @@ class _Scalar:
 
 def _array(data, dtype, shape, order):
   if not isinstance(dtype, _Dtype):
-    raise _Refused(f'an array of {dtype!r}')
+    raise Refused(f'an array of {dtype!r}')
   values = np.frombuffer(_encode(data), dtype.value)
   return values.reshape(shape, order=order)
 
@@ -113,7 +183,7 @@ def _encode(data: Any, encoding: Any = 'latin1') -> bytes:
     return data.encode('latin1')
   if isinstance(data, bytes | bytearray):
     return bytes(data)
-  raise _Refused(f'bytes of {type(data).__name__}')
+  raise Refused(f'bytes of {type(data).__name__}')
 
 
 def _plain(value: Any, made: dict[int, Any]) -> Any:

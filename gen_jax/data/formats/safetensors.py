@@ -28,11 +28,12 @@ def read(path: pathlib.Path, field: str) -> dict[str, np.ndarray]:
     with safetensors.safe_open(path, framework='numpy') as file:
       for name in file.keys():
         if file.get_slice(name).get_dtype() in _FLOATS:
-          arrays[name] = _finite(name, file.get_tensor(name))
+          arrays[name] = finite(name, file.get_tensor(name))
   return arrays
 
 
-def _finite(name, x):
+def finite(name: str, x: np.ndarray) -> np.ndarray:
+  """Returns an array as float32; raises ValueError unless all is finite."""
   with np.errstate(over='ignore'):  # becomes infinity, which is refused
     x = x.astype(np.float32)
   if not np.all(np.isfinite(x)):

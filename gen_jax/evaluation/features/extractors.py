@@ -2,10 +2,12 @@
 
   'classifier'       the features of the reference classifier of the data
   'random'           convolutions with random weights, for data of any kind
+  'NAME.safetensors' those of a classifier, a file of `gen_jax publish` or
+                     `gen_jax import`
   'module.function'  your own, imported from where you are:
                      images, float32 [B, H, W, C] in [0, 1] -> [B, F]
 
-With the pooled features of an Inception network as your own, the Frechet
+With the file that `gen_jax import --as=fid_inception` writes, the Frechet
 distance is the FID of the literature. Numbers of different features cannot be
 compared, so each is logged with the `identity` of its features.
 """
@@ -15,6 +17,7 @@ import functools
 import hashlib
 import importlib
 import math
+import pathlib
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
@@ -24,12 +27,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_jax.distributed import prediction
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, first_line
 from gen_jax.evaluation.context import Task, filled
-from gen_jax.evaluation.features import reference_classifier
+from gen_jax.evaluation.features import (
+  reference_classifier,
+  reference_network,
+)
 from gen_jax.evaluation.features.reference_classifier import ReferenceClassifier
+from gen_jax.evaluation.features.reference_network import ReferenceNetwork
 from gen_jax.models.layers import conv
 from gen_jax.registry.fields import Seed, Size
+from gen_jax.storage import published
 
 Shape = tuple[int, ...]  # H, W, C
 
@@ -56,9 +64,9 @@ def load(
   """Returns the feature extractor of a name.
 
   Args:
-    name: 'classifier', 'random' or 'module.function'.
+    name: 'classifier', 'random', 'NAME.safetensors' or 'module.function'.
     shape: (H, W, C) of the images.
-    task: whose images are measured, for 'classifier'.
+    task: whose images are measured, for the first and the third.
     classifier: workdir of a classifier; '' for the one of the package.
 
   Raises:
@@ -69,6 +77,8 @@ def load(
     return Classified(_classifier(task, classifier))
   if name == 'random':
     return RandomFeatures(shape)
+  if published.find(name):
+    return Published(name, _network(name, task), shape)
   return Function(name, prediction.full_precision(_find(name)), shape)
 
 
@@ -87,7 +97,8 @@ def check_code(
   """
   for name in names:
     code = str(config.evals[name].get('features', ''))
-    if '.' in code and code not in allowed:
+    runs = '.' in code and not published.find(code)
+    if runs and code not in allowed:
       raise InputError(
         f'the workdir names code to import, config.evals.{name}.features='
         f'{code!r}: add --allow_code={code} if you trust it, or take other '
@@ -99,6 +110,8 @@ def check(name: str, task: Task | None = None, classifier: str = '') -> None:
   """Raises InputError when there is no feature extractor of this name."""
   if name == 'classifier':
     _classifier(task, classifier)
+  elif published.find(name):
+    _network(name, task)
   elif name != 'random':
     _find(name)
 
@@ -110,6 +123,15 @@ def _classifier(task: Task | None, classifier: str) -> ReferenceClassifier:
       "'random', or your own features as 'module.function'."
     )
   return reference_classifier.load(task, classifier)
+
+
+def _network(name: str, task: Task | None) -> ReferenceNetwork:
+  if task is None:
+    raise InputError(f'config.evals: features={name!r} cannot be opened here.')
+  needs = ('features',)
+  return reference_network.of_workdir(
+    task.open_trained, name, 'features', needs
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +152,44 @@ class Classified:
   def extract(self, images: np.ndarray) -> np.ndarray:
     """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
     return self.classifier.extract(images)[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+  """The features of a model in a file of its own.
+
+  Attributes:
+    name: of the file.
+    network: the model, with the capability `features`.
+    shape: (H, W, C) of the images.
+  """
+
+  name: str
+  network: ReferenceNetwork
+  shape: Shape
+
+  def __post_init__(self) -> None:
+    fn = self.network.objective.predict_fns()['features']
+    image = jax.ShapeDtypeStruct((1, *self.shape), np.float32)
+    try:
+      jax.eval_shape(fn, self.network.players, {'image': image})
+    except Exception as error:
+      raise InputError(
+        f'config.evals: features={self.name!r} cannot be computed of images of '
+        f'the shape {self.shape}: {first_line(error)}'
+      ) from error
+
+  @property
+  def identity(self) -> str:
+    """Returns the name of the file and a hash, logged with each result."""
+    return f'{pathlib.Path(self.name).stem} {self.network.hash}'
+
+  def extract(self, images: np.ndarray) -> np.ndarray:
+    """Returns features [N, F] of images [N, H, W, C] in [0, 1]."""
+    x = np.asarray(images, np.float32)
+    if self.network.objective.pixels == 'symmetric':
+      x = 2 * x - 1
+    return self.network.apply('features', 'image', x, _BATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +310,8 @@ def _find(name: str) -> Callable[[np.ndarray], Any]:
   module, _, function = name.rpartition('.')
   if not module:
     raise InputError(
-      f"{where}: expected 'classifier', 'random' or 'module.function'."
+      f"{where}: expected 'classifier', 'random', 'NAME.safetensors' or "
+      "'module.function'."
     )
   try:
     found = getattr(importlib.import_module(module), function)

@@ -8,6 +8,7 @@ Evaluators never train a network.
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,7 @@ _FOLDER = pathlib.Path(__file__).parent / 'weights'
 _CONFIGS = {
   'classifier': 'classifier.py',
   'scorer': 'image_text_scorer.py',
+  'features': 'classifier.py',
 }
 
 
@@ -35,7 +37,7 @@ class ReferenceNetwork:
 
   Attributes:
     hash: of its parameters, 12 hexadecimal digits.
-    accuracy: on the test images of its data, in [0, 1].
+    accuracy: on the test images of its data, in [0, 1]; NaN if not known.
     objective: whose predict functions are called.
     players: trained and averaged.
     shape: (H, W, C) of its images.
@@ -118,7 +120,7 @@ def of_workdir(
   path: str,
   field: str,
   needs: tuple[str, ...],
-  accuracy: str,
+  accuracy: str = '',
 ) -> ReferenceNetwork:
   """Returns the network of a workdir.
 
@@ -127,7 +129,7 @@ def of_workdir(
     path: the workdir.
     field: of the evaluator that names it, for messages.
     needs: predict functions that the network must have.
-    accuracy: the metric that states its accuracy.
+    accuracy: the metric that states its accuracy; '' where none is needed.
 
   Raises:
     InputError: when it is no workdir, or one of another model.
@@ -142,7 +144,7 @@ def of_workdir(
       f'not have the functions {", ".join(needs)}. Name a workdir of '
       f'configs/{_CONFIGS[field]}.'
     )
-  if accuracy not in model.metrics:
+  if accuracy and accuracy not in model.metrics:
     raise InputError(
       f'config.evals: {field}={path!r}: its metrics.jsonl has no {accuracy!r}. '
       'Train it to the end, with the evaluators of '
@@ -150,7 +152,7 @@ def of_workdir(
     )
   return ReferenceNetwork(
     hash=weights.digest(model.players),
-    accuracy=float(model.metrics[accuracy]),
+    accuracy=float(model.metrics[accuracy]) if accuracy else math.nan,
     objective=model.objective,
     players=model.players,
     shape=model.shape,

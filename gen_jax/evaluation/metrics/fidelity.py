@@ -28,7 +28,8 @@ class Fidelity:
   Attributes:
     num: samples, and training images of `frechet_train`.
     k: of the neighborhoods.
-    features: 'classifier', 'random', or your own as 'module.function'.
+    features: 'classifier', 'random', a file such as 'inception.safetensors', or
+      your own as 'module.function'; see features/extractors.py.
     classifier: workdir of a trained `configs/classifier.py`; '' for the
       classifier of the package.
   """

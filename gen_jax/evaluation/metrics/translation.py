@@ -211,7 +211,8 @@ class Frechet:
 
   Attributes:
     num: images of each domain; 0 for all.
-    features: 'random', or a function of yours; see features/extractors.py.
+    features: 'random', a file or a function of yours; see
+      features/extractors.py.
   """
 
   task: Task
@@ -223,7 +224,7 @@ class Frechet:
   needs = property(_needs)
 
   def __post_init__(self) -> None:
-    extractors.check(self.features)
+    extractors.check(self.features, self.task)
 
   def run(self, players: Players, key: jax.Array) -> Results:
     """Yields each result with its name."""
@@ -234,7 +235,7 @@ class Frechet:
       y = translate(self.task, players, here + there, x, self.batch_size)
       train = domain(self.task, 'train', there, len(real), key)
       same = as_channels(x, real.shape[-1])
-      extractor = extractors.load(self.features, real.shape[1:])
+      extractor = extractors.load(self.features, real.shape[1:], self.task)
 
       def moments(images, extractor=extractor):
         return statistics.moments(

@@ -15,18 +15,18 @@ from gen_jax.objectives.parts.shapes import check_images
 
 
 def init_both(
-  gen_ab: nn.Module, gen_ba: nn.Module, key: jax.Array, batch: Batch
+  gen_ab: nn.Module, gen_ba: nn.Module | None, key: jax.Array, batch: Batch
 ) -> dict[str, Any]:
-  """Returns the players `gen_ab` and `gen_ba`.
+  """Returns the players `gen_ab` and, if there is one, `gen_ba`.
 
   Raises:
     InputError: as `init_generator`.
   """
   key_ab, key_ba = jax.random.split(key)
-  return {
-    'gen_ab': init_generator(gen_ab, 'gen_ab', key_ab, batch, 'ab'),
-    'gen_ba': init_generator(gen_ba, 'gen_ba', key_ba, batch, 'ba'),
-  }
+  players = {'gen_ab': init_generator(gen_ab, 'gen_ab', key_ab, batch, 'ab')}
+  if gen_ba is not None:
+    players['gen_ba'] = init_generator(gen_ba, 'gen_ba', key_ba, batch, 'ba')
+  return players
 
 
 def init_generator(

@@ -19,6 +19,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+import torch_container
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -29,7 +30,14 @@ from gen_jax.data.datasets import (
   stackgan_release,
   tfds,
 )
-from gen_jax.data.formats import idx, images, pickles, pixels, safetensors
+from gen_jax.data.formats import (
+  idx,
+  images,
+  pickles,
+  pixels,
+  safetensors,
+  torch_files,
+)
 from gen_jax.data.text import sentences
 from gen_jax.errors import InputError
 
@@ -351,6 +359,19 @@ def make_safetensors(root):
   save_file(arrays, root / 'model.safetensors', {'format': 'pt'})
 
 
+def make_torch(root):
+  x = np.arange(24, dtype=np.float32)
+  part = torch_container.Tensor(x, 4, (4, 3), (1, 6))
+  value = {'a': {'whole': x, 'part': part}, 'lr': [0.1, None], 'b': (1, 'x')}
+  for old in (False, True):
+    torch_container.save(root / f'{old}.pth', value, old)
+
+
+def read_torch(root):
+  for old in (False, True):
+    torch_files.read(root / f'{old}.pth', 'f', ('a',))
+
+
 def make_model(root):
   tokenizers = pytest.importorskip('tokenizers')
   make_safetensors(root)
@@ -424,6 +445,7 @@ CASES = {
     lambda root: ('a/1', 'a/2', 'class_info.pickle', 'bounding_boxes.txt'),
   ),
   'pickle': Case(make_pickle, lambda root: pickles.read(root / 'x.pickle')),
+  'torch': Case(make_torch, read_torch, lambda root: ('.pth',)),
   'safetensors': Case(
     make_safetensors,
     lambda root: safetensors.read(root / 'model.safetensors', 'f'),

@@ -44,9 +44,7 @@ def test_text_of_python_2():
   )
   import io
 
-  found = pickles._plain(
-    pickles._Unpickler(io.BytesIO(data), encoding='latin1').load(), {}
-  )
+  found = pickles._plain(pickles.load(io.BytesIO(data), pickles._KNOWN), {})
   assert found.tolist() == [1, 255]
 
 
@@ -108,6 +106,14 @@ def test_a_pickle_that_would_fill_the_memory_as_copies_is_read(tmp_path):
   file.write_bytes(pickle.dumps(value))
   found = pickles.read(file)
   assert found[0] is found[1]
+
+
+def test_a_pickle_that_would_fill_the_memory_by_a_table_is_refused(tmp_path):
+  """It stores an object under the number 2^32 - 1."""
+  file = tmp_path / 'x.pickle'
+  file.write_bytes(b'\x80\x02]r\xff\xff\xff\xff.')
+  with pytest.raises(InputError, match='numbers objects'):
+    pickles.read(file)
 
 
 def test_an_array_that_lies_about_its_size_is_refused(tmp_path):

@@ -1,13 +1,20 @@
 """Features by name: what they are, and that they tell images apart."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
+from drawn import drawn
+from ml_collections import ConfigDict
 
 from gen_jax.data.datasets import emoji
 from gen_jax.errors import InputError
+from gen_jax.evaluation.context import Task, TrainedModel
 from gen_jax.evaluation.features import extractors
 from gen_jax.evaluation.metrics import statistics
+from gen_jax.models.classifier import ConvClassifier
+from gen_jax.objectives.classifier import Classifier
 
 SHAPE = (16, 16, 3)
 
@@ -117,10 +124,34 @@ def test_a_function_of_the_user():
   assert extractor.identity.split()[1] == digests[0]
 
 
+def test_the_features_of_a_classifier_in_a_file():
+  objective = Classifier(ConvClassifier(classes=3, channels=(4,), features=5))
+  batch = {'image': np.zeros((1, *SHAPE)), 'label': np.zeros(1, np.int32)}
+  players = drawn(objective.init, jax.random.key(0), batch)
+  opened = []
+
+  def open_trained(path):
+    opened.append(path)
+    return TrainedModel(objective, players, SHAPE, ('a', 'b', 'c'), {})
+
+  task = Task(objective, None, None, open_trained=open_trained)
+  extractor = extractors.load('some/inception.safetensors', SHAPE, task)
+  images = np.random.default_rng(0).uniform(size=(7, *SHAPE)).astype('f4')
+  expected = objective.features(players, {'image': images})
+  np.testing.assert_allclose(extractor.extract(images), expected, atol=1e-5)
+  assert re.fullmatch(r'inception [0-9a-f]{12}', extractor.identity)
+  assert opened == ['some/inception.safetensors']
+  with pytest.raises(InputError, match=r'of the shape \(8, 8, 3\)'):
+    extractors.load('some/inception.safetensors', (8, 8, 3), task)
+  # It is no code, so the config of a workdir may name it.
+  config = ConfigDict({'evals': {'f': {'features': 'x.safetensors'}}})
+  extractors.check_code(config, ['f'], ())
+
+
 @pytest.mark.parametrize(
   'name,match',
   [
-    ('randm', "'randm': expected 'classifier', 'random' or"),
+    ('randm', "'randm': expected 'classifier', 'random', 'NAME"),
     ('no_such_module.f', "No module named 'no_such_module'"),
     (f'{__name__}.no_such', "no attribute 'no_such'"),
     (f'{__name__}.SHAPE', 'cannot be called'),
