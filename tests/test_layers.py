@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'gen_jax'
 ALLOWED = {
   'version': '',
   'errors': '',
+  'zoo': 'errors',
   'core': '',
   'registry': 'errors',
   'losses': '',
@@ -21,7 +22,7 @@ ALLOWED = {
   'models': 'errors registry runtime distributed',
   'objectives': 'errors core registry losses distributed models',
   'data': 'errors core registry runtime',
-  'storage': 'version errors core runtime distributed data',
+  'storage': 'version errors zoo core runtime distributed data',
   'evaluation': (
     'errors core registry runtime distributed models objectives data storage'
   ),
@@ -31,11 +32,11 @@ ALLOWED = {
     'version errors core registry runtime distributed models objectives data '
     'storage evaluation config'
   ),
-  'commands': (
-    'version errors core registry runtime models objectives data storage '
-    'evaluation config importing training'
-  ),
   'api': 'errors core storage evaluation training',
+  'commands': (
+    'version errors zoo core registry runtime models objectives data storage '
+    'evaluation config importing training api'
+  ),
   '__init__': 'version api',
   'main': 'registry runtime distributed storage config training commands',
   '__main__': 'errors runtime commands',
