@@ -17,6 +17,8 @@ from gen_jax.runtime import timeout
 from gen_jax.storage import file_lock
 
 _CLOUD_SECONDS = 20  # until a cloud counts as out of reach
+# Weights & Biases keeps links to its logs here. Nothing of it is read.
+_FOREIGN = 'wandb'
 
 
 def folder(path: str | os.PathLike) -> Any:
@@ -76,7 +78,8 @@ def check_inside(workdir: Any) -> None:
 
   A workdir may come from somebody else. Through a link in it, files elsewhere
   would be overwritten or shown, and a pipe would block whoever opens it. The
-  workdir itself may be a link. A workdir in a cloud has none of these.
+  workdir itself may be a link. A workdir in a cloud has none of these. The
+  folder of Weights & Biases is not looked into, but it may be no link.
 
   Raises:
     InputError: when it holds a link or a special file, or a folder that cannot
@@ -88,7 +91,8 @@ def check_inside(workdir: Any) -> None:
       with os.scandir(folders.pop()) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
           if entry.is_dir(follow_symlinks=False):
-            folders.append(entry.path)
+            if os.path.relpath(entry.path, workdir) != _FOREIGN:
+              folders.append(entry.path)
           elif not entry.is_file(follow_symlinks=False):
             if os.path.lexists(entry.path):
               raise InputError(_outside(workdir, entry))
