@@ -1,7 +1,6 @@
 """What a logger is, and the run that it shows."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -48,7 +47,8 @@ class Run:
   @property
   def name(self) -> str:
     """The name of the workdir."""
-    return pathlib.PurePath(os.path.abspath(self.workdir)).name or 'run'
+    path = self.workdir
+    return (path.absolute() if isinstance(path, pathlib.Path) else path).name
 
   def folder(self, variable: str) -> pathlib.Path:
     """Returns the workdir, for the files that a library keeps on a disk.

@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.storage import outputs
+from gen_jax.storage import cloud, outputs
 
 SUFFIX = '.safetensors'
 _HEADER = 'gen_jax'  # the key of the JSON
@@ -81,12 +81,11 @@ def write(
   content = safetensors.numpy.save(
     arrays, metadata={_HEADER: whole.model_dump_json()}
   )
-  path.parent.mkdir(parents=True, exist_ok=True)
   with outputs.replaced(path) as partial:
     partial.write_bytes(content)
 
 
-def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
+def read(path: Any) -> tuple[dict[str, np.ndarray], Description]:
   """Returns the arrays of a published file and what it says of itself.
 
   Raises:
@@ -94,7 +93,10 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
       program.
   """
   try:
-    with safetensors.safe_open(path, 'np') as file:
+    with (
+      cloud.on_disk(_opened(path)) as copy,
+      safetensors.safe_open(copy, 'np') as file,
+    ):
       header = (file.metadata() or {}).get(_HEADER)
       if header is None:
         raise ValueError('gen_jax did not write it with `gen_jax publish`')
@@ -112,6 +114,10 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
     reason = getattr(error, 'strerror', None) or str(error)
     raise InputError(f'{path} cannot be used: {reason.rstrip(".")}.') from error
   return arrays, about
+
+
+def _opened(path: Any) -> Any:
+  return cloud.path(str(path), 'file ') if cloud.names(path) else path
 
 
 def fit(

@@ -24,6 +24,7 @@ _LAST_SECONDS = 45  # for what is left at the end
 _STEP = 'step'
 # What is not gathered, by the environment variable that changes it.
 _PRIVATE = {
+  'WANDB_HOST': {'host': ''},
   'WANDB_DISABLE_GIT': {'disable_git': True},
   'WANDB_SAVE_CODE': {'save_code': False},
   'WANDB_CONSOLE': {'console': 'off'},

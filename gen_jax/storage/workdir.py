@@ -1,7 +1,6 @@
 """A run's folder: its path, its lock and the records in it."""
 
 import contextlib
-import functools
 import os
 import pathlib
 import stat
@@ -12,11 +11,9 @@ from typing import Any
 from gen_jax.data import record as data_record
 from gen_jax.data.record import Record
 from gen_jax.distributed import process_group
-from gen_jax.errors import InputError, first_line
-from gen_jax.runtime import timeout
-from gen_jax.storage import file_lock
+from gen_jax.errors import InputError
+from gen_jax.storage import cloud, file_lock
 
-_CLOUD_SECONDS = 20  # until a cloud counts as out of reach
 # Weights & Biases keeps links to its logs here. Nothing of it is read.
 _FOREIGN = 'wandb'
 
@@ -36,8 +33,8 @@ def folder(path: str | os.PathLike) -> Any:
     raise InputError(
       f'workdir {text!r}: the name has a character that cannot be printed.'
     )
-  if '://' in text:
-    return _cloud(text)
+  if cloud.names(text):
+    return cloud.path(text, 'workdir ')
   local = pathlib.Path(path)
   try:
     if not stat.S_ISDIR(local.stat().st_mode):
@@ -49,28 +46,6 @@ def folder(path: str | os.PathLike) -> Any:
       f'workdir {text[:100]} cannot be used: {error.strerror}.'
     ) from error
   return local
-
-
-@functools.cache
-def _cloud(text):
-  """Returns a path in a cloud which answers within seconds."""
-  from etils import epath
-
-  try:
-    path = epath.Path(text)
-    timeout.call(path.exists, _CLOUD_SECONDS)
-  except KeyError as error:
-    raise InputError(
-      f'workdir {text}: expected a local folder, gs://... or s3://...'
-    ) from error
-  except Exception as error:  # each library has its own
-    kind = (
-      '' if isinstance(error, TimeoutError) else f'{type(error).__name__}: '
-    )
-    raise InputError(
-      f'workdir {text} cannot be reached: {kind}{first_line(error)}'
-    ) from error
-  return path
 
 
 def check_inside(workdir: Any) -> None:

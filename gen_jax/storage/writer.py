@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax.storage import loggers
+from gen_jax.storage import cloud, loggers
 from gen_jax.storage.images import read_picture, save_image
 
 # The name of the animation over training, and its largest number of frames.
@@ -127,8 +127,11 @@ class Writer:
     it. Of many about a hundred are shown; all are as large as the last.
     """
     folder = self._workdir / 'images'
-    for name in {file.parent for file in folder.glob('**/*.png')}:
-      files = [file for file in name.glob('*.png') if file.stem.isdecimal()]
+    by_name: dict[Any, list] = {}
+    for file in cloud.files(folder):
+      if file.suffix == '.png' and file.stem.isdecimal():
+        by_name.setdefault(file.parent, []).append(file)
+    for name, files in by_name.items():
       files.sort(key=lambda file: int(file.stem))
       if len(files) < 2:
         continue

@@ -44,7 +44,7 @@ def open_trained(
     InputError: when there is no config, or no checkpoint (of that step).
   """
   if published.is_published(path):
-    return _open_published(pathlib.Path(path), step, places)
+    return _open_published(path, step, places)
   workdir = workdir_lib.folder(path)
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
@@ -94,7 +94,7 @@ def _open_published(path, step, places) -> tuple[TrainState, Experiment]:
 def last_metrics(path: str | os.PathLike) -> dict[str, Any]:
   """Returns the last value of each metric of a workdir or a published file."""
   if published.is_published(path):
-    return dict(published.read(pathlib.Path(path))[1].metrics)
+    return dict(published.read(path)[1].metrics)
   lines = read_metrics(workdir_lib.folder(path) / 'metrics.jsonl')
   return {name: value for line in lines for name, value in line.items()}
 
