@@ -222,6 +222,8 @@ def serving():
 
   class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    wbufsize = -1  # an answer is one packet, for which nobody waits
+    disable_nagle_algorithm = True
 
     def handle_any(self):
       body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
@@ -249,6 +251,7 @@ def serving():
 
   server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
   server.daemon_threads = True
+  server.handle_error = lambda *_: None  # a client that closed its connection
   threading.Thread(target=server.serve_forever, daemon=True).start()
   try:
     yield bucket, f'http://127.0.0.1:{server.server_port}'

@@ -187,7 +187,8 @@ class Checkpointer:
   def close(self) -> None:
     """Waits, and frees what orbax holds."""
     self.wait()
-    self._manager.close()
+    with self._writing():
+      self._manager.close()
 
   @contextlib.contextmanager
   def _writing(self):

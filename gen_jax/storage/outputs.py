@@ -125,10 +125,10 @@ def replaced(path: Any) -> Iterator[Any]:
   at once, the file is left as it was. In a cloud a file appears only when it is
   whole, and the name is that of the file.
   """
+  path.parent.mkdir(parents=True, exist_ok=True)
   if not isinstance(path, pathlib.Path):
     yield path
     return
-  path.parent.mkdir(parents=True, exist_ok=True)
   path = path.resolve()  # a link stays one
   # Short, for the name of the file may be as long as a name can be.
   digest = zlib.crc32(os.fsencode(path.name))

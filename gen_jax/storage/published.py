@@ -7,6 +7,7 @@ SHA-256. Reading it runs no code.
 """
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -85,7 +86,7 @@ def write(
     partial.write_bytes(content)
 
 
-def read(path: Any) -> tuple[dict[str, np.ndarray], Description]:
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Description]:
   """Returns the arrays of a published file and what it says of itself.
 
   Raises:
@@ -116,8 +117,10 @@ def read(path: Any) -> tuple[dict[str, np.ndarray], Description]:
   return arrays, about
 
 
-def _opened(path: Any) -> Any:
-  return cloud.path(str(path), 'file ') if cloud.names(path) else path
+def _opened(path: str | os.PathLike) -> Any:
+  if cloud.names(path):
+    return cloud.path(os.fspath(path), 'file ')
+  return pathlib.Path(path)
 
 
 def fit(

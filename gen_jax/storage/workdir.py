@@ -11,7 +11,7 @@ from typing import Any
 from gen_jax.data import record as data_record
 from gen_jax.data.record import Record
 from gen_jax.distributed import process_group
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, first_line
 from gen_jax.storage import cloud, file_lock
 
 # Weights & Biases keeps links to its logs here. Nothing of it is read.
@@ -123,7 +123,8 @@ def _writing(workdir):
     yield
   except OSError as error:
     raise InputError(
-      f'workdir {workdir} cannot be written: {error.strerror}.'
+      f'workdir {workdir} cannot be written: '
+      f'{error.strerror or first_line(error)}.'
     ) from error
 
 

@@ -63,13 +63,15 @@ class Writer:
       if resume_step is None or line['step'] <= resume_step:
         kept.append(line)
         self._note(line['step'], line)
+    text = ''.join(json.dumps(line) + '\n' for line in kept)
     partial = self._path.with_suffix('.partial')
     with _named(self._path):
-      partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+      partial.write_text(text)
       partial.replace(self._path)
     # A cloud appends to no file: there it is written anew.
     self._local = isinstance(self._path, pathlib.Path)
     self._file: Any = self._path.open('a') if self._local else None
+    self._text = '' if self._local else text
 
   def recorded(self, step: int, prefix: str) -> bool:
     """Whether a line of this step has a name that starts with `prefix/`."""
@@ -89,7 +91,8 @@ class Writer:
         self._file.write(line)
         self._file.flush()
       else:
-        self._path.write_text(self._path.read_text() + line)
+        self._text += line
+        self._path.write_text(self._text)
     self._note(step, values)
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
     if numbers:

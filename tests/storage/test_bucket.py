@@ -3,6 +3,7 @@
 The libraries are those of a real run: gcsfs, and TensorStore for checkpoints.
 """
 
+import itertools
 import os
 import pathlib
 import signal
@@ -18,13 +19,16 @@ import numpy as np
 import pytest
 
 import gen_jax
+from gen_jax import main as train_main
 from gen_jax.__main__ import main
 from gen_jax.storage import cloud, workdir
 from gen_jax.storage.writer import read_metrics
 from gen_jax.training.loop import train
 from gen_jax.training.signals import Stopper
 
-pytest.importorskip('gcsfs', reason="needs: pip install 'gen_jax[gcs]'")
+extended_gcsfs = pytest.importorskip(
+  'gcsfs.extended_gcsfs', reason="needs: pip install 'gen_jax[gcs]'"
+)
 RUN = 'gs://bucket/run'
 
 
@@ -37,6 +41,15 @@ def server():
       patch.setenv('TENSORSTORE_GCS_HTTP_URL', address)
       patch.setenv('GOOGLE_AUTH_TOKEN_FOR_TESTING', 'token')
       patch.setenv('NO_GCE_CHECK', 'true')  # asks no other server
+      system, kind = (
+        extended_gcsfs.ExtendedGcsFileSystem,
+        extended_gcsfs.BucketType,
+      )
+
+      async def plain(*_):  # which it would ask Google for
+        return kind.NON_HIERARCHICAL
+
+      patch.setattr(system, '_get_bucket_type', plain)
       yield objects
 
 
@@ -143,7 +156,24 @@ def test_a_published_file_that_is_not_there_is_one_line(refused):
   assert 'gs://bucket/no.safetensors cannot be used: ' in line
 
 
-@pytest.mark.slow('starts two processes')
+@pytest.mark.slow('trains')
+@pytest.mark.parametrize('writes', [0, 5, 20])
+def test_a_bucket_that_refuses_is_one_line(
+  server, refused, monkeypatch, writes
+):
+  counted = itertools.count()
+  monkeypatch.setattr(
+    server,
+    'fails',
+    lambda method, path: method != 'GET' and next(counted) >= writes,
+  )
+  where = f'gs://bucket/refused{writes}'
+  config = '--config=tests/dense_vae.py'
+  line = refused(train_main, config, f'--workdir={where}')
+  assert where in line and 'cannot be written' in line
+
+
+@pytest.mark.long
 def test_a_killed_run_is_continued(server):
   where = 'gs://bucket/killed'
   arguments = [
