@@ -38,8 +38,9 @@ test-fast: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(WORKERS) $(FAST) $(ARGS)
 
 test-long: $(VENV)/test.stamp
-	$(BIN)/python -m pip install -q -e '.[test,notebooks,onnx]'
+	$(BIN)/python -m pip install -q -e '.[test,notebooks,onnx,gcs,wandb,mlflow,trackio]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pytest tests/storage  # those of the extras, skipped before
 
 test-tpu: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q -e '.[test,tpu-compile]'

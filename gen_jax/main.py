@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from gen_jax.commands import cli
 from gen_jax.registry.fields import Count, Size
+from gen_jax.storage import loggers
 
 _MANY = 'found by itself on a TPU pod, GKE, Slurm and Open MPI'
 
@@ -44,6 +45,7 @@ class Arguments(cli.Configured):
     bool,
     'allow another number of steps although learning rates depend on it',
   ] = False
+  log: Annotated[str, loggers.HELP] = ','.join(loggers.DEFAULT)
   coordinator: Annotated[str | None, f'HOST:PORT of process 0; {_MANY}'] = None
   num_processes: Annotated[Size | None, f'number of processes; {_MANY}'] = None
   process_id: Annotated[
@@ -70,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: Arguments) -> None:
+  log = loggers.parse(args.log)
   # Imported late: --help and a bad argument need no JAX.
   from gen_jax import config as config_lib
 
@@ -94,7 +97,7 @@ def _train(args: Arguments) -> None:
   default = f'runs/{name}'
   path = workdir.folder(default if args.workdir is None else args.workdir)
   with watchdog.joined(args.coordinator, args.num_processes, args.process_id):
-    train(config, path, profile=args.profile, extend=args.extend)
+    train(config, path, profile=args.profile, extend=args.extend, log=log)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from gen_jax.core import averaged
 from gen_jax.errors import DataError, EvaluationError, InputError, nearest
 from gen_jax.evaluation.features import extractors
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, workdir
+from gen_jax.storage import outputs
 from gen_jax.storage.writer import Writer
 from gen_jax.training import tasks, trained
 
@@ -108,8 +108,6 @@ def _folder(args):
   """Returns where the results go."""
   if args.out is None:
     return trained.results_folder(args.workdir, 'evaluate')
-  if '://' in args.out:
-    return workdir.folder(args.out)
   return outputs.parse(args.out, (outputs.FOLDER,)).path
 
 

@@ -19,7 +19,7 @@ from gen_jax.core import averaged
 from gen_jax.errors import InputError, nearest
 from gen_jax.evaluation.features.reference_classifier import dataset
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, weights
+from gen_jax.storage import cloud, outputs, weights
 from gen_jax.training import trained
 from gen_jax.training.export import onnx, programs, stablehlo
 
@@ -80,7 +80,7 @@ def export(args: Arguments) -> None:
   }
   with outputs.writing(out):
     _WRITERS[out.kind](args, out, averaged(state), experiment, description)
-  print(f'{out}: {out.path.stat().st_size:,} bytes of step {int(state.step)}')
+  print(f'{out}: {cloud.size(out.path):,} bytes of step {int(state.step)}')
 
 
 def _write_parameters(args, out, players, experiment, description):

@@ -18,7 +18,7 @@ from gen_jax.data import record
 from gen_jax.data.record import Record
 from gen_jax.errors import InputError, nearest
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, published
+from gen_jax.storage import cloud, outputs, published
 from gen_jax.training import trained
 from gen_jax.version import __version__
 
@@ -76,5 +76,5 @@ def publish(args: Arguments) -> None:
   )
   with outputs.writing(out):
     published.write(out.path, averaged(state), about, args.dtype)
-  size = out.path.stat().st_size
+  size = cloud.size(out.path)
   print(f'{out}: {size:,} bytes of step {int(state.step)}')

@@ -17,7 +17,7 @@ from typing import Annotated
 from gen_jax.commands import cli
 from gen_jax.errors import EvaluationError, InputError
 from gen_jax.runtime import settings
-from gen_jax.storage import sweep_report, workdir
+from gen_jax.storage import loggers, sweep_report, workdir
 from gen_jax.training.sweep import Run, read_grid, train_all
 
 
@@ -38,6 +38,7 @@ class Arguments(cli.Configured):
   extend: Annotated[
     bool, 'allow another number of steps although learning rates depend on it'
   ] = False
+  log: Annotated[str, loggers.HELP] = ','.join(loggers.DEFAULT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,10 +57,11 @@ def sweep(args: Arguments) -> None:
   """
   grid = read_grid(args.over)
   plots = [_read_plot(text) for text in args.plot]
+  log = loggers.parse(args.log)
   settings.configure()
   folder = workdir.folder(args.workdir)
   runs = [
-    Run(args.config, args.overrides, values, folder, args.extend)
+    Run(args.config, args.overrides, values, folder, args.extend, log)
     for values in grid
   ]
   for name in (name for pair in plots for name in pair):

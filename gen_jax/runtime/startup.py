@@ -16,6 +16,7 @@ _MESSAGES = {signal.SIGINT: 'interrupted', signal.SIGTERM: 'terminated'}
 # its own, or concerns only the developers of the libraries.
 _SILENT = (
   'absl',
+  'alembic',
   'asyncio',
   'concurrent',
   'etils',
@@ -23,12 +24,14 @@ _SILENT = (
   'gcsfs',
   'google',
   'matplotlib',
+  'mlflow',
   'orbax',
   'PIL',
   's3fs',
   'tensorboardX',
   'tensorflow',
   'tensorflow_datasets',
+  'urllib3',
 )
 
 # Files that are not yet whole, to be removed when the process ends at once.

@@ -52,8 +52,8 @@ class Checkpointer:
     import orbax.checkpoint as ocp  # slow to import, and tests need no disk
 
     self._ocp = ocp
-    # One in the cloud has no other form.
-    self.path = path.absolute() if hasattr(path, 'absolute') else path
+    # One in a cloud is absolute: etils would put it below this folder.
+    self.path = path.absolute() if isinstance(path, pathlib.Path) else path
     self._writes = keep is not None
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
@@ -187,7 +187,8 @@ class Checkpointer:
   def close(self) -> None:
     """Waits, and frees what orbax holds."""
     self.wait()
-    self._manager.close()
+    with self._writing():
+      self._manager.close()
 
   @contextlib.contextmanager
   def _writing(self):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gen_jax.errors import InputError, first_line
+from gen_jax.storage import cloud
 
 
 class DamagedError(InputError):
@@ -95,7 +96,7 @@ def reading(folder: Any) -> Iterator[None]:
     yield
   except Exception as error:  # whatever orbax makes of broken files
     try:
-      for file in _files(folder):
+      for file in cloud.files(folder):
         with file.open('rb') as opened:
           while opened.read(2**20):
             pass
@@ -125,15 +126,6 @@ def list_names(path: Any) -> list[str]:
 def is_step(name: str) -> bool:
   """Returns whether a name in a folder is that of a checkpoint."""
   return name.isdecimal() and str(int(name)) == name
-
-
-def _files(path: Any) -> Iterator[Any]:
-  """The files below a folder; other than glob, it skips none in silence."""
-  if not path.is_dir():
-    yield path
-    return
-  for entry in path.iterdir():
-    yield from _files(entry)
 
 
 def unreadable(path: Any, error: OSError) -> UnreadableError:

@@ -1,8 +1,8 @@
-"""Event files for TensorBoard, which never stop a run.
+"""Event files for TensorBoard.
 
 The `SummaryWriter` of tensorboardX writes from a thread. On a full disk that
 thread ends, its queue fills, and the run then waits for it without end. Here
-the caller writes, and a failure costs these files alone.
+the caller writes, and gets the error.
 """
 
 import contextlib
@@ -11,58 +11,55 @@ import pathlib
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
+
+from gen_jax.storage.logger import Run
 
 _FLUSH_SECONDS = 30.0
 
 
+def start(run: Run) -> tuple['Events', None]:
+  """Returns the event files of a run, which need no identifier."""
+  return Events(run.workdir / 'tensorboard'), None
+
+
 class Events:
-  """Writes numbers and pictures below a folder until that fails."""
+  """Writes numbers and pictures below a folder."""
 
   def __init__(self, folder: pathlib.Path) -> None:
     self._folder = folder
     self._records: Any = None  # opened when there is something to write
-    self._ended = False
     self._flushed = time.monotonic()
 
-  def scalar(self, step: int, name: str, value: int | float) -> None:
-    """Adds a number."""
-    self._add(step, {'tag': name, 'simple_value': float(value)})
+  def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    """Adds the numbers of a step."""
+    self._add(
+      step, [{'tag': k, 'simple_value': float(v)} for k, v in values.items()]
+    )
 
   def image(
     self, step: int, name: str, shape: tuple[int, ...], content: bytes
   ) -> None:
-    """Adds a picture or an animation.
-
-    Args:
-      step: of the training.
-      name: under which it is shown.
-      shape: [..., H, W, C].
-      content: of a PNG or GIF file. TensorBoard shows both as they are.
-    """
+    """Adds a picture or an animation; TensorBoard shows PNG and GIF files."""
     height, width, channels = shape[-3:]
     picture: dict[str, Any] = dict(
       height=height, width=width, colorspace=channels
     )
     picture['encoded_image_string'] = content
-    self._add(step, {'tag': name, 'image': picture})
+    self._add(step, [{'tag': name, 'image': picture}])
 
   def close(self) -> None:
-    """Writes what is left; what comes later is dropped."""
-    with self._survives():
-      if self._records is not None:
-        self._records.close()
-    self._ended = True
+    """Writes what is left."""
+    if self._records is not None:
+      self._records.close()
 
-  def _add(self, step, value):
-    if self._ended:
-      return
-    with self._survives():
-      records = self._records or self._open()
-      self._write(step=step, summary={'value': [value]})
-      if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-        records.flush()
-        self._flushed = time.monotonic()
+  def _add(self, step, values):
+    records = self._records or self._open()
+    self._write(step=step, summary={'value': values})
+    if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+      records.flush()
+      self._flushed = time.monotonic()
 
   def _open(self) -> Any:
     with _without('torch'):
@@ -81,24 +78,6 @@ class Events:
 
     event = Event(wall_time=time.time(), **fields)
     self._records.write(event.SerializeToString())
-
-  @contextlib.contextmanager
-  def _survives(self):
-    """Takes an error of the disk for the end of these files."""
-    try:
-      yield
-    except OSError as error:
-      self._ended = True
-      if self._records is not None:
-        with contextlib.suppress(OSError):  # of what is left in its buffer
-          self._records.close()
-      print(
-        f'TensorBoard files in {self._folder} cannot be written: '
-        f'{error.strerror or error}. The run continues without them; '
-        'metrics.jsonl and images/ have the same.',
-        file=sys.stderr,
-        flush=True,
-      )
 
 
 @contextlib.contextmanager

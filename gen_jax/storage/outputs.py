@@ -24,6 +24,7 @@ from PIL import Image
 
 from gen_jax.errors import InputError
 from gen_jax.runtime import startup
+from gen_jax.storage import cloud
 
 FOLDER, PICTURE = 'folder', 'picture'
 NPZ, HTML, CSV = '.npz', '.html', '.csv'
@@ -65,14 +66,14 @@ def parse(text: str, kinds: Sequence[str], flag: str = '--out') -> Out:
   """Returns what the value of `--out` means.
 
   Args:
-    text: of the command line.
+    text: of the command line; it may name a place in a cloud.
     kinds: that the command can write.
     flag: that has the value, for messages.
 
   Raises:
     InputError: the name is not that of one of the kinds.
   """
-  path = pathlib.Path(text)
+  path = cloud.path(text, '--out=') if cloud.names(text) else pathlib.Path(text)
   slash = text.endswith(('/', os.sep))
   if text and FOLDER in kinds:
     if path.is_dir() or (slash or len(kinds) == 1) and not path.exists():
@@ -153,6 +154,8 @@ def check_room(out: Out, size: float, fix: str) -> None:
     size: an estimate.
     fix: what the user can do, for the message.
   """
+  if not isinstance(out.path, pathlib.Path):
+    return  # a cloud has no end
   folder = out.path.absolute()
   while not folder.is_dir() and folder != folder.parent:
     folder = folder.parent
@@ -181,15 +184,16 @@ def write_npz(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
   """Writes a compressed `.npz`, part by part where a value is a `Stream`."""
   with (
     replaced(path) as partial,
-    zipfile.ZipFile(partial, 'w', zipfile.ZIP_DEFLATED) as archive,
+    partial.open('wb') as file,
+    zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
   ):
     for name, value in arrays.items():
       if not isinstance(value, Stream):
         value = np.asarray(value)
         value = Stream(value.shape, value.dtype, iter([value]))
       # Its length is not known to the archive, and may be 4 GiB or more.
-      with archive.open(f'{name}.npy', 'w', force_zip64=True) as file:
-        _write_npy(file, value)
+      with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+        _write_npy(member, value)
 
 
 def _write_npy(file, stream):

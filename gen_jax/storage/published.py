@@ -7,6 +7,7 @@ SHA-256. Reading it runs no code.
 """
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ import safetensors.numpy
 from gen_jax import zoo
 from gen_jax.core import Players
 from gen_jax.errors import InputError
-from gen_jax.storage import outputs
+from gen_jax.storage import cloud, outputs
 
 SUFFIX = '.safetensors'
 _HEADER = 'gen_jax'  # the key of the JSON
@@ -61,7 +62,7 @@ class Description(pydantic.BaseModel, extra='forbid', strict=True):
   sha256: str = ''
 
 
-def find(path: Any) -> pathlib.Path | None:
+def find(path: Any) -> str | pathlib.Path | None:
   """Returns the published file that a path names, or None for a workdir.
 
   Args:
@@ -74,9 +75,11 @@ def find(path: Any) -> pathlib.Path | None:
   text = str(path)
   if text.startswith(zoo.PREFIX):
     return zoo.find(text)
-  if text.endswith(SUFFIX) and not pathlib.Path(text).is_dir():
-    return pathlib.Path(text)
-  return None
+  if not text.endswith(SUFFIX):
+    return None
+  if cloud.names(text):
+    return text
+  return None if pathlib.Path(text).is_dir() else pathlib.Path(text)
 
 
 def write(
@@ -107,12 +110,11 @@ def write_arrays(
   content = safetensors.numpy.save(
     dict(arrays), metadata={_HEADER: whole.model_dump_json()}
   )
-  path.parent.mkdir(parents=True, exist_ok=True)
   with outputs.replaced(path) as partial:
     partial.write_bytes(content)
 
 
-def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Description]:
   """Returns the arrays of a published file and what it says of itself.
 
   Raises:
@@ -120,7 +122,10 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
       program.
   """
   try:
-    with safetensors.safe_open(path, 'np') as file:
+    with (
+      cloud.on_disk(_opened(path)) as copy,
+      safetensors.safe_open(copy, 'np') as file,
+    ):
       header = (file.metadata() or {}).get(_HEADER)
       if header is None:
         raise ValueError('gen_jax did not write it with `gen_jax publish`')
@@ -138,6 +143,12 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Description]:
     reason = getattr(error, 'strerror', None) or str(error)
     raise InputError(f'{path} cannot be used: {reason.rstrip(".")}.') from error
   return arrays, about
+
+
+def _opened(path: str | os.PathLike) -> Any:
+  if cloud.names(path):
+    return cloud.path(os.fspath(path), 'file ')
+  return pathlib.Path(path)
 
 
 def fit(

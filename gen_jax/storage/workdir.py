@@ -1,7 +1,6 @@
 """A run's folder: its path, its lock and the records in it."""
 
 import contextlib
-import functools
 import os
 import pathlib
 import stat
@@ -13,10 +12,10 @@ from gen_jax.data import record as data_record
 from gen_jax.data.record import Record
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError, first_line
-from gen_jax.runtime import timeout
-from gen_jax.storage import file_lock
+from gen_jax.storage import cloud, file_lock
 
-_CLOUD_SECONDS = 20  # until a cloud counts as out of reach
+# Weights & Biases keeps links to its logs here. Nothing of it is read.
+_FOREIGN = 'wandb'
 
 
 def folder(path: str | os.PathLike) -> Any:
@@ -34,8 +33,8 @@ def folder(path: str | os.PathLike) -> Any:
     raise InputError(
       f'workdir {text!r}: the name has a character that cannot be printed.'
     )
-  if '://' in text:
-    return _cloud(text)
+  if cloud.names(text):
+    return cloud.path(text, 'workdir ')
   local = pathlib.Path(path)
   try:
     if not stat.S_ISDIR(local.stat().st_mode):
@@ -49,34 +48,13 @@ def folder(path: str | os.PathLike) -> Any:
   return local
 
 
-@functools.cache
-def _cloud(text):
-  """Returns a path in a cloud which answers within seconds."""
-  from etils import epath
-
-  try:
-    path = epath.Path(text)
-    timeout.call(path.exists, _CLOUD_SECONDS)
-  except KeyError as error:
-    raise InputError(
-      f'workdir {text}: expected a local folder, gs://... or s3://...'
-    ) from error
-  except Exception as error:  # each library has its own
-    kind = (
-      '' if isinstance(error, TimeoutError) else f'{type(error).__name__}: '
-    )
-    raise InputError(
-      f'workdir {text} cannot be reached: {kind}{first_line(error)}'
-    ) from error
-  return path
-
-
 def check_inside(workdir: Any) -> None:
   """Checks that reading and writing in a workdir stays inside of it.
 
   A workdir may come from somebody else. Through a link in it, files elsewhere
   would be overwritten or shown, and a pipe would block whoever opens it. The
-  workdir itself may be a link. A workdir in a cloud has none of these.
+  workdir itself may be a link. A workdir in a cloud has none of these. The
+  folder of Weights & Biases is not looked into, but it may be no link.
 
   Raises:
     InputError: when it holds a link or a special file, or a folder that cannot
@@ -88,7 +66,8 @@ def check_inside(workdir: Any) -> None:
       with os.scandir(folders.pop()) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
           if entry.is_dir(follow_symlinks=False):
-            folders.append(entry.path)
+            if os.path.relpath(entry.path, workdir) != _FOREIGN:
+              folders.append(entry.path)
           elif not entry.is_file(follow_symlinks=False):
             if os.path.lexists(entry.path):
               raise InputError(_outside(workdir, entry))
@@ -144,7 +123,8 @@ def _writing(workdir):
     yield
   except OSError as error:
     raise InputError(
-      f'workdir {workdir} cannot be written: {error.strerror}.'
+      f'workdir {workdir} cannot be written: '
+      f'{error.strerror or first_line(error)}.'
     ) from error
 
 

@@ -1,16 +1,16 @@
-"""Writes the metrics and images of a run: JSON lines, TensorBoard, PNG, GIF."""
+"""Writes the metrics and images of a run: JSON lines, PNG, GIF, loggers."""
 
 import contextlib
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gen_jax.storage import events
+from gen_jax.storage import cloud, loggers
 from gen_jax.storage.images import read_picture, save_image
 
 # The name of the animation over training, and its largest number of frames.
@@ -23,19 +23,37 @@ class Writer:
 
   `metrics.jsonl` has one JSON object a line: the step, then names and values.
   Images are `images/<name>/<step>.png`, animations `<step>.gif`. All go to
-  TensorBoard too, unless the workdir is in a cloud. At the end of a run
+  the loggers too, such as TensorBoard. At the end of a run
   `images/<name>/over_time.gif` shows the pictures of a name one after another.
   """
 
   def __init__(
-    self, workdir: pathlib.Path, resume_step: int | None = 0
+    self,
+    workdir: pathlib.Path,
+    resume_step: int | None = 0,
+    log: Sequence[str] = loggers.DEFAULT,
+    config: Mapping[str, Any] | None = None,
   ) -> None:
     """Opens the files; lines of steps after `resume_step` are dropped.
 
     They were written after the checkpoint from which the run goes on, and
     will be written again. So is half a line, of a process that was killed.
-    With None all whole lines are kept.
+    With None all whole lines are kept. With a negative step, loggers show
+    another run than the one from before.
+
+    Args:
+      workdir: of the run.
+      resume_step: of the checkpoint from which the run goes on.
+      log: names of loggers.
+      config: of the run, for the loggers, as JSON holds it.
+
+    Raises:
+      InputError: when a logger cannot be started.
     """
+    with _named(workdir):
+      workdir.mkdir(parents=True, exist_ok=True)
+    resumes = resume_step is None or resume_step >= 0
+    self._loggers = loggers.start(log, workdir, config or {}, resumes)
     self._workdir = workdir
     self._path = workdir / 'metrics.jsonl'
     self._recorded: set[tuple[int, str]] = set()
@@ -45,15 +63,15 @@ class Writer:
       if resume_step is None or line['step'] <= resume_step:
         kept.append(line)
         self._note(line['step'], line)
-    workdir.mkdir(parents=True, exist_ok=True)
+    text = ''.join(json.dumps(line) + '\n' for line in kept)
     partial = self._path.with_suffix('.partial')
     with _named(self._path):
-      partial.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+      partial.write_text(text)
       partial.replace(self._path)
     # A cloud appends to no file: there it is written anew.
     self._local = isinstance(self._path, pathlib.Path)
     self._file: Any = self._path.open('a') if self._local else None
-    self._events = events.Events(workdir / 'tensorboard')
+    self._text = '' if self._local else text
 
   def recorded(self, step: int, prefix: str) -> bool:
     """Whether a line of this step has a name that starts with `prefix/`."""
@@ -73,11 +91,13 @@ class Writer:
         self._file.write(line)
         self._file.flush()
       else:
-        self._path.write_text(self._path.read_text() + line)
+        self._text += line
+        self._path.write_text(self._text)
     self._note(step, values)
-    for name, value in values.items():
-      if self._local and isinstance(value, int | float):
-        self._events.scalar(step, name, value)
+    numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
+    if numbers:
+      for logger in self._loggers:
+        logger.scalars(step, numbers)
 
   def image(self, step: int | None, name: str, image: np.ndarray) -> str:
     """Writes a picture, uint8 [H, W, C], or an animation, uint8 [T, H, W, C].
@@ -89,9 +109,10 @@ class Writer:
     file = f'{file}.{suffix}'
     with _named(self._workdir / file):
       save_image(self._workdir / file, image)
-    if step is not None and self._local:
+    if step is not None and self._loggers:
       content = (self._workdir / file).read_bytes()
-      self._events.image(step, name, image.shape, content)
+      for logger in self._loggers:
+        logger.image(step, name, image.shape, content)
     return file
 
   def failure(self, step: int, name: str, text: str) -> str:
@@ -109,8 +130,11 @@ class Writer:
     it. Of many about a hundred are shown; all are as large as the last.
     """
     folder = self._workdir / 'images'
-    for name in {file.parent for file in folder.glob('**/*.png')}:
-      files = [file for file in name.glob('*.png') if file.stem.isdecimal()]
+    by_name: dict[Any, list] = {}
+    for file in cloud.files(folder):
+      if file.suffix == '.png' and file.stem.isdecimal():
+        by_name.setdefault(file.parent, []).append(file)
+    for name, files in by_name.items():
       files.sort(key=lambda file: int(file.stem))
       if len(files) < 2:
         continue
@@ -135,7 +159,8 @@ class Writer:
       # Every line was flushed, and an error of it raised.
       with contextlib.suppress(OSError):
         self._file.close()
-    self._events.close()
+    for logger in self._loggers:
+      logger.close()
 
   def _note(self, step, values):
     self._recorded |= {(step, k.split('/')[0]) for k in values}
@@ -156,9 +181,13 @@ class NullWriter:
   """Takes what a Writer takes, and writes nothing: for all processes but 0."""
 
   def __init__(
-    self, workdir: pathlib.Path, resume_step: int | None = 0
+    self,
+    workdir: pathlib.Path,
+    resume_step: int | None = 0,
+    log: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
   ) -> None:
-    del workdir, resume_step
+    del workdir, resume_step, log, config
     self.latest: dict[str, Any] = {}
 
   def recorded(self, step: int, prefix: str) -> bool:

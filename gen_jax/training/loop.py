@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from gen_jax import config as config_lib
 from gen_jax.core import TrainState
 from gen_jax.distributed import process_group, watchdog
 from gen_jax.errors import (
@@ -15,7 +17,7 @@ from gen_jax.errors import (
   NonFiniteError,
 )
 from gen_jax.runtime import settings
-from gen_jax.storage import workdir
+from gen_jax.storage import loggers, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import NullWriter, Writer
 from gen_jax.training import agreement, restore, resume
@@ -32,29 +34,32 @@ def train(
   stopper: Stopper | None = None,
   profile: bool = False,
   extend: bool = False,
+  log: Sequence[str] = loggers.DEFAULT,
 ) -> tuple[TrainState, dict[str, float]]:
   """Trains what a config describes, and resumes where a workdir left off.
 
   Args:
     config: as `get_config()` of a file in `configs/` returns it.
     path: the workdir: `config.json`, `metrics.jsonl`, `checkpoints/`,
-      `images/` and `tensorboard/`.
+      `images/` and what the loggers write.
     stopper: of a caller that runs more than this and is to know of a signal.
     profile: write a trace of a few dispatches below `profile/`.
     extend: go on to another number of steps also where learning rates depend
       on the end, so that they jump.
+    log: names of `loggers.KINDS`, where metrics and pictures go too.
 
   Returns:
     The last state, on one device, and the last value of each metric.
 
   Raises:
-    InputError: when the config or the workdir cannot be used.
+    InputError: when the config, the workdir or a logger cannot be used.
     NonFiniteError: when a loss or a gradient is not finite; the checkpoints
       from before are untouched.
     EvaluationError: at the end, when an evaluator failed, which does not
       affect the training; `result` is what is returned otherwise. The same
       call repeats the evaluations that failed at the last step.
   """
+  loggers.check(log)
   settings.configure()
   config, runs = prepare(config)
   data = [run.experiment.data_record for run in runs]
@@ -62,10 +67,10 @@ def train(
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.open_for_training(path) as folder, listening as stopper:
-    return _train(config, folder, runs, data, stopper, profile, extend)
+    return _train(config, folder, runs, data, stopper, profile, extend, log)
 
 
-def _train(config, folder, runs, data, stopper, profile, extend):
+def _train(config, folder, runs, data, stopper, profile, extend, log):
   plan = tuple(run.stage for run in runs)
   another_end = process_group.broadcast(
     lambda: resume.check(folder, config, data, extend)
@@ -81,8 +86,11 @@ def _train(config, folder, runs, data, stopper, profile, extend):
       # Without a checkpoint, lines of an earlier start are those of another.
       first = int(found.state.step) if found else -1
       kind: Any = Writer if process_group.is_main() else NullWriter
-      writer = kind(folder, first)
+      public = config_lib.plain(config_lib.without_places(config))
+      writer = kind(folder, first, log, public)
       closing.callback(writer.close)
+      # A logger may wait for its server: the checkpoints come first.
+      closing.callback(checkpoints.wait)
       best = Best(folder, config, writer, plan, resumes=bool(found))
       closing.callback(best.close)
       trace = Trace(folder, profile)

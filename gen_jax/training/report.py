@@ -13,7 +13,7 @@ import jax
 
 from gen_jax.config import stages
 from gen_jax.errors import InputError
-from gen_jax.storage import plot
+from gen_jax.storage import cloud, plot
 from gen_jax.storage.images import encode_png, read_picture
 from gen_jax.storage.writer import read_metrics
 from gen_jax.training import trained
@@ -86,7 +86,7 @@ def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """Returns the newest file of each name that can be read."""
   files = [
     file
-    for file in folder.glob('**/*.*')
+    for file in cloud.files(folder)
     if file.suffix in ('.png', '.gif') and file.stem.isdecimal()
   ]
   newest: dict[str, pathlib.Path] = {}

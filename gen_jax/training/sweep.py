@@ -10,6 +10,7 @@ import jax
 
 from gen_jax import config as config_lib
 from gen_jax.errors import EvaluationError, InputError, nearest
+from gen_jax.storage import loggers
 from gen_jax.storage.sweep_report import Result
 from gen_jax.training import resume
 from gen_jax.training.loop import train
@@ -32,6 +33,7 @@ class Run:
     values: Mapping[str, str],
     folder: pathlib.Path,
     extend: bool,
+    log: Sequence[str] = loggers.DEFAULT,
   ) -> None:
     """Reads the config, and opens its data.
 
@@ -41,11 +43,12 @@ class Run:
       values: fields of this run.
       folder: of all runs.
       extend: as for `train`.
+      log: as for `train`.
 
     Raises:
       InputError: when the run cannot be trained.
     """
-    self.values, self._extend = values, extend
+    self.values, self._extend, self._log = values, extend, log
     self.label = '  '.join(f'{k}={v}' for k, v in values.items())
     names = (f'{field}={text}' for field, text in values.items())
     self._path = folder.joinpath(*(re.sub(r'[/\s]', '_', n) for n in names))
@@ -74,7 +77,13 @@ class Run:
     """Trains, and returns what the evaluators measured, and their failure."""
     error = None
     try:
-      found = train(self._config, self._path, stopper, extend=self._extend)
+      found = train(
+        self._config,
+        self._path,
+        stopper,
+        extend=self._extend,
+        log=self._log,
+      )
     except EvaluationError as failure:
       error, found = failure, failure.result
     state, latest = found

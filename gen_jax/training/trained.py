@@ -107,7 +107,7 @@ def results_folder(path: str | os.PathLike, name: str) -> Any:
     name: of the command.
   """
   if file := published.find(path):
-    return pathlib.Path('runs', file.stem, name)
+    return pathlib.Path('runs', pathlib.PurePath(file).stem, name)
   return workdir_lib.folder(path) / name
 
 

@@ -39,7 +39,7 @@ from gen_jax.commands import (
   translate,
 )
 from gen_jax.errors import InputError
-from gen_jax.storage import workdir
+from gen_jax.storage import cloud, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -197,7 +197,7 @@ FOLDERS = {
   'a\0b': r"workdir 'a\x00b': the name has a character that cannot be printed",
   'README.md': 'workdir README.md is a file: give a folder',
   'README.md/a': 'workdir README.md/a cannot be used: Not a directory',
-  'xx://a': 'workdir xx://a: expected a local folder, gs://... or s3://...',
+  'xx://a': 'workdir xx://a: expected a local path, gs://... or s3://...',
 }
 
 
@@ -227,7 +227,7 @@ def test_a_cloud_without_its_library_or_without_an_answer(monkeypatch):
 
   never = threading.Event()
   monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, 'gs', Cloud(never.wait))
-  monkeypatch.setattr(workdir, '_CLOUD_SECONDS', 0.01)
+  monkeypatch.setattr(cloud, '_SECONDS', 0.01)
   with pytest.raises(InputError, match='cannot be reached: no answer in'):
     workdir.folder('gs://silent/x')
   never.set()

@@ -61,14 +61,15 @@ def test_a_table_has_rows_of_values_and_goes_on_below():
 def test_a_run_whose_evaluator_fails_is_among_the_results(
   tmp_path, monkeypatch, capsys
 ):
-  def trained(config, path, stopper, extend):
+  def trained(config, path, stopper, extend, log):
+    assert log == ()
     result = types.SimpleNamespace(step=6), {'elbo': -2.5}
     if config.seed == 1:
       raise EvaluationError('elbo: failed to evaluate', result)
     return result
 
   monkeypatch.setattr('gen_jax.training.sweep.train', trained)
-  args = [*TEST, '--over=seed=1,2', f'--workdir={tmp_path}']
+  args = [*TEST, '--over=seed=1,2', f'--workdir={tmp_path}', '--log=none']
   assert sweep.main(args) == 5
   assert 'evaluators failed in: seed=1.' in capsys.readouterr().err
   runs = json.loads((tmp_path / 'sweep.json').read_text())['runs']

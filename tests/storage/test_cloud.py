@@ -6,6 +6,7 @@ import pytest
 from etils.epath import backend, gpath
 
 from gen_jax.storage import workdir
+from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import Writer, read_metrics
 from gen_jax.training import resume, trained
 
@@ -48,6 +49,20 @@ def test_metrics_and_pictures_go_to_a_cloud(cloud):
   writer = Writer(path, resume_step=1)
   writer.close()
   assert len(read_metrics(path / 'metrics.jsonl')) == 1
+
+
+def test_checkpoints_go_to_a_cloud_and_not_below_this_folder(cloud):
+  path = workdir.folder('gs://bucket/run') / 'checkpoints'
+  assert str(Checkpointer(path).path) == 'gs://bucket/run/checkpoints'
+
+
+def test_pictures_in_a_cloud_become_an_animation(cloud):
+  writer = Writer(workdir.folder('gs://bucket/run'))
+  for step in range(2):
+    writer.image(step, 'a/b', np.full((4, 4, 1), step, np.uint8))
+  writer.animate()
+  writer.close()
+  assert (cloud / 'bucket/run/images/a/b/over_time.gif').exists()
 
 
 def test_a_cloud_has_no_lock_and_says_so(cloud, capsys):

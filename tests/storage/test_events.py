@@ -11,7 +11,7 @@ import pytest
 from tensorboardX import record_writer
 
 from gen_jax import config as config_lib
-from gen_jax.storage import events
+from gen_jax.storage import events, loggers
 from gen_jax.storage.writer import Writer, read_metrics
 from gen_jax.training.loop import train
 
@@ -23,6 +23,10 @@ def full(monkeypatch):
     record_writer, 'open_file', lambda path: open('/dev/full', 'wb')
   )
   monkeypatch.setattr(events, '_FLUSH_SECONDS', 0.0)
+
+
+def surviving(folder):
+  return loggers.Surviving(events.Events(folder), 'TensorBoard files')
 
 
 def test_a_run_on_a_full_disk_says_so_once_and_continues(
@@ -58,11 +62,11 @@ def test_a_full_disk_is_found_at_the_end_where_nothing_was_flushed(
   monkeypatch, full, tmp_path, capsys
 ):
   monkeypatch.setattr(events, '_FLUSH_SECONDS', 1e9)
-  board = events.Events(tmp_path)
-  board.scalar(1, 'a', 1.0)
+  board = surviving(tmp_path)
+  board.scalars(1, {'a': 1.0})
   assert not capsys.readouterr().err
   board.close()
-  board.scalar(2, 'a', 1.0)
+  board.scalars(2, {'a': 1.0})
   board.close()
   assert capsys.readouterr().err.count('No space left on device') == 1
 
@@ -76,9 +80,9 @@ def test_an_error_of_any_call_ends_these_files_alone(
 
   monkeypatch.setattr(record_writer.RecordWriter, method, fail)
   monkeypatch.setattr(events, '_FLUSH_SECONDS', 0.0)
-  board = events.Events(tmp_path)
+  board = surviving(tmp_path)
   for step in range(3):
-    board.scalar(step, 'a', 1.0)
+    board.scalars(step, {'a': 1.0})
     board.image(step, 'b', np.zeros((2, 2, 3)).shape, b'')
   board.close()
   assert capsys.readouterr().err.count('\n') == 1
@@ -104,6 +108,6 @@ def test_no_thread_writes(tmp_path):
 def test_two_writers_within_a_second_have_two_files(tmp_path):
   for _ in range(2):
     board = events.Events(tmp_path)
-    board.scalar(1, 'a', 1.0)
+    board.scalars(1, {'a': 1.0})
     board.close()
   assert len(list(tmp_path.glob('*tfevents*'))) == 2
