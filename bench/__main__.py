@@ -41,6 +41,7 @@ import bench
 from gen_jax.commands import cli
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Size, Weight
+from gen_jax.runtime import reporting
 
 if TYPE_CHECKING:  # JAX starts when the device is known
   from bench.harness import Row
@@ -66,7 +67,7 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns the exit code: 1 when the sides do not do the same work."""
   about = dict(prog='bench', description=__doc__)
-  return cli.run(lambda: _bench(cli.parse(Arguments, argv, **about)))
+  return reporting.run(lambda: _bench(cli.parse(Arguments, argv, **about)))
 
 
 def _bench(args: Arguments) -> int:
@@ -248,4 +249,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == '__main__':
-  cli.exit(main())
+  reporting.exit(main())

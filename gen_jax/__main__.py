@@ -10,8 +10,8 @@ import keyword
 import sys
 from collections.abc import Sequence
 
-from gen_jax.commands import cli
 from gen_jax.errors import InputError, nearest
+from gen_jax.runtime import reporting
 
 COMMANDS = {
   'configs': 'lists the configs of the package, or prints one',
@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = list(sys.argv[1:] if argv is None else argv)
   name = arguments.pop(0) if arguments else '--help'
   if name in ('-h', '--help'):
-    return cli.run(_print_help)
+    return reporting.run(_print_help)
   if name not in COMMANDS:
-    return cli.run(lambda: _refuse(name))
+    return reporting.run(lambda: _refuse(name))
   return importlib.import_module(module_of(name)).main(arguments)
 
 
@@ -74,8 +74,8 @@ def _refuse(name: str) -> None:
 def console() -> None:
   """Runs the installed command `gen_jax`."""
   startup.begin()
-  cli.exit(main())
+  reporting.exit(main())
 
 
 if __name__ == '__main__':
-  cli.exit(main())
+  reporting.exit(main())

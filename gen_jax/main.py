@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from gen_jax.commands import cli
 from gen_jax.registry.fields import Count, Size
+from gen_jax.runtime import reporting
 from gen_jax.storage import loggers
 
 _MANY = 'found by itself on a TPU pod, GKE, Slurm and Open MPI'
@@ -101,4 +102,4 @@ def _train(args: Arguments) -> None:
 
 
 if __name__ == '__main__':
-  cli.exit(main())
+  reporting.exit(main())

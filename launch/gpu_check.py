@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 from gen_jax.commands import cli
 from gen_jax.errors import InputError
 from gen_jax.registry.fields import Positive
+from gen_jax.runtime import reporting
 from gen_jax.storage.writer import read_metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -571,7 +572,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns the exit code: 1 when a check failed."""
   about = dict(prog='python -m launch.gpu_check', description=__doc__)
-  return cli.run(lambda: check_all(cli.parse(Arguments, argv, **about)))
+  return reporting.run(lambda: check_all(cli.parse(Arguments, argv, **about)))
 
 
 def check_all(args: Arguments) -> int:
@@ -606,4 +607,4 @@ def check_all(args: Arguments) -> int:
 if __name__ == '__main__':
   # So that the processes of a check end with this one.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-  cli.exit(main())
+  reporting.exit(main())

@@ -5,11 +5,10 @@ python -m launch.zoo --pages           # docs/zoo from the files alone
 
 A model is trained in runs/zoo/NAME, or resumed there. It is stored in half
 precision if no digit of its main result changes with that. The numbers of its
-card are those of `gen_jax evaluate` for the stored file.
+card are those of the stored file.
 """
 
 import argparse
-import json
 import pathlib
 import shutil
 import subprocess
@@ -17,11 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gen_jax import zoo
 from gen_jax.commands.zoo import card, shown, table
 from gen_jax.storage import published
+from gen_jax.training.trained import last_metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES, PAGES = ROOT / 'gen_jax' / 'zoo', ROOT / 'docs' / 'zoo'
@@ -129,23 +129,25 @@ def make(name: str, runs: pathlib.Path) -> None:
   """Trains a model, and writes its file, page and picture."""
   entry, workdir = ENTRIES[name], runs / name
   _train(entry, workdir)
-  file = FILES / f'{name}.safetensors'
-  found = {}
+  trained = last_metrics(workdir)
   with tempfile.TemporaryDirectory() as folder:
-    for dtype in ('float32', 'float16'):
-      path = pathlib.Path(folder, f'{name}.safetensors')
-      _publish(entry, workdir, path, dtype)
-      metrics = _evaluate(path, pathlib.Path(folder, dtype))
-      value = shown(metrics[entry.result])
-      print(f'{name}: {entry.result} = {value} in {dtype}', flush=True)
-      if value == found.setdefault('float32', value):
-        arrays, about = published.read(path)
-        about = about.model_copy(
-          update={'metrics': metrics, 'result': entry.result}
-        )
-        published.write_arrays(file, arrays, about)
-        chosen = pathlib.Path(folder, dtype)
-    _draw(name, chosen)
+    half = pathlib.Path(folder, f'{name}{published.SUFFIX}')
+    _publish(entry, workdir, half, 'float16')
+    evaluated = pathlib.Path(folder, 'evaluate')
+    _run('gen_jax', 'evaluate', f'--workdir={half}', f'--out={evaluated}')
+    metrics = last_metrics(evaluated)
+    before, after = (shown(x[entry.result]) for x in (trained, metrics))
+    print(f'{name}: {entry.result} = {before}, in float16 {after}', flush=True)
+    if before == after:
+      file = half
+    else:
+      file, metrics = pathlib.Path(folder, f'whole{published.SUFFIX}'), trained
+      _publish(entry, workdir, file, 'float32')
+    arrays, about = published.read(file)
+    kept = {k: x for k, x in metrics.items() if k != 'step'}
+    about = about.model_copy(update={'metrics': kept, 'result': entry.result})
+    published.write_arrays(FILES / half.name, arrays, about)
+    _draw(name, evaluated)
   page(name)
 
 
@@ -168,14 +170,6 @@ def _publish(entry, workdir, path, dtype):
     f'--command=gen_jax train {" ".join(entry.train)}',
     f'--time={minutes:.0f} minutes on {MACHINE}',
   )
-
-
-def _evaluate(path, out) -> dict[str, Any]:
-  """Returns the results of all evaluators, with their protocols."""
-  _run('gen_jax', 'evaluate', f'--workdir={path}', f'--out={out}')
-  lines = (out / 'metrics.jsonl').read_text().splitlines()
-  merged = {k: x for line in lines for k, x in json.loads(line).items()}
-  return {k: x for k, x in merged.items() if k != 'step'}
 
 
 def _draw(name, evaluated):

@@ -1,12 +1,9 @@
-"""Arguments of the commands, and errors of one line."""
+"""Arguments of the commands."""
 
 import argparse
 import contextlib
 import dataclasses
-import os
 import re
-import select
-import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -16,7 +13,7 @@ import pydantic
 
 from gen_jax.errors import InputError
 from gen_jax.registry import fields
-from gen_jax.runtime import messages, reporting
+from gen_jax.runtime import reporting
 
 # Fields of a config and their values as text, from `--config.field=value`.
 Overrides = tuple[tuple[str, str], ...]
@@ -88,7 +85,7 @@ def main(
   def call() -> None:
     command(parse(kind, argv, description=about, **kwargs))
 
-  return run(call)
+  return reporting.run(call)
 
 
 def parse(
@@ -194,67 +191,3 @@ def overrides(args: Sequence[str]) -> Overrides:
       text = rest.pop(0)
     pairs.append((name.removeprefix('--config.'), text))
   return tuple(pairs)
-
-
-def run(command: Callable[[], int | None]) -> int:
-  """Runs a command and returns its exit code.
-
-  An error is one line: what is foreseen is explained by its message, see
-  `gen_jax.errors`. For everything else the line names a file that holds the
-  traceback, and the exit code is 1. With GEN_JAX_DEBUG=1 errors are raised.
-  """
-  try:
-    code = command() or 0
-    _flush()
-    return code
-  except (Exception, KeyboardInterrupt) as error:
-    if isinstance(error, OSError) and not _can_print():
-      if isinstance(error, BrokenPipeError):
-        return 141  # as a program that SIGPIPE ends
-    if messages.debugs() and isinstance(error, Exception):
-      raise
-    return reporting.report(error)
-
-
-def _flush() -> None:
-  for stream in (sys.stdout, sys.stderr):
-    if stream is not None:  # closed by the shell, with >&-
-      stream.flush()
-
-
-def _can_print() -> bool:
-  """Whether the output still works; after `| head` nobody reads it.
-
-  If it does not, what is still to be printed is dropped, so that the
-  interpreter does not complain when it ends.
-  """
-  try:
-    _flush()
-    if not _nobody_reads():
-      return True
-  except OSError:
-    pass
-  nowhere = os.open(os.devnull, os.O_WRONLY)
-  os.dup2(nowhere, sys.stdout.fileno())
-  os.close(nowhere)
-  return False
-
-
-def _nobody_reads() -> bool:
-  try:
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-  except (AttributeError, OSError, ValueError):  # Windows; no real file
-    return False
-
-
-def exit(code: int) -> NoReturn:
-  """Ends the process at once; all that it writes is to be closed before.
-
-  On the slow way out the interpreter first drops its signal handlers and then
-  takes down the libraries. A signal would end the process without a line, and
-  an evaluation that was dropped, and still computes, would crash.
-  """
-  _flush()
-  os._exit(code)

@@ -39,6 +39,7 @@ from gen_jax.commands import (
   translate,
 )
 from gen_jax.errors import InputError
+from gen_jax.runtime import reporting
 from gen_jax.storage import cloud, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 
@@ -241,7 +242,7 @@ def test_an_unexpected_error_is_one_line_and_a_file(
   tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path))
-  assert cli.run(fail) == 1
+  assert reporting.run(fail) == 1
   (file,) = (tmp_path / 'gen_jax').iterdir()
   assert capsys.readouterr().err == (
     'gen_jax: unexpected error: TypeError: a list. The traceback is in '
@@ -260,17 +261,17 @@ def test_the_file_goes_elsewhere_where_there_is_no_place(
   (tmp_path / 'file').touch()
   monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'file'))
   monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-  assert cli.run(fail) == 1
+  assert reporting.run(fail) == 1
   assert f'The traceback is in {tmp_path}' in capsys.readouterr().err
   monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'file'))
-  assert cli.run(fail) == 1
+  assert reporting.run(fail) == 1
   assert 'GEN_JAX_DEBUG=1 shows the traceback' in capsys.readouterr().err
 
 
 def test_debugging_raises_errors(monkeypatch):
   monkeypatch.setenv('GEN_JAX_DEBUG', '1')
   with pytest.raises(TypeError):
-    cli.run(fail)
+    reporting.run(fail)
 
 
 @pytest.mark.parametrize('error', [MemoryError, RuntimeError])
@@ -278,7 +279,7 @@ def test_a_lack_of_memory_is_one_line(capsys, error):
   def command():
     raise error('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nmore')
 
-  assert cli.run(command) == 2
+  assert reporting.run(command) == 2
   error = capsys.readouterr().err
   assert error.startswith('gen_jax: out of memory: use smaller batches')
   assert error.count('\n') == 1
@@ -293,8 +294,8 @@ def test_an_import_that_fails_is_one_line_and_a_file(tmp_path):
 
 
 PRINTS = """
-from gen_jax.commands import cli
-raise SystemExit(cli.run(lambda: print('x' * 10**6, flush={flush})))
+from gen_jax.runtime import reporting
+raise SystemExit(reporting.run(lambda: print('x' * 10**6, flush={flush})))
 """
 
 

@@ -150,7 +150,7 @@ def slow(self):
   return init(self)
 
 experiment.Experiment.init_players = slow
-main.cli.exit(main.main())
+main.reporting.exit(main.main())
 """
 
 
@@ -171,10 +171,10 @@ ENDLESS = dict(evals='{}', steps=10**6, log_every=10**4, checkpoint__every=100)
 # Signs of life that follow each other quickly, so that the end does too.
 LIVELY = """
 from gen_jax import main
-from gen_jax.commands import cli
 from gen_jax.distributed import watchdog
+from gen_jax.runtime import reporting
 watchdog._BEAT = 0.25
-cli.exit(main.main())
+reporting.exit(main.main())
 """
 
 
@@ -574,7 +574,7 @@ def broken(self, players, key):
     raise OSError('no space on this host')
 
 likelihood.ELBO.run = broken
-main.cli.exit(main.main())
+main.reporting.exit(main.main())
 """
 
 
