@@ -112,13 +112,14 @@ def parse(
   expected = fields.declared(kind)
   takes_overrides = expected.pop('overrides', None)
   for name, field in expected.items():
-    how: dict[str, Any] = {'type': _reader(field)}
+    flag = name.removesuffix('_')
+    how: dict[str, Any] = {'type': _reader(field), 'metavar': flag.upper()}
     if isinstance(field.default, bool):
       how = {'action': 'store_true'}
     elif _plain_type(field) is tuple:
       how = {'action': 'append'}
     parser.add_argument(
-      f'--{name.removesuffix("_")}',
+      f'--{flag}',
       dest=name,
       required=not field.has_default,
       help=_help(field),

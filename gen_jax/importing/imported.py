@@ -8,8 +8,6 @@ from ml_collections import ConfigDict
 
 from gen_jax.data.record import Record
 
-UINT8, INT32 = 'uint8', 'int32'
-
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
@@ -33,9 +31,9 @@ class Imported:
   def record(self) -> Record:
     """The record of its training data, of which only shapes are known."""
     shapes = {name: tuple(shape) for name, shape in self.shapes.items()}
-    dtypes = dict.fromkeys(shapes, UINT8)
+    dtypes = dict.fromkeys(shapes, 'uint8')
     if self.classes:
-      shapes['label'], dtypes['label'] = (), INT32
+      shapes['label'], dtypes['label'] = (), 'int32'
     return Record(self.classes, shapes, dtypes, {}, 0, '')
 
 

@@ -5,6 +5,7 @@ one here may make numbers, texts, lists, tuples, dicts and numeric arrays, and
 refuses all else before it is called.
 """
 
+import functools
 import io
 import pathlib
 import pickle
@@ -113,7 +114,8 @@ class _Unpickler(pickle.Unpickler):
     found = self._known.get(place)
     if found is None:
       raise Refused(f'{module}.{name}')
-    return found
+    # A pickle may change the attributes of what it gets: not those of a class.
+    return functools.partial(found) if callable(found) else found
 
   def persistent_load(self, pid: Any) -> Any:
     if self._outside is None:

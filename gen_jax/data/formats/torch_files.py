@@ -19,7 +19,7 @@ import math
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -86,9 +86,8 @@ class _Memory:
   load: Callable[[], bytes]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-  """A type of numbers.
+class _Kind(NamedTuple):
+  """A type of numbers. A pickle gets it, and cannot change a tuple.
 
   Attributes:
     dtype: as stored.

@@ -106,6 +106,25 @@ def test_what_a_file_names_is_refused_before_it_runs(
   assert not (tmp_path / 'proof').exists()
 
 
+@pytest.mark.parametrize(
+  'name,state',
+  [
+    (b'torch\nFloatStorage\n', {'dtype': '<f8'}),
+    (b'torch\nFloatStorage\n', (None, {'dtype': '<f8'})),
+    (b'torch._utils\n_rebuild_tensor_v2\n', (None, {'array': 1})),
+    (b'collections\nOrderedDict\n', (None, {'get': 1})),
+  ],
+)
+def test_a_file_does_not_change_how_the_next_one_is_read(tmp_path, name, state):
+  pickled = pickle.dumps(state, 2)[2:-1]
+  path = tmp_path / 'x.pth'
+  torch_container.write(path, b'\x80\x02c' + name + pickled + b'b.')
+  refused(path)
+  x = np.ones(3, np.float32)
+  torch_container.save(path, collections.OrderedDict(x=x))
+  np.testing.assert_array_equal(read(path)['x'], x)
+
+
 def test_the_first_pickles_of_a_sequence_run_nothing(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = tmp_path / 'x.pth'
