@@ -54,7 +54,9 @@ def test_the_page_of_a_model_is_its_card(name):
 def test_the_list_of_the_pages_is_that_of_the_command(capsys):
   assert main(['zoo']) == 0
   assert capsys.readouterr().out == table()
-  assert (ROOT / 'docs/zoo/index.md').read_text().endswith(table())
+  assert (ROOT / 'docs/zoo/index.md').read_text().endswith(
+    table(links=True)
+  )
 
 
 @pytest.mark.parametrize('name', NAMES)

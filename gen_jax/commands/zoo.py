@@ -42,8 +42,12 @@ def zoo(args: Arguments) -> None:
   print(table(), end='')
 
 
-def table() -> str:
-  """Returns the models, a line each, as a table in Markdown."""
+def table(links: bool = False) -> str:
+  """Returns the models, a line each, as a table in Markdown.
+
+  Args:
+    links: whether the names are links to the pages of the documents.
+  """
   from gen_jax.storage import published
 
   rows = [('Model', 'What it is', 'Result', 'MB', 'License of the data')]
@@ -51,7 +55,8 @@ def table() -> str:
     about = published.read(path)[1]
     size = f'{path.stat().st_size / 1e6:.1f}'
     result = f'{about.result} = {shown(about.metrics.get(about.result, ""))}'
-    rows.append((name, about.title, result, size, about.license))
+    shown_name = f'[{name}]({name}.md)' if links else name
+    rows.append((shown_name, about.title, result, size, about.license))
   return _markdown(rows)
 
 
