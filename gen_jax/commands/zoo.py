@@ -77,6 +77,7 @@ def card(name: str) -> str:
   name, model = path.stem, api.load(path)
   arrays, about = published.read(path)
   config = trained.open_trained(path)[1].config
+  evaluator = about.result.partition('/')[0]
   facts = [
     ('Result', f'{about.result} = {shown(about.metrics[about.result])}'),
     ('Images', ' x '.join(map(str, model.shape))),
@@ -95,7 +96,8 @@ def card(name: str) -> str:
       f'# {about.title}',
       '',
       '```',
-      f'gen_jax evaluate --workdir=zoo:{name}',
+      f'gen_jax {_use(model, name)}',
+      f'gen_jax evaluate --workdir=zoo:{name} --only={evaluator}',
       '```',
       '',
       _markdown(rows),
@@ -104,6 +106,18 @@ def card(name: str) -> str:
       _markdown(_results(config, about.metrics)),
     ]
   )
+
+
+def _use(model, name) -> str:
+  """Returns a command that shows what a model is for."""
+  uses = {
+    'corrupt': ('denoise', '--input=DIR --out=denoised'),
+    'translate': ('translate', '--input=DIR --out=translated'),
+    'draw': ('sample', '--text="a red heart" --num=8 --out=samples.png'),
+    'sample': ('sample', '--num=64 --out=samples.png'),
+  }
+  command, flags = next(uses[k] for k in uses if k in model.capabilities)
+  return f'{command} --workdir=zoo:{name} {flags}'
 
 
 def _results(config, metrics) -> list[tuple[str, ...]]:
