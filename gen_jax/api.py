@@ -37,7 +37,7 @@ def load(path: str | os.PathLike, step: int | str | None = None) -> 'Model':
   """Returns a trained model, with averaged parameters.
 
   Args:
-    path: the workdir, or a file of `gen_jax publish`.
+    path: the workdir, a file of `gen_jax publish`, or `zoo:NAME`.
     step: of a checkpoint, 'best', or None for the newest.
 
   Raises:

@@ -31,9 +31,10 @@ class Arguments(cli.Configured):
     '--config.init.path',
   ] = ''
   init_weights: Annotated[
-    Literal['averaged', 'raw'],
-    'which of its weights; the same as --config.init.weights',
-  ] = 'averaged'
+    Literal['averaged', 'raw'] | None,
+    'which of its weights (default: averaged); the same as '
+    '--config.init.weights',
+  ] = None
   freeze: Annotated[
     str,
     'players and modules that do not learn, separated by commas, such as '
@@ -80,7 +81,7 @@ def _train(args: Arguments) -> None:
   config = config_lib.load(args.config)
   given = {
     'init.path': args.init,
-    'init.weights': args.init_weights if args.init else '',
+    'init.weights': args.init_weights,
     'freeze': args.freeze,
   }
   flags = [(field, text) for field, text in given.items() if text]

@@ -203,7 +203,7 @@ def _draw(name, evaluated):
 
 
 def page(name: str) -> None:
-  """Writes the page of a model and the list of all."""
+  """Writes the page of a model."""
   head, _, rest = card(name).partition('\n\n')
   picture = f'![{ENTRIES[name].title}]({name}.png)'
   (PAGES / f'{name}.md').write_text(f'{head}\n\n{picture}\n\n{rest}')

@@ -32,7 +32,7 @@ class TrainedRun:
   """The arguments of commands that use a trained model."""
 
   workdir: Annotated[
-    str, 'folder of a trained run, or a file of `gen_jax publish`'
+    str, 'folder of a trained run, a file of `gen_jax publish`, or zoo:NAME'
   ]
   step: Annotated[
     int | str | None,

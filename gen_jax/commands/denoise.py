@@ -51,4 +51,4 @@ def denoise(args: Arguments) -> None:
   results = restoration.restore(
     opened.task, opened.players, opened.images, args.corrupt
   )
-  reconstruct.write(args.out, opened, results, 'denoised')
+  reconstruct.write(out, opened, results, 'denoised')

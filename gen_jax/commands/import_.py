@@ -23,7 +23,7 @@ from gen_jax.errors import InputError
 from gen_jax.importing.kinds import KINDS
 from gen_jax.registry.fields import Size, one_of
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs, published
+from gen_jax.storage import cloud, outputs, published
 from gen_jax.training.experiment import Experiment
 from gen_jax.version import __version__
 
@@ -45,7 +45,7 @@ class Arguments:
   ] = ''
   resolution: Annotated[
     Size | None,
-    'for stylegan_rosinality: size of the images, for a file that has several '
+    'for a StyleGAN: size of the images, for a file that has several '
     '(default: the largest that was trained)',
   ] = None
   license: Annotated[str, 'license of the weights, for readers'] = ''
@@ -93,5 +93,5 @@ def import_(args: Arguments) -> None:
   )
   with outputs.writing(out):
     published.write(out.path, players, about, 'float32')
-  size = out.path.stat().st_size
+  size = cloud.size(out.path)
   print(f'{out}: {size:,} bytes, {imported.about}')

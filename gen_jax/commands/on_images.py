@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import itertools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +114,16 @@ def open_all(
 def open_any_size(
   args: Arguments, capability: str, outs: Mapping[str, pathlib.Path]
 ) -> Opened:
-  """Does the same; images keep their size where the model takes any."""
+  """Returns the model and the images, of their own size if it takes any.
+
+  Args:
+    args: of the command.
+    capability: what the model does with the images.
+    outs: folders that are written, by their flags.
+
+  Raises:
+    InputError: when the model cannot do it, or there are no images.
+  """
   opened = open_all(args, capability, outs)
   if not image_sizes.takes_any(opened.task, opened.players):
     return opened
@@ -132,10 +142,9 @@ def write_table(
   with (
     outputs.writing(out),
     outputs.replaced(out.path) as partial,
+    partial.open('wb') as raw,  # in a cloud it takes no other arguments
     # Names of files may be no Unicode.
-    open(
-      partial, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-    ) as file,
+    io.TextIOWrapper(raw, 'utf-8', 'surrogateescape', newline='') as file,
   ):
     writer = csv.writer(file)
     writer.writerow(header)

@@ -10,9 +10,8 @@ failed are named at the end, and the exit code is 2.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -43,11 +42,11 @@ def reconstruct(args: Arguments) -> None:
   out = outputs.parse(args.out, (outputs.FOLDER,)).path
   opened = on_images.open_any_size(args, 'reconstruct', {'--out': out})
   results = restoration.restore(opened.task, opened.players, opened.images)
-  write(args.out, opened, results, 'reconstructed')
+  write(out, opened, results, 'reconstructed')
 
 
 def write(
-  out: str,
+  out: Any,
   opened: on_images.Opened,
   results: Iterable[own_images.Result],
   done: str,
@@ -72,7 +71,7 @@ def write(
         result = result._replace(value=result.value.image)
       yield result
 
-  failures = own_images.save(images(), opened.names(pathlib.Path(out)))
+  failures = own_images.save(images(), opened.names(out))
   line = f'{out}: {len(decibels)} images {done}, step {opened.step}'
   if decibels:
     after, *before = np.mean(

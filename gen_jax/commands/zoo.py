@@ -3,7 +3,7 @@
 python -m gen_jax zoo
 python -m gen_jax zoo dcgan
 
-`zoo:NAME` is used wherever a workdir is read: --workdir=zoo:dcgan.
+`zoo:NAME` is used wherever a trained model is read: --workdir=zoo:dcgan.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ def table(links: bool = False) -> str:
   for name, path in models.models().items():
     about = published.read(path)[1]
     size = f'{path.stat().st_size / 1e6:.1f}'
-    result = f'{about.result} = {shown(about.metrics.get(about.result, ""))}'
+    result = _result(about)
     shown_name = f'[{name}]({name}.md)' if links else name
     rows.append((shown_name, about.title, result, size, about.license))
   return _markdown(rows)
@@ -79,7 +79,7 @@ def card(name: str) -> str:
   config = trained.open_trained(path)[1].config
   evaluator = about.result.partition('/')[0]
   facts = [
-    ('Result', f'{about.result} = {shown(about.metrics[about.result])}'),
+    ('Result', _result(about)),
     ('Images', ' x '.join(map(str, model.shape))),
     ('Methods', ', '.join(model.capabilities)),
     ('Parameters', _parameters(arrays)),
@@ -106,6 +106,13 @@ def card(name: str) -> str:
       _markdown(_results(config, about.metrics)),
     ]
   )
+
+
+def _result(about) -> str:
+  """Returns the metric that tells most, '' without one."""
+  if about.result not in about.metrics:
+    return ''
+  return f'{about.result} = {shown(about.metrics[about.result])}'
 
 
 def _use(model, name) -> str:

@@ -10,6 +10,7 @@ others.
 import collections
 import dataclasses
 import itertools
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -128,14 +129,26 @@ def check_names(names: Sequence[str], file: Any) -> None:
   for name in names:
     path = pathlib.PurePath(name)
     inside = path.parts and not path.anchor and '..' not in path.parts
-    if not inside or '\0' in name:
+    if not inside or '\0' in name or not _can_be_a_name(name):
       raise InputError(
         f'--input={file}: the name {name[:100]!r} is not that of a file in the '
         'folder --out.'
       )
-  ((name, count),) = collections.Counter(names).most_common(1)
+  # As paths, since a//b is a/b.
+  paths = collections.Counter(map(pathlib.PurePath, names))
+  ((name, count),) = paths.most_common(1)
   if count > 1:
-    raise InputError(f'--input={file}: it has the name {name!r} {count} times.')
+    raise InputError(
+      f'--input={file}: it has the name {str(name)!r} {count} times.'
+    )
+
+
+def _can_be_a_name(text: str) -> bool:
+  try:
+    os.fsencode(text)
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def capability(task: Task, name: str) -> Callable[..., Any]:

@@ -70,7 +70,7 @@ def _see_what_others_write() -> None:
 def files(folder: Any) -> Iterator[Any]:
   """Yields the files below a folder, or the path itself if it is none.
 
-  Other than glob it skips none in silence, and it takes paths in a cloud.
+  Unlike glob it skips none in silence, and it takes paths in a cloud.
 
   Raises:
     OSError: when a folder cannot be listed.
@@ -89,7 +89,7 @@ def size(file: Any) -> int:
 
 
 @contextlib.contextmanager
-def on_disk(file: Any) -> Iterator[pathlib.Path]:
+def local_copy(file: Any) -> Iterator[pathlib.Path]:
   """Yields a file for libraries that read no other; a copy if it is remote."""
   if isinstance(file, pathlib.Path):
     yield file

@@ -28,6 +28,7 @@ _NONE = 'none'
 # A library is imported, a server answers, a database is made.
 _OPENING_SECONDS = 120
 _CALL_SECONDS = 60  # until a logger that is at work counts as lost
+_POLL_SECONDS = 0.2
 _IDENTIFIER = re.compile(r'[\w=-]{1,300}')
 
 
@@ -80,14 +81,16 @@ HELP = (
 
 
 def parse(text: str) -> tuple[str, ...]:
-  """Returns the names in a list with commas; none of '' and 'none'.
+  """Returns the names in a list with commas; () of '' and 'none'.
 
   Raises:
     InputError: as for `check`.
   """
   names = [name.strip() for name in text.split(',')]
   names = tuple(dict.fromkeys(filter(None, names)))
-  if names == (_NONE,):
+  if _NONE in names:
+    if len(names) > 1:
+      raise InputError(f'--log={text}: give {_NONE!r} alone, or leave it out.')
     return ()
   check(names)
   return names
@@ -270,19 +273,23 @@ class Background:
     self._put(lambda: self._logger.image(step, name, shape, content))
 
   def close(self) -> None:
-    """Waits until all is written, but no longer than for a lost logger."""
+    """Waits until all is written, as long as the logger answers."""
     self._put(self._logger.close)
     self._calls.put(None)
-    self._thread.join(_CALL_SECONDS)
-    if self._thread.is_alive():
-      self._give_up()
+    while self._thread.is_alive() and not self._is_lost():
+      self._thread.join(_POLL_SECONDS)
 
   def _put(self, call: Callable[[], None]) -> None:
-    since = self._since
-    if since is not None and time.monotonic() - since > _CALL_SECONDS:
-      self._give_up()
-    else:
+    if not self._is_lost():
       self._calls.put(call)
+
+  def _is_lost(self) -> bool:
+    """Whether the call at work takes too long; then it says so, once."""
+    since = self._since
+    lost = since is not None and time.monotonic() - since > _CALL_SECONDS
+    if lost:
+      self._give_up()
+    return lost
 
   def _give_up(self) -> None:
     self._logger.end(f'no answer in {_CALL_SECONDS:g} s')

@@ -23,7 +23,7 @@ _LETTERS = 5000  # of a parameter
 _PARAMETERS = 100  # in a call
 
 
-def start(run: Run) -> tuple['MlflowRun', str]:
+def start(run: Run) -> tuple['MlflowLogger', str]:
   """Starts a run, or continues the one of the identifier.
 
   Raises:
@@ -53,7 +53,7 @@ def start(run: Run) -> tuple['MlflowRun', str]:
     raise InputError(
       f'MLFLOW_TRACKING_URI={address} gives no run: {first_line(error, 120)}'
     ) from error
-  return MlflowRun(client, identifier), identifier
+  return MlflowLogger(client, identifier), identifier
 
 
 def _continues(client: Any, identifier: str) -> bool:
@@ -107,7 +107,7 @@ def _named(name: str) -> str:
   return re.sub(r'[^\w\-. :/]', '_', name)
 
 
-class MlflowRun:
+class MlflowLogger:
   """Sends to a run of MLflow; each call waits for the answer."""
 
   def __init__(self, client: Any, identifier: str) -> None:

@@ -73,7 +73,9 @@ def parse(text: str, kinds: Sequence[str], flag: str = '--out') -> Out:
   Raises:
     InputError: the name is not that of one of the kinds.
   """
-  path = cloud.path(text, '--out=') if cloud.names(text) else pathlib.Path(text)
+  path = (
+    cloud.path(text, f'{flag}=') if cloud.names(text) else pathlib.Path(text)
+  )
   slash = text.endswith(('/', os.sep))
   if text and FOLDER in kinds:
     if path.is_dir() or (slash or len(kinds) == 1) and not path.exists():

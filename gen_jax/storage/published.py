@@ -123,7 +123,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Description]:
   """
   try:
     with (
-      cloud.on_disk(_opened(path)) as copy,
+      cloud.local_copy(_opened(path)) as copy,
       safetensors.safe_open(copy, 'np') as file,
     ):
       header = (file.metadata() or {}).get(_HEADER)

@@ -5,7 +5,6 @@ They go to a database on this machine, in the folder TRACKIO_DIR, which
 a Space of Hugging Face or to a server.
 """
 
-import contextlib
 import io
 import os
 import pathlib
@@ -20,27 +19,26 @@ from PIL import Image
 from gen_jax.storage.logger import Run
 
 
-def start(run: Run) -> tuple['TrackioRun', str]:
+def start(run: Run) -> tuple['TrackioLogger', str]:
   """Starts a run, or continues the one of the identifier."""
-  with _quiet():
-    import trackio
+  import trackio
 
-    # A run is known by its name, which two workdirs may have.
-    stem = re.sub(r'[^\w=-]', '_', run.name)
-    name = run.identifier or f'{stem}-{uuid.uuid4().hex[:6]}'
-    made = trackio.init(
-      project=os.environ.get('TRACKIO_PROJECT') or 'gen_jax',
-      name=name,
-      resume='allow',
-      config=dict(run.config),
-      embed=False,  # no dashboard in a notebook
-      auto_log_gpu=False,
-      auto_log_cpu=False,
-    )
-  return TrackioRun(made), name
+  # A run is known by its name, which two workdirs may have.
+  stem = re.sub(r'[^\w=-]', '_', run.name)
+  name = run.identifier or f'{stem}-{uuid.uuid4().hex[:6]}'
+  made = trackio.init(
+    project=os.environ.get('TRACKIO_PROJECT') or 'gen_jax',
+    name=name,
+    resume='allow',
+    config=dict(run.config),
+    embed=False,  # no dashboard in a notebook
+    auto_log_gpu=False,
+    auto_log_cpu=False,
+  )
+  return TrackioLogger(made), name
 
 
-class TrackioRun:
+class TrackioLogger:
   """Adds to a run of trackio, whose thread writes what it gets."""
 
   def __init__(self, run: Any) -> None:
@@ -67,10 +65,4 @@ class TrackioRun:
 
   def close(self) -> None:
     """Waits until all is written."""
-    with _quiet():
-      self._run.finish()
-
-
-def _quiet() -> contextlib.AbstractContextManager:
-  """Hides the lines that the library prints."""
-  return contextlib.redirect_stdout(io.StringIO())
+    self._run.finish()

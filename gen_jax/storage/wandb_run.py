@@ -35,7 +35,7 @@ _PRIVATE = {
 }
 
 
-def start(run: Run) -> tuple['WandbRun', str]:
+def start(run: Run) -> tuple['WandbLogger', str]:
   """Starts a run, or continues the one of the identifier.
 
   Raises:
@@ -47,7 +47,8 @@ def start(run: Run) -> tuple['WandbRun', str]:
   folder = os.environ.get('WANDB_DIR') or run.folder('WANDB_DIR')
   settings = {
     'silent': True,
-    'symlink': False,  # a workdir holds no links
+    'reinit': 'create_new',  # not a run of the caller
+    'symlink': False,  # some remain, see storage/workdir.py
     'init_timeout': _SECONDS,
     'finish_timeout': _LAST_SECONDS,
     'finish_timeout_raises': True,
@@ -73,7 +74,7 @@ def start(run: Run) -> tuple['WandbRun', str]:
     raise InputError(f'{reason}: try again, or {_OFFLINE}') from error
   made.define_metric(_STEP, hidden=True)
   made.define_metric('*', step_metric=_STEP)
-  return WandbRun(made), identifier
+  return WandbLogger(made), identifier
 
 
 def _address(wandb: Any) -> str:
@@ -90,7 +91,7 @@ def _check_login(wandb: Any) -> None:
     )
 
 
-class WandbRun:
+class WandbLogger:
   """Sends to a run of W&B, whose process keeps and sends what it gets."""
 
   def __init__(self, run: Any) -> None:

@@ -122,8 +122,8 @@ class Experiment:
     _ = self.objective, self.optimizers
     if not self.objective.updates():
       raise InputError(
-        'config.objective: it does not have all the networks that its training '
-        'needs, as a generator that was imported.'
+        'config.objective: it lacks networks that its training needs. An '
+        'imported generator, for example, cannot be trained.'
       )
     step.check_accumulate(self.objective, self.config.accumulate)
     self._check_data()

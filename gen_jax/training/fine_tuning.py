@@ -86,10 +86,10 @@ def table(source: Players, players: Players, path: str) -> str:
       lines.append(f'  {player}: {taken} of {len(own)} arrays are taken')
     others |= new
   for name, shape in list(others.items())[:_SHOWN]:
-    why = f'it is {list(there[name])} there' if name in there else 'not there'
-    lines.append(f'  {name} {list(shape)} is initialized: {why}')
+    other = list(there[name]) if name in there else 'none'
+    lines.append(f'  {name} {list(shape)} is new; the model has {other}')
   if len(others) > _SHOWN:
-    lines.append(f'  {len(others) - _SHOWN} more are initialized')
+    lines.append(f'  {len(others) - _SHOWN} more are new')
   return '\n'.join(lines)
 
 

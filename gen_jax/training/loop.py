@@ -17,10 +17,10 @@ from gen_jax.errors import (
   NonFiniteError,
 )
 from gen_jax.runtime import settings
-from gen_jax.storage import loggers, workdir
+from gen_jax.storage import checkpoint_files, loggers, workdir
 from gen_jax.storage.checkpoint import Checkpointer
 from gen_jax.storage.writer import NullWriter, Writer
-from gen_jax.training import agreement, restore, resume
+from gen_jax.training import agreement, fine_tuning, restore, resume
 from gen_jax.training.best_checkpoint import Best
 from gen_jax.training.dispatch import Trace
 from gen_jax.training.progress import Progress
@@ -64,6 +64,9 @@ def train(
   config, runs = prepare(config)
   data = [run.experiment.data_record for run in runs]
   agreement.check(config, path, data)
+  if not checkpoint_files.exist(workdir.folder(path) / 'checkpoints'):
+    for run in runs:  # an error before anything is written
+      fine_tuning.players(run.config.init)
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.open_for_training(path) as folder, listening as stopper:

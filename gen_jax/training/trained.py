@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gen_jax import config as config_lib
+from gen_jax import zoo
 from gen_jax.config import stages, validation
 from gen_jax.core import TrainState
 from gen_jax.data import record as data_record
@@ -103,11 +104,14 @@ def results_folder(path: str | os.PathLike, name: str) -> Any:
   """Returns where a command keeps its results of a trained model.
 
   Args:
-    path: the workdir; for a published file, results go below runs/.
+    path: the workdir; for a model of the package or a file, results go below
+      runs/published, so that they are not taken for those of a run.
     name: of the command.
   """
   if file := published.find(path):
-    return pathlib.Path('runs', pathlib.PurePath(file).stem, name)
+    kind = 'zoo-' if str(path).startswith(zoo.PREFIX) else ''
+    stem = pathlib.PurePath(file).stem
+    return pathlib.Path('runs', 'published', f'{kind}{stem}', name)
   return workdir_lib.folder(path) / name
 
 

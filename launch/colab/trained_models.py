@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Trained models
 #
-# Uses the models of the package, `zoo:NAME`, without training: samples,
-# reconstructions, translations and images of captions.
+# Uses the models of the package, `zoo:NAME`, without training.
 # %% setup
 # %%
 # All models of the package; `gen_jax zoo NAME` describes one.
