@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -86,6 +87,14 @@ def main(
     command(parse(kind, argv, description=about, **kwargs))
 
   return reporting.run(call)
+
+
+def naming(argv: Sequence[str] | None) -> list[str]:
+  """Returns a command line in which a leading `NAME` is `--name=NAME`."""
+  given = list(sys.argv[1:] if argv is None else argv)
+  if given and not given[0].startswith('-'):
+    given[0] = f'--name={given[0]}'
+  return given
 
 
 def parse(

@@ -10,7 +10,6 @@ of it, and `--config=my_vae.py` your own.
 import ast
 import dataclasses
 import re
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -41,10 +40,7 @@ class Description(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Lists the configs, or prints the one that is named."""
-  given = list(sys.argv[1:] if argv is None else argv)
-  if given and not given[0].startswith('-'):
-    given[0] = f'--name={given[0]}'
-  return cli.main(configs, Arguments, __doc__, given)
+  return cli.main(configs, Arguments, __doc__, cli.naming(argv))
 
 
 def configs(args: Arguments) -> None:

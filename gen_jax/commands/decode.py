@@ -19,21 +19,14 @@ from gen_jax.data import inputs
 from gen_jax.data.formats import npz_files
 from gen_jax.errors import InputError
 from gen_jax.evaluation import own_images
-from gen_jax.registry.fields import Size
 from gen_jax.storage import image_stream, outputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments(cli.TrainedRun):
+class Arguments(on_images.Decoding):
   """The arguments."""
 
   input: Annotated[str, 'archive of latents (.npz)']
-  out: Annotated[
-    str,
-    'what to write: a folder of pictures (NAME/), a picture of all images '
-    '(.png, .jpg, ...), or an array of uint8 [N, H, W, C] (.npz)',
-  ]
-  batch_size: Annotated[Size, 'images at a time'] = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,21 +13,14 @@ from typing import Annotated
 
 from gen_jax.commands import cli, on_images
 from gen_jax.evaluation import compressor, own_images
-from gen_jax.registry.fields import Size
 from gen_jax.storage import compressed, image_stream, outputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments(cli.TrainedRun):
+class Arguments(on_images.Decoding):
   """The arguments."""
 
   input: Annotated[str, f'compressed images ({compressed.SUFFIX})']
-  out: Annotated[
-    str,
-    'what to write: a folder of pictures (NAME/), a picture of all images '
-    '(.png, .jpg, ...), or an array of uint8 [N, H, W, C] (.npz)',
-  ]
-  batch_size: Annotated[Size, 'images at a time'] = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,6 +45,18 @@ class Conditioned(Arguments):
   ] = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoding(cli.TrainedRun):
+  """The arguments of commands that make images of latents."""
+
+  out: Annotated[
+    str,
+    'what to write: a folder of pictures (NAME/), a picture of all images '
+    '(.png, .jpg, ...), or an array of uint8 [N, H, W, C] (.npz)',
+  ]
+  batch_size: Annotated[Size, 'images at a time'] = 64
+
+
 class Opened(NamedTuple):
   """A trained model, and the images that it is given.
 

@@ -7,7 +7,6 @@ python -m gen_jax zoo dcgan
 """
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -24,10 +23,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Lists the models, or describes the one that is named."""
-  given = list(sys.argv[1:] if argv is None else argv)
-  if given and not given[0].startswith('-'):
-    given[0] = f'--name={given[0]}'
-  return cli.main(zoo, Arguments, __doc__, given)
+  return cli.main(zoo, Arguments, __doc__, cli.naming(argv))
 
 
 def zoo(args: Arguments) -> None:

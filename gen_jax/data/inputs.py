@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
+
 from gen_jax.errors import InputError
 
 _LONGEST = 300  # letters of a reason
@@ -71,6 +73,14 @@ def reason(error: BaseException) -> str:
   return ''.join(c if c.isprintable() else '?' for c in text) or (
     type(error).__name__
   )
+
+
+def invalid(error: pydantic.ValidationError) -> str:
+  """Returns the first thing that is wrong with a value, and its place."""
+  found = error.errors(include_url=False, include_context=False)[0]
+  place = '.'.join(map(str, found['loc']))
+  reason = ' '.join(found['msg'].split())
+  return f'{place}: {reason}' if place else reason
 
 
 def check_regular(path: str | os.PathLike) -> None:

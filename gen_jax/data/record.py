@@ -12,6 +12,7 @@ import annotated_types as at
 import numpy as np
 import pydantic
 
+from gen_jax.data import inputs
 from gen_jax.data.sources import Fields, Source, image_shapes
 from gen_jax.errors import DataError, InputError
 
@@ -156,12 +157,9 @@ def read(text: str, file: Any) -> tuple[Record, ...]:
   try:
     return _STAGES.validate_json(text, strict=True)
   except pydantic.ValidationError as error:
-    found = error.errors(include_url=False, include_context=False)[0]
-    place = '.'.join(map(str, found['loc']))
-    reason = f'{place}: {found["msg"]}' if place else found['msg']
     raise InputError(
-      f'{file} cannot be read: {" ".join(reason.split())}. Bring it back from '
-      'a copy, or remove it: the data are then not compared.'
+      f'{file} cannot be read: {inputs.invalid(error)}. Bring it back from a '
+      'copy, or remove it: the data are then not compared.'
     ) from None
 
 

@@ -106,9 +106,7 @@ def read_header(path: pathlib.Path) -> tuple[Header, bytes]:
       # Python's reader takes names of files that are no Unicode.
       header = Header.model_validate(_tuples(inputs.parse_json(text.decode())))
     except pydantic.ValidationError as error:
-      found = error.errors(include_url=False)[0]
-      place = '.'.join(map(str, found['loc']))
-      raise ValueError(f'its header has {place}: {found["msg"]}') from error
+      raise ValueError(f'its header has {inputs.invalid(error)}') from error
     if not header.names:
       raise ValueError('it has no images')
     if header.ranges not in (1, header.size):

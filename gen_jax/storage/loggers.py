@@ -88,9 +88,7 @@ def parse(text: str) -> tuple[str, ...]:
   """
   names = [name.strip() for name in text.split(',')]
   names = tuple(dict.fromkeys(filter(None, names)))
-  if _NONE in names:
-    if len(names) > 1:
-      raise InputError(f'--log={text}: give {_NONE!r} alone, or leave it out.')
+  if names == (_NONE,):
     return ()
   check(names)
   return names
@@ -103,6 +101,8 @@ def check(names: Sequence[str]) -> None:
     InputError: when a name is unknown, or a library is missing.
   """
   for name in names:
+    if name == _NONE:
+      raise InputError(f'--log: give {_NONE!r} alone, or leave it out.')
     if name not in KINDS:
       hint = nearest(name, [*KINDS, _NONE])
       raise InputError(f'--log={name}: there is no such logger.{hint}')

@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from gen_jax import zoo
 from gen_jax.core import Players
+from gen_jax.data import inputs
 from gen_jax.errors import InputError
 from gen_jax.storage import cloud, outputs
 
@@ -134,10 +135,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Description]:
     if _digest(arrays) != about.sha256:
       raise ValueError('its SHA-256 differs from that of its header')
   except pydantic.ValidationError as error:
-    found = error.errors(include_url=False)[0]
-    place = '.'.join(map(str, found['loc']))
     raise InputError(
-      f'{path} cannot be used: its header has {place}: {found["msg"]}.'
+      f'{path} cannot be used: its header has {inputs.invalid(error)}.'
     ) from error
   except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
     reason = getattr(error, 'strerror', None) or str(error)

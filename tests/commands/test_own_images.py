@@ -187,6 +187,8 @@ def test_latents_of_your_own_are_numbered(run, tmp_path):
       r'<U1 \[1\]; expected a text',
     ),
     (dict(latents=np.zeros((2, 2)), names=['a', 'a']), "'a' 2 times"),
+    (dict(latents=np.zeros((2, 2)), names=['b/a', 'b//a']), "'b/a' 2 times"),
+    (dict(latents=np.zeros((1, 2)), names=['\ud800']), 'is not that of a file'),
     (dict(latents=np.zeros((1, 2)), names=['../a']), "'../a' is not that of"),
     (dict(latents=np.zeros((1, 2)), names=['/tmp/a']), "'/tmp/a' is not that"),
   ],

@@ -17,6 +17,7 @@ import environment
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import gen_jax
 from gen_jax import main as train_main
@@ -154,6 +155,26 @@ def test_a_published_file_that_is_not_there_is_one_line(refused):
 
   line = refused(sample, '--workdir=gs://bucket/no.safetensors')
   assert 'gs://bucket/no.safetensors cannot be used: ' in line
+
+
+@pytest.mark.slow('uses a trained model')
+def test_images_and_tables_go_to_a_bucket(trained, server, tmp_path):
+  for index in range(3):
+    pixels = np.full((28, 28), 80 * index, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f'{index}.png')
+  flags = [f'--workdir={RUN}', f'--input={tmp_path}']
+  assert main(['reconstruct', *flags, '--out=gs://bucket/restored']) == 0
+  assert main(['score', *flags, '--out=gs://bucket/scores.csv']) == 0
+  folder = cloud.path('gs://bucket/restored', '')
+  assert sorted(x.name for x in folder.iterdir()) == [
+    f'{index}.png' for index in range(3)
+  ]
+  table = cloud.path('gs://bucket/scores.csv', '').read_text()
+  assert [x.split(',')[0] for x in table.splitlines()] == [
+    'name',
+    *(f'{index}.png' for index in range(3)),
+  ]
+  assert not pathlib.Path('gs:').exists()
 
 
 @pytest.mark.slow('trains')

@@ -81,7 +81,7 @@ def test_an_unknown_or_missing_logger_is_refused_before_all_else(
   for module, more in ((main, []), (sweep, ['--over=seed=1,2'])):
     assert near in refused(module, *wrong, *more, '--log=wanbd')
     assert missing in refused(module, *wrong, *more, '--log=mlflow')
-  with pytest.raises(InputError, match='no such logger'):
+  with pytest.raises(InputError, match='give 'none' alone'):
     train(dense_vae.get_config(), 'x', log=['none', 'wandb'])
 
 
@@ -191,6 +191,23 @@ def test_a_logger_that_fails_says_so_once_and_ends(
     'the same.\n'
   )
   assert len(read_metrics(tmp_path / 'metrics.jsonl')) == 3
+
+
+def test_a_slow_logger_is_waited_for(started, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(loggers, '_CALL_SECONDS', 0.3)
+  writer = Writer(tmp_path, -1, ['wandb'])
+  seen = []
+
+  def slow(step, values):
+    time.sleep(0.1)
+    seen.append(step)
+
+  started[0][1].scalars = slow
+  for step in range(6):
+    writer.scalars(step, {'a': 1.0})
+  writer.close()
+  assert seen == list(range(6))
+  assert not capsys.readouterr().err
 
 
 def test_a_logger_that_hangs_holds_nothing_up(

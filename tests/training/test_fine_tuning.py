@@ -169,6 +169,7 @@ def error_of(capsys, tmp_path, *flags):
     ('--freeze=disk', "config.freeze: no parameters are below 'disk'. Did "),
     ('--freeze=disc/Conv', "no parameters are below 'disc/Conv'"),
     ('--config.init.weights=ema', 'config.init.weights'),
+    ('--init_weights=ema', '--init_weights=ema'),
   ],
 )
 def test_bad_flags_are_refused_in_one_line(flag, message, capsys, tmp_path):
