@@ -81,7 +81,7 @@ def test_an_unknown_or_missing_logger_is_refused_before_all_else(
   for module, more in ((main, []), (sweep, ['--over=seed=1,2'])):
     assert near in refused(module, *wrong, *more, '--log=wanbd')
     assert missing in refused(module, *wrong, *more, '--log=mlflow')
-  with pytest.raises(InputError, match='give 'none' alone'):
+  with pytest.raises(InputError, match='--log: give'):
     train(dense_vae.get_config(), 'x', log=['none', 'wandb'])
 
 
