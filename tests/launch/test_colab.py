@@ -74,13 +74,18 @@ def shorter(text, workdir):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('name', FAMILIES)
+@pytest.mark.parametrize('name', make.SCRIPTS)
 def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
   nbformat = pytest.importorskip('nbformat')
   nbclient = pytest.importorskip('nbclient')
   monkeypatch.setenv('XLA_FLAGS', '')
   monkeypatch.setenv('PYTHONPATH', str(ROOT), prepend=':')
-  text = shorter((COLAB / name).with_suffix('.ipynb').read_text(), tmp_path)
+  text, trains = (
+    (COLAB / name).with_suffix('.ipynb').read_text(),
+    name in FAMILIES,
+  )
+  if trains:
+    text = shorter(text, tmp_path)
   notebook = nbformat.reads(text, 4)
   client = nbclient.NotebookClient(
     notebook, timeout=900, resources={'metadata': {'path': str(ROOT)}}
@@ -93,4 +98,4 @@ def test_a_notebook_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     for output in cell.outputs
   ]
   assert any('image/png' in getattr(o, 'data', {}) for o in shown)
-  assert list(tmp_path.glob('*/checkpoints/[0-9]*'))
+  assert not trains or list(tmp_path.glob('*/checkpoints/[0-9]*'))
