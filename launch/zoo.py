@@ -1,6 +1,7 @@
 """Trains the models of the zoo, and writes their files, pages and pictures.
 
 python -m launch.zoo dcgan             # hours on a CPU; without names, all
+python -m launch.zoo dcgan --as_is     # from the newest checkpoint of its run
 python -m launch.zoo --pages           # docs/zoo from the files alone
 
 A model is trained in runs/zoo/NAME, or resumed there. It is stored in half
@@ -133,15 +134,25 @@ ENTRIES = {
 }
 
 
-def make(name: str, runs: pathlib.Path) -> None:
-  """Trains a model, and writes its file, page and picture."""
+def make(name: str, runs: pathlib.Path, as_is: bool = False) -> None:
+  """Trains a model, and writes its file, page and picture.
+
+  Args:
+    name: of the model.
+    runs: folder of the runs.
+    as_is: takes the newest checkpoint of a run, which may not have ended.
+  """
   entry, workdir = ENTRIES[name], runs / name
-  _train(entry, workdir)
+  if not as_is:
+    _train(entry, workdir)
   trained = last_metrics(workdir)
   with tempfile.TemporaryDirectory() as folder:
     half = pathlib.Path(folder, f'{name}{published.SUFFIX}')
     _publish(entry, workdir, half, 'float16')
     evaluated = pathlib.Path(folder, 'evaluate')
+    if as_is:  # there are no results of this checkpoint
+      _evaluate(workdir, pathlib.Path(folder, 'whole'), entry.only)
+      trained = last_metrics(pathlib.Path(folder, 'whole'))
     _evaluate(half, evaluated, entry.only)
     metrics = last_metrics(evaluated)
     before, after = (shown(x[entry.result]) for x in (trained, metrics))
@@ -221,10 +232,11 @@ def main(argv: list[str] | None = None) -> None:
   )
   parser.add_argument('names', nargs='*', choices=[*ENTRIES, []])
   parser.add_argument('--runs', type=pathlib.Path, default=ROOT / 'runs/zoo')
+  parser.add_argument('--as_is', action='store_true')
   parser.add_argument('--pages', action='store_true')
   args = parser.parse_args(argv)
   for name in [] if args.pages else args.names or ENTRIES:
-    make(name, args.runs.absolute())
+    make(name, args.runs.absolute(), args.as_is)
   for name in zoo.models():
     page(name)
   index = PAGES / 'index.md'

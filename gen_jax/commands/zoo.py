@@ -72,14 +72,14 @@ def card(name: str) -> str:
   path = models.find(name)
   name, model = path.stem, api.load(path)
   arrays, about = published.read(path)
-  config = trained.open_trained(path)[1].config
+  experiment = trained.open_trained(path)[1]
   evaluator = about.result.partition('/')[0]
   facts = [
     ('Result', _result(about)),
     ('Images', ' x '.join(map(str, model.shape))),
     ('Methods', ', '.join(model.capabilities)),
     ('Parameters', _parameters(arrays)),
-    ('Steps of training', f'{about.step:,}'),
+    ('Steps of training', _steps(about.step, experiment.stage.end)),
     ('Trained with', f'`{about.command}`'),
     ('Time', about.time),
     ('License of the data', about.license),
@@ -99,7 +99,7 @@ def card(name: str) -> str:
       _markdown(rows),
       'Results of its evaluation, with the protocol of each:',
       '',
-      _markdown(_results(config, about.metrics)),
+      _markdown(_results(experiment.config, about.metrics)),
     ]
   )
 
@@ -109,6 +109,11 @@ def _result(about) -> str:
   if about.result not in about.metrics:
     return ''
   return f'{about.result} = {shown(about.metrics[about.result])}'
+
+
+def _steps(step: int, end: int) -> str:
+  """Returns the steps of a training, and of how many if it did not end."""
+  return f'{step:,}' if step >= end else f'{step:,} of {end:,}'
 
 
 def _use(model, name) -> str:

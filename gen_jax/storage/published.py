@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import annotated_types as at
 import flax
+import jax
 import numpy as np
 import pydantic
 import safetensors
@@ -163,21 +164,24 @@ def fit(
   Raises:
     InputError: when an array is missing or has another shape.
   """
-  found = {}
-  shapes = flax.traverse_util.flatten_dict(dict(expected), sep='/')
-  for name, x in shapes.items():
+
+  def take(place: Any, x: Any) -> np.ndarray:
+    name = jax.tree_util.keystr(place, simple=True, separator='/')
     if name in arrays:
-      found[name] = arrays[name].astype(x.dtype)
+      found = arrays[name].astype(x.dtype)
     elif name.split('/')[1] in TRAINING:
-      found[name] = np.zeros(x.shape, x.dtype)
+      found = np.zeros(x.shape, x.dtype)
     else:
       raise InputError(f'{path}: the array {name} is missing.')
-    if found[name].shape != x.shape:
+    if found.shape != x.shape:
       raise InputError(
-        f'{path}: the array {name} has the shape {list(found[name].shape)}, '
-        f'and the config asks for {list(x.shape)}.'
+        f'{path}: the array {name} has the shape {list(found.shape)}, and the '
+        f'config asks for {list(x.shape)}.'
       )
-  return flax.traverse_util.unflatten_dict(found, sep='/')
+    return found
+
+  # A player without parameters stays one.
+  return jax.tree_util.tree_map_with_path(take, dict(expected))
 
 
 def _flat(players):

@@ -112,6 +112,18 @@ def test_only_what_a_model_needs_is_in_the_file(tmp_path):
   )
 
 
+def test_a_player_without_parameters_stays_one():
+  """As the one of StyleGAN that holds the weight of a new resolution."""
+  expected = {
+    'fade_in': {'params': {}, 'fade_in': {}},
+    'gen': {'params': {'x': jax.ShapeDtypeStruct((2,), np.float32)}},
+  }
+  arrays = {'gen/params/x': np.ones(2, np.float16)}
+  found = published.fit(arrays, expected, 'x.safetensors')
+  assert jax.tree.structure(found) == jax.tree.structure(expected)
+  assert found['gen']['params']['x'].dtype == np.float32
+
+
 def test_a_file_does_not_say_where_the_data_were():
   config = config_lib.load(f'{ROOT}/configs/cyclegan.py:folder')
   config.data.common.path = '/home/me/secret'
