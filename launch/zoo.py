@@ -5,8 +5,8 @@ python -m launch.zoo dcgan --as_is     # from the newest checkpoint of its run
 python -m launch.zoo --pages           # docs/zoo from the files alone
 
 A model is trained in runs/zoo/NAME, or resumed there. It is stored in half
-precision if no digit of its main result changes with that. The numbers of its
-card are those of the stored file.
+precision if the first three digits of its main result stay the same. The
+numbers of its card are those of the stored file.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gen_jax import zoo
-from gen_jax.commands.zoo import card, shown, table
+from gen_jax.commands.zoo import card, table
 from gen_jax.storage import published
 from gen_jax.training.trained import last_metrics
 
@@ -155,7 +155,7 @@ def make(name: str, runs: pathlib.Path, as_is: bool = False) -> None:
       trained = last_metrics(pathlib.Path(folder, 'whole'))
     _evaluate(half, evaluated, entry.only)
     metrics = last_metrics(evaluated)
-    before, after = (shown(x[entry.result]) for x in (trained, metrics))
+    before, after = (f'{x[entry.result]:.3g}' for x in (trained, metrics))
     print(f'{name}: {entry.result} = {before}, in float16 {after}', flush=True)
     if before == after:
       file = half
