@@ -324,7 +324,7 @@ class Task:
       batch_size: see `batches`.
       key: of the preprocessing.
     """
-    parts = []
+    parts, made = [], None
     for index, (batch, count) in enumerate(
       self.batches(split, num, batch_size, key)
     ):

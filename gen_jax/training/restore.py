@@ -64,6 +64,7 @@ def restore(
       cannot be read now or does not fit the config.
   """
   steps = _steps(checkpointer)
+  found, failures = None, {}
   for _ in range(_LISTINGS):
     if step is not None and step not in steps:
       have = ', '.join(map(str, steps)) or 'none'
