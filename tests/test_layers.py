@@ -29,8 +29,8 @@ ALLOWED = {
   'config': 'errors registry data',
   'importing': 'errors core models data config',
   'training': (
-    'version errors core registry runtime distributed models objectives data '
-    'storage evaluation config'
+    'version errors zoo core registry runtime distributed models objectives '
+    'data storage evaluation config'
   ),
   'api': 'errors core storage evaluation training',
   'commands': (

@@ -72,8 +72,8 @@ class Layer(nn.Module):
   of w [B, W]. `epsilon` is added to the variance.
   """
 
-  epsilon: Positive = 1e-8
   dtype: Dtype = None
+  epsilon: Positive = 1e-8
 
   @nn.compact
   def __call__(
@@ -120,7 +120,7 @@ class Synthesis(nn.Module):
     layers = iter(jnp.swapaxes(w_plus, 0, 1))
 
     def finish(x, name):
-      layer = Layer(self.epsilon, dtype, name=name)
+      layer = Layer(dtype, self.epsilon, name=name)
       return layer(x, next(noise), next(layers))
 
     def maps(resolution):

@@ -188,7 +188,7 @@ def test_a_generator_is_measured_with_any_images_of_its_size(run, tmp_path):
     f'--config.evals.fidelity.{x}' for x in ('features=random', 'num=20')
   ]
   assert main(['evaluate', '--workdir=out.safetensors', *flags]) == 0
-  assert (tmp_path / 'runs/out/evaluate/metrics.jsonl').is_file()
+  assert (tmp_path / 'runs/published/out/evaluate/metrics.jsonl').is_file()
 
 
 def test_channels_that_do_not_halve_are_refused(run):

@@ -79,7 +79,7 @@ def test_an_evaluation_reproduces_the_recorded_number(
   assert printed
   for name, value in printed.items():
     assert float(value) == pytest.approx(metrics[name], rel=1e-6)
-  assert (tmp_path / 'runs/vae/evaluate/metrics.jsonl').is_file()
+  assert (tmp_path / 'runs/published/vae/evaluate/metrics.jsonl').is_file()
 
 
 @pytest.mark.slow('trains a model of three stages')
