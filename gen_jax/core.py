@@ -357,6 +357,11 @@ def root_key(seed: int) -> jax.Array:
   return jax.random.fold_in(key, high) if high else key
 
 
+def leaf_name(path: Any) -> str:
+  """Returns the name of a leaf of a tree by its path, `Conv_0/kernel`."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
 def averaged(state: TrainState) -> Players:
   """Returns the players, averaged where there are averages."""
   return {**state.players, **state.ema}

@@ -135,7 +135,7 @@ ENTRIES = {
 
 
 def make(name: str, runs: pathlib.Path, as_is: bool = False) -> None:
-  """Trains a model, and writes its file, page and picture.
+  """Trains a model, and writes its file and its picture.
 
   Args:
     name: of the model.
@@ -168,7 +168,6 @@ def make(name: str, runs: pathlib.Path, as_is: bool = False) -> None:
     about = about.model_copy(update={'metrics': kept, 'result': entry.result})
     published.write_arrays(FILES / half.name, arrays, about)
     _draw(name, evaluated)
-  page(name)
 
 
 def _train(entry, workdir):

@@ -22,10 +22,9 @@ from gen_jax.storage import outputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments(on_images.Conditioned):
+class Arguments(reconstruct.Arguments):
   """The arguments."""
 
-  out: Annotated[str, 'folder to write; it is made if needed']
   corrupt: Annotated[bool, 'add the noise of the training first'] = False
 
 

@@ -65,14 +65,16 @@ def card(name: str) -> str:
   Raises:
     InputError: there is no model of this name, or its file is damaged.
   """
-  from gen_jax import api
+  from gen_jax.api import Model
+  from gen_jax.core import averaged
   from gen_jax.storage import published
-  from gen_jax.training import trained
+  from gen_jax.training import tasks, trained
 
   path = models.find(name)
-  name, model = path.stem, api.load(path)
+  name = path.stem
   arrays, about = published.read(path)
-  experiment = trained.open_trained(path)[1]
+  state, experiment = trained.open_trained(path)
+  model = Model(tasks.make_task(experiment), averaged(state), about.step)
   evaluator = about.result.partition('/')[0]
   facts = [
     ('Result', _result(about)),

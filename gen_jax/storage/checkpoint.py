@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen_jax.core import TrainState
+from gen_jax.core import TrainState, leaf_name
 from gen_jax.distributed import process_group
 from gen_jax.errors import InputError
 from gen_jax.storage import checkpoint_files
@@ -222,7 +222,7 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 def _leaves(tree: Any) -> dict[str, Any]:
   """Returns the arrays of a tree by name, such as 'players/gen/params'."""
   return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+    leaf_name(path): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   }
 

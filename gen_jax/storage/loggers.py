@@ -288,11 +288,8 @@ class Background:
     since = self._since
     lost = since is not None and time.monotonic() - since > _CALL_SECONDS
     if lost:
-      self._give_up()
+      self._logger.end(f'no answer in {_CALL_SECONDS:g} s')
     return lost
-
-  def _give_up(self) -> None:
-    self._logger.end(f'no answer in {_CALL_SECONDS:g} s')
 
   def _work(self) -> None:
     while (call := self._calls.get()) is not None:

@@ -21,7 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from gen_jax import zoo
-from gen_jax.core import Players
+from gen_jax.core import Players, leaf_name
 from gen_jax.data import inputs
 from gen_jax.errors import InputError
 from gen_jax.storage import cloud, outputs
@@ -166,7 +166,7 @@ def fit(
   """
 
   def take(place: Any, x: Any) -> np.ndarray:
-    name = jax.tree_util.keystr(place, simple=True, separator='/')
+    name = leaf_name(place)
     if name in arrays:
       found = arrays[name].astype(x.dtype)
     elif name.split('/')[1] in TRAINING:

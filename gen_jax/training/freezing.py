@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import jax
 import optax
 
-from gen_jax.core import Players
+from gen_jax.core import Players, leaf_name
 from gen_jax.errors import InputError, nearest
-from gen_jax.training.players import parameter_shapes, place
+from gen_jax.training.players import parameter_shapes
 
 
 def check(names: Sequence[str], stages: Sequence[Players]) -> None:
@@ -49,7 +49,7 @@ def freeze(
     return jax.tree_util.tree_map_with_path(
       lambda path, _: (
         'frozen'
-        if any(_is_below(f'{player}/{place(path)}', name) for name in names)
+        if any(_is_below(f'{player}/{leaf_name(path)}', name) for name in names)
         else 'learns'
       ),
       params,

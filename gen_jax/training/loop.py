@@ -65,8 +65,10 @@ def train(
   data = [run.experiment.data_record for run in runs]
   agreement.check(config, path, data)
   if not checkpoint_files.exist(workdir.folder(path) / 'checkpoints'):
-    for run in runs:  # an error before anything is written
-      fine_tuning.players(run.config.init)
+    # An error before anything is written. Most stages have the same model.
+    inits = (run.config.init for run in runs)
+    for init in {(x.path, x.weights): x for x in inits}.values():
+      fine_tuning.players(init)
   # A signal is heard until all is written.
   listening = contextlib.nullcontext(stopper) if stopper else Stopper()
   with workdir.open_for_training(path) as folder, listening as stopper:

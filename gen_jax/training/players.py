@@ -1,21 +1,14 @@
 """Names and shapes of the parameters of all players."""
 
-from typing import Any
-
 import jax
 
-from gen_jax.core import Players
-
-
-def place(path: Any) -> str:
-  """Returns the name of a parameter in its player, such as `Conv_0/kernel`."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
+from gen_jax.core import Players, leaf_name
 
 
 def parameter_shapes(players: Players) -> dict[str, tuple[int, ...]]:
   """Returns the shapes of all parameters by name, `gen/Conv_0/kernel`."""
   return {
-    f'{player}/{place(path)}': tuple(x.shape)
+    f'{player}/{leaf_name(path)}': tuple(x.shape)
     for player, variables in players.items()
     for path, x in jax.tree_util.tree_leaves_with_path(variables['params'])
   }
@@ -28,7 +21,7 @@ def parameter_table(players: Players) -> str:
     leaves = jax.tree_util.tree_leaves_with_path(variables['params'])
     for path, leaf in leaves:
       shape = ' x '.join(map(str, leaf.shape)) or 'scalar'
-      rows.append((f'{name}/{place(path)}', shape, f'{leaf.size:,}'))
+      rows.append((f'{name}/{leaf_name(path)}', shape, f'{leaf.size:,}'))
     total = sum(leaf.size for _, leaf in leaves)
     size = sum(leaf.size * leaf.dtype.itemsize for _, leaf in leaves)
     rows.append((f'{name}: total', f'{size / 2**20:.1f} MiB', f'{total:,}'))

@@ -360,9 +360,10 @@ def prepare(config: ConfigDict) -> tuple[ConfigDict, list[StageRun]]:
     run.experiment.check_step()
   for run in runs:
     tasks.check_suite(run.suite, run.experiment)
-  players = [run.experiment.abstract_state().players for run in runs]
-  for run in runs:
-    freezing.check(run.config.freeze, players)
+  if any(run.config.freeze for run in runs):
+    players = [run.experiment.abstract_state().players for run in runs]
+    for run in runs:
+      freezing.check(run.config.freeze, players)
   return config, runs
 
 
