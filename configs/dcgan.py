@@ -56,9 +56,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.evals = dict(
     samples=dict(name='figures.Samples', every=1000, at_start=True),
     diversity=dict(name='diversity.Diversity', every=1000, num=500),
-    fidelity=dict(
-      name='fidelity.Fidelity', every=0, num=10_000, features='classifier'
-    ),
+    fidelity=dict(name='fidelity.Fidelity', every=0, num=10_000),
   )
   variants = paper, small, spectral, fashion_mnist, stacked_mnist, packed
   return presets.choose(config, arg, *variants, emoji, folder, tpu, test)
@@ -145,7 +143,6 @@ def _color_images(config: ConfigDict, *channels: int) -> None:
   config.objective.disc.channels = tuple(c // 2 for c in channels[::-1])
   config.objective.regularizers.r1.weight = 0.1
   config.optim.gen.learning_rate = 2e-3  # for twice the channels
-  config.evals.fidelity.features = 'random'  # there is no classifier for these
 
 
 def test(config: ConfigDict) -> None:

@@ -70,8 +70,6 @@ def folder(
   for name in ('probe', 'accuracy', 'shift'):
     if name in config.evals:
       del config.evals[name]
-  if 'fidelity' in config.evals:
-    config.evals.fidelity.features = 'random'
 
 
 def domain_folders(config: ConfigDict) -> None:

@@ -1,5 +1,6 @@
 """Feature extractors, by which sets of images are compared.
 
+  'auto'             'classifier' where there is one, otherwise 'random'
   'classifier'       the features of the reference classifier of the data
   'random'           convolutions with random weights, for data of any kind
   'NAME.safetensors' those of a classifier, a file of `gen_jax publish` or
@@ -64,15 +65,18 @@ def load(
   """Returns the feature extractor of a name.
 
   Args:
-    name: 'classifier', 'random', 'NAME.safetensors' or 'module.function'.
+    name: 'auto', 'classifier', 'random', 'NAME.safetensors' or
+      'module.function'.
     shape: (H, W, C) of the images.
-    task: whose images are measured, for the first and the third.
+    task: whose images are measured; None if only 'random' and functions can be
+      meant.
     classifier: workdir of a classifier; '' for the one of the package.
 
   Raises:
     InputError: as `check`, or a function that returns something else.
   """
   check(name, task, classifier)
+  name = _chosen(name, task, classifier)
   if name == 'classifier':
     return Classified(_classifier(task, classifier))
   if name == 'random':
@@ -108,12 +112,21 @@ def check_code(
 
 def check(name: str, task: Task | None = None, classifier: str = '') -> None:
   """Raises InputError when there is no feature extractor of this name."""
+  name = _chosen(name, task, classifier)
   if name == 'classifier':
     _classifier(task, classifier)
   elif published.find(name):
     _network(name, task)
   elif name != 'random':
     _find(name)
+
+
+def _chosen(name: str, task: Task | None, classifier: str) -> str:
+  """Returns the name of the features that 'auto' stands for, or the name."""
+  if name != 'auto':
+    return name
+  has = task is not None and reference_classifier.is_packaged(task)
+  return 'classifier' if classifier or has else 'random'
 
 
 def _classifier(task: Task | None, classifier: str) -> ReferenceClassifier:
@@ -310,8 +323,8 @@ def _find(name: str) -> Callable[[np.ndarray], Any]:
   module, _, function = name.rpartition('.')
   if not module:
     raise InputError(
-      f"{where}: expected 'classifier', 'random', 'NAME.safetensors' or "
-      "'module.function'."
+      f"{where}: expected 'auto', 'classifier', 'random', "
+      "'NAME.safetensors' or 'module.function'."
     )
   try:
     found = getattr(importlib.import_module(module), function)

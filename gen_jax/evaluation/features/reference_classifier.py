@@ -56,6 +56,16 @@ def packaged(name: str) -> ReferenceClassifier:
   return ReferenceClassifier(reference_network.packaged(name))
 
 
+def is_packaged(task: Task) -> bool:
+  """Returns whether the package has the classifier of the data of a task."""
+  name = dataset(task.data)
+  if not task.classes or name not in _PACKAGED:
+    return False
+  network, (shape, _) = reference_network.packaged(name), task.fields['image']
+  fits = tuple(shape) == network.shape
+  return fits and len(task.classes) == len(network.classes)
+
+
 def load(task: Task, workdir: str = '') -> ReferenceClassifier:
   """Returns the classifier of the data of a task.
 

@@ -28,8 +28,10 @@ class Fidelity:
   Attributes:
     num: samples, and training images of `frechet_train`.
     k: of the neighborhoods.
-    features: 'classifier', 'random', a file such as 'inception.safetensors', or
-      your own as 'module.function'; see features/extractors.py.
+    features: 'auto', which is 'classifier' where the package has one of these
+      data or `classifier` names one, and otherwise 'random'; a file such as
+      'inception.safetensors', or your own as 'module.function'. See
+      features/extractors.py.
     classifier: workdir of a trained `configs/classifier.py`; '' for the
       classifier of the package.
   """
@@ -38,7 +40,7 @@ class Fidelity:
   split: str = 'test'
   num: Count = 10_000
   k: Size = 5
-  features: str = 'classifier'
+  features: str = 'auto'
   classifier: str = ''
 
   def minimum(self) -> tuple[Minimum, ...]:

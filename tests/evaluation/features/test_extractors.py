@@ -151,7 +151,7 @@ def test_the_features_of_a_classifier_in_a_file():
 @pytest.mark.parametrize(
   'name,match',
   [
-    ('randm', "'randm': expected 'classifier', 'random', 'NAME"),
+    ('randm', "'randm': expected 'auto', 'classifier', 'random', 'NAME"),
     ('no_such_module.f', "No module named 'no_such_module'"),
     (f'{__name__}.no_such', "no attribute 'no_such'"),
     (f'{__name__}.SHAPE', 'cannot be called'),

@@ -94,10 +94,9 @@ def test_a_classifier_is_loaded_by_the_name_of_the_data():
     clothes = load(task({'name': 'tfds', 'dataset': dataset}))
     assert clothes.accuracy == pytest.approx(0.921, abs=0.001)
     assert clothes.hash != mnist.hash
-  extractor = extractors.load(
-    'classifier', (28, 28, 1), task({'name': 'mnist'})
-  )
-  assert extractor.identity == f'classifier {mnist.hash}'
+  for features in ('auto', 'classifier'):
+    extractor = extractors.load(features, (28, 28, 1), task({'name': 'mnist'}))
+    assert extractor.identity == f'classifier {mnist.hash}'
 
 
 @pytest.mark.parametrize(
@@ -113,6 +112,9 @@ def test_other_data_need_a_classifier_of_their_own(fields, match):
   with pytest.raises(InputError, match=match) as caught:
     reference_classifier.load(task(**fields))
   assert '\n' not in str(caught.value)
+  shape = fields.get('shape', (28, 28, 1))
+  automatic = extractors.load('auto', shape, task(**fields))
+  assert automatic.identity == extractors.load('random', shape).identity
 
 
 def test_the_scorer_needs_words_and_its_own_style_of_emoji():

@@ -55,7 +55,8 @@ def test_samples_of_the_same_distribution_are_close(
     reference_classifier, 'load', lambda task, workdir: Pixels()
   )
   same, brighter = (
-    dict(Fidelity(task(shift), num=500).run({}, KEY)) for shift in (0.0, 0.4)
+    dict(Fidelity(task(x), num=500, features='classifier').run({}, KEY))
+    for x in (0.0, 0.4)
   )
   assert same['frechet'] < 0.002
   assert same['coverage'] > 0.9
@@ -71,15 +72,14 @@ def test_samples_of_the_same_distribution_are_close(
 
 def test_data_without_labels_are_measured_by_other_features():
   same, brighter = (
-    dict(Fidelity(task(s, (), 2000), num=300, features='random').run({}, KEY))
-    for s in (0.0, 0.4)
+    dict(Fidelity(task(s, (), 2000), num=300).run({}, KEY)) for s in (0.0, 0.4)
   )
   assert same['frechet'] < 0.3 * brighter['frechet']
   assert same['frechet'] == pytest.approx(same['frechet_train'], rel=1)
   assert same['features_identity'].startswith('random ')
   assert not {'classifier_hash', 'inception_score'} & set(same)
   with pytest.raises(InputError, match="needs labels.*'random'"):
-    Fidelity(task(0.0, ()))
+    Fidelity(task(0.0, ()), features='classifier')
 
 
 def test_a_distance_of_few_images_carries_a_warning():
