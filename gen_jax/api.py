@@ -62,6 +62,7 @@ class Model:
     self.step = step
     self._task = task
     self._players = players
+    self._samplers = {}  # by label; an autoencoder fits a mixture for its own
 
   def __repr__(self) -> str:
     name = type(self._task.objective).__name__
@@ -95,6 +96,9 @@ class Model:
   ) -> np.ndarray:
     """Generates images, those of `gen_jax sample` with the same seed.
 
+    An autoencoder has no prior: the first call fits a mixture of Gaussians to
+    the latents of training images, which takes the data and up to a minute.
+
     Args:
       num: how many; the first ones do not depend on it.
       seed: of the random numbers.
@@ -104,8 +108,16 @@ class Model:
       uint8 [num, H, W, C].
     """
     chosen = None if label is None else str(label)
+    if chosen not in self._samplers:
+      self._samplers[chosen] = sampling.sampler(
+        self._task, self._players, chosen
+      )
+    sample, labels = self._samplers[chosen]
+    pixels = self._task.objective.pixels
     return _array(
-      sampling.samples(self._task, self._players, root_key(seed), num, chosen)
+      sampling.stream(
+        sample, self._players, root_key(seed), num, labels, pixels
+      )
     )
 
   def draw(

@@ -12,6 +12,7 @@ numbers of its card are those of the stored file.
 import argparse
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,8 +69,8 @@ ENTRIES = {
     'Dense VAE on MNIST', ['--config=vae:dense'], 'elbo', _MNIST, only=_VAE
   ),
   'beta_vae': Entry(
-    'Convolutional beta-VAE on MNIST, beta 4',
-    ['--config=vae', '--config.objective.beta=4'],
+    'Dense beta-VAE on MNIST, beta 4',
+    ['--config=vae:dense', '--config.objective.beta=4'],
     'elbo',
     _MNIST,
     only=_VAE,
@@ -188,7 +189,7 @@ def _publish(entry, workdir, path, dtype):
     *('gen_jax', 'publish', f'--workdir={workdir}', f'--out={path}'),
     *(f'--dtype={dtype}', f'--title={entry.title}'),
     f'--license={entry.license}',
-    f'--command=gen_jax train {" ".join(entry.train)}',
+    f'--command=gen_jax train {shlex.join(entry.train)}',
     f'--time={minutes:.0f} minutes of processor time, {MACHINE}',
   )
 

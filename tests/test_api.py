@@ -14,6 +14,7 @@ from gen_jax import config as config_lib
 from gen_jax.__main__ import main
 from gen_jax.config import stages
 from gen_jax.errors import InputError
+from gen_jax.evaluation.metrics import mixture
 from gen_jax.training import tasks
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
@@ -67,6 +68,24 @@ def test_images_go_in_and_out_as_uint8():
     assert made.shape == (3, 28, 28, 1) and made.dtype == np.uint8
   scores = vae.anomaly_scores(images)
   assert all(x.shape == (3,) for x in scores.values())
+
+
+def test_the_mixture_of_an_autoencoder_is_fitted_once(monkeypatch):
+  fits = []
+
+  def fit(*args):
+    fits.append(args)
+    decode = autoencoder._task.predict('decode')
+    return lambda players, *, key, num: decode(
+      players, jax.random.normal(key, (num, size))
+    )
+
+  monkeypatch.setattr(mixture, 'sampler', fit)
+  autoencoder = model('autoencoder')
+  size = autoencoder.encode(noise(1, 28, 28, 1)).shape[1]
+  once, again = (autoencoder.sample(num=3, seed=1) for _ in range(2))
+  assert len(fits) == 1 and once.shape == (3, 28, 28, 1)
+  np.testing.assert_array_equal(once, again)
 
 
 def test_a_class_is_chosen_by_name_or_number():

@@ -19,6 +19,7 @@ from gen_jax.storage import plot
 from gen_jax.storage.image_stream import ImageStream
 from gen_jax.storage.images import to_uint8
 
+Labels = Callable[[np.ndarray], np.ndarray]  # indices [N] -> classes [N]
 COMPONENTS = 50  # of the mixture for a model that cannot sample
 
 _BATCH = 64  # images in one dispatch: one compiled program for any number
@@ -49,6 +50,32 @@ def samples(
   Raises:
     InputError: when the model cannot do it.
   """
+  sample, labels = sampler(task, players, label, components)
+  return stream(sample, players, key, num, labels, task.objective.pixels)
+
+
+def sampler(
+  task: Task,
+  players: Players,
+  label: str | None = None,
+  components: int | None = None,
+) -> tuple[Callable[..., jax.Array], Labels | None]:
+  """Returns how `samples` makes images, for `stream`.
+
+  To fit a mixture takes seconds to minutes and needs the training images.
+
+  Args:
+    task: of the model.
+    players: trained.
+    label: as in `samples`.
+    components: as in `samples`.
+
+  Returns:
+    The sampler, and its labels if there are any.
+
+  Raises:
+    InputError: when the model cannot do it.
+  """
   fns, kind = task.objective.predict_fns(), type(task.objective).__name__
   labels = _labels(task, label)
   if components is None and labels:
@@ -63,7 +90,7 @@ def samples(
     raise InputError(f'{kind} cannot be sampled.')
   else:
     raise InputError(f'{kind} cannot decode: no --components.')
-  return stream(sample, players, key, num, labels, task.objective.pixels)
+  return sample, labels
 
 
 def stream(
@@ -71,7 +98,7 @@ def stream(
   players: Players,
   key: jax.Array,
   num: int,
-  labels: Callable[[np.ndarray], np.ndarray] | None,
+  labels: Labels | None,
   pixels: str,
 ) -> ImageStream:
   """Returns the images of a sampler.
@@ -82,7 +109,7 @@ def stream(
     players: trained.
     key: of all samples.
     num: how many.
-    labels: `indices [N] -> classes [N]`, or None.
+    labels: of the samples, or None.
     pixels: the range of the images, 'unit' or 'symmetric'.
   """
 
@@ -100,7 +127,7 @@ def stream(
   return ImageStream(num, parts(), labels=labels)
 
 
-def _labels(task, label) -> Callable[[np.ndarray], np.ndarray] | None:
+def _labels(task, label) -> Labels | None:
   """Returns `indices -> classes`, or None for a model without classes."""
   if 'sample_classes' not in task.objective.predict_fns():
     if label is not None:

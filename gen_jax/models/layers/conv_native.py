@@ -123,7 +123,13 @@ def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
 
   def partition(mesh, operands, result):
     del result
-    devices = (*operands[0].sharding.spec, None)[0]  # axes of the mesh, or None
+    shape = operands[0].shape
+    # A reshape may have divided the batch among some of the devices. All take
+    # part then if they can, because a mesh names no part of its axis.
+    divided = operands[0].sharding.shard_shape(shape)[0] < shape[0]
+    devices = None
+    if divided and shape[0] % mesh.size == 0:
+      devices = mesh.axis_names
     batch = NamedSharding(mesh, PartitionSpec(devices))
     whole = NamedSharding(mesh, PartitionSpec())
     if name != 'W':
@@ -138,6 +144,7 @@ def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
   axes = dict.fromkeys(a for a in _AXES[name] if a.isalpha())
   call.def_partition(
     partition,
+    decode_shardings=False,
     sharding_rule=_AXES[name],
     reduction_factors=('b',) if name == 'W' else (),
     need_replication_factors=tuple(a for a in axes if a != 'b'),

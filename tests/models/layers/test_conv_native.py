@@ -66,6 +66,22 @@ def test_each_device_computes_its_part_of_a_sharded_batch():
 
 
 @needs_library
+def test_a_batch_that_a_reshape_divides_among_some_devices():
+  # Of [2, 4] images, two parts of four devices have the axis of 4.
+  x, w = test_conv.arrays((2, 4, 6, 6, 12), (3, 3, 12, 12))
+  mesh = Mesh(np.asarray(jax.devices()[:8]), 'd')
+  batch = NamedSharding(mesh, PartitionSpec('d'))
+
+  def maps(x):
+    y = jax.lax.map(lambda part: conv_lib.conv(part, w), x)
+    return y.reshape(-1, *y.shape[2:])
+
+  divided = jax.jit(maps, out_shardings=batch)
+  assert 'gen_jax_conv_F' in divided.lower(x).compile().as_text()
+  close(divided(x), jax.jit(maps)(x))
+
+
+@needs_library
 @pytest.mark.parametrize('transposed', [False, True])
 def test_gradients_of_gradients_agree(transposed):
   x, w = test_conv.arrays((3, 8, 8, 9), (3, 3, 9, 10))
