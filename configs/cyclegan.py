@@ -137,7 +137,7 @@ def paper(config: ConfigDict) -> None:
 def tpu(config: ConfigDict) -> None:
   """Trains `paper` in bfloat16."""
   paper(config)
-  presets.bfloat16(config, *_GENS, *_DISCS)
+  config.precision = 'bfloat16'
 
 
 def unet(config: ConfigDict) -> None:

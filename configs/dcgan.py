@@ -134,7 +134,7 @@ def folder(config: ConfigDict) -> None:
 
 def tpu(config: ConfigDict) -> None:
   """Trains in bfloat16."""
-  presets.bfloat16(config, 'gen', 'disc')
+  config.precision = 'bfloat16'
 
 
 def _color_images(config: ConfigDict, *channels: int) -> None:

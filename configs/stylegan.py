@@ -42,7 +42,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.data.name = 'emoji'
   config.data.shape = (32, 32, 3)
   # 64 channels, and 32 at the last resolution.
-  networks = dict(fmap_base=512, fmap_max=64, classes=0, dtype=None)
+  networks = dict(fmap_base=512, fmap_max=64, classes=0)
   config.objective = dict(
     name='stylegan.StyleGAN',
     gen=dict(
@@ -122,7 +122,7 @@ def folder1024(config: ConfigDict) -> None:
 def tpu(config: ConfigDict) -> None:
   """Trains `folder256` in bfloat16."""
   _paper(config, 256)
-  presets.bfloat16(config, *_PLAYERS)
+  config.precision = 'bfloat16'
 
 
 def wgan_gp(config: ConfigDict) -> None:

@@ -71,7 +71,7 @@ def deep(config: ConfigDict) -> None:
 def residual(config: ConfigDict) -> None:
   """Uses residual blocks at each resolution."""
   config.steps = 2500
-  shared = dict(blocks=1, hidden=256, dtype='float32')
+  shared = dict(blocks=1, hidden=256)
   config.objective.encoder = dict(
     name='residual.ResidualEncoder',
     features=2 * 32,

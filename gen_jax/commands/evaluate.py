@@ -64,16 +64,18 @@ def evaluate(args: Arguments) -> None:
       after all others were run, when evaluators lack the data.
     EvaluationError: when evaluators failed, after all others were run.
   """
-  places = [pair for pair in args.overrides if config_lib.is_place(pair[0])]
-  overrides = [pair for pair in args.overrides if pair not in places]
+  changes, overrides = [], []
+  for pair in args.overrides:
+    free = config_lib.may_change_in_use(pair[0])
+    (changes if free else overrides).append(pair)
   for field, _ in overrides:
     if field.split('.')[0] != 'evals':
       raise InputError(
-        f'--config.{field}: only --config.evals may change, and where the data '
-        'are, such as --config.data.path.'
+        f'--config.{field}: only --config.evals and the precision may change, '
+        'and where the data are, such as --config.data.path.'
       )
   settings.configure()
-  state, experiment = trained.open_trained(args.workdir, args.step, places)
+  state, experiment = trained.open_trained(args.workdir, args.step, changes)
   out, config = _folder(args), experiment.config
   added = _override(config, overrides, args.add)
   names = args.only.split(',') if args.only else added or list(config.evals)

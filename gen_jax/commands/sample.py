@@ -86,10 +86,10 @@ def sample(args: Arguments) -> None:
   """
   out = outputs.parse(args.out, image_stream.KINDS)
   for field, _ in args.overrides:
-    if not config_lib.is_place(field):
+    if not config_lib.may_change_in_use(field):
       raise InputError(
-        f'--config.{field}: only where the data are may change, such as '
-        '--config.data.path.'
+        f'--config.{field}: only the precision may change, and where the data '
+        'are, such as --config.data.path.'
       )
   settings.configure()
   state, experiment = trained.open_trained(

@@ -2,7 +2,7 @@
 
 from gen_jax.config.comparison import PLACES as PLACES
 from gen_jax.config.comparison import difference as difference
-from gen_jax.config.comparison import is_place as is_place
+from gen_jax.config.comparison import may_change_in_use as may_change_in_use
 from gen_jax.config.comparison import places as places
 from gen_jax.config.comparison import without_places as without_places
 from gen_jax.config.files import load as load

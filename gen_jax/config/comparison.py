@@ -63,6 +63,15 @@ def is_place(field: str) -> bool:
   return field.startswith('data.') and field.rpartition('.')[2] in PLACES
 
 
+def may_change_in_use(field: str) -> bool:
+  """Returns whether a trained model may be used with another value.
+
+  That is the case for where its data are, and for the precision, in which no
+  parameter is kept.
+  """
+  return is_place(field) or field == 'precision'
+
+
 def places(config: ConfigDict) -> dict[str, str]:
   """Returns where a config says that its data are, by dotted field."""
   fields = flatten(plain(config)).items()

@@ -103,19 +103,6 @@ def adam(config: ConfigDict, rates: Mapping[str, float], **fields: Any) -> None:
     config.optim[player] = dict(name='adam', learning_rate=rate, **fields)
 
 
-def bfloat16(config: ConfigDict, *networks: str) -> None:
-  """Has networks of the objective compute in bfloat16.
-
-  Parameters, optimizers, averages, statistics and losses stay in float32.
-
-  Args:
-    config: whose objective has the networks.
-    *networks: their fields in the objective.
-  """
-  for name in networks:
-    config.objective[name].dtype = 'bfloat16'
-
-
 def dcgan_generator(*channels: int) -> dict[str, Any]:
   """Returns the generator of DCGAN; channels from 7x7 or 4x4 pixels on."""
   return dict(
@@ -212,13 +199,11 @@ def dense_networks(config: ConfigDict, features: int, *hidden: int) -> None:
     name='autoencoder.DenseEncoder',
     features=features,
     hidden=hidden,
-    dtype='float32',
   )
   config.objective.decoder = dict(
     name='autoencoder.DenseDecoder',
     shape=None,
     hidden=hidden[::-1],
-    dtype='float32',
   )
 
 
@@ -237,14 +222,12 @@ def conv_networks(
     name='autoencoder.ConvEncoder',
     features=features,
     channels=channels,
-    dtype='float32',
   )
   config.objective.decoder = dict(
     name='autoencoder.ConvDecoder',
     shape=None,
     channels=channels[::-1],
     base=base,
-    dtype='float32',
   )
 
 

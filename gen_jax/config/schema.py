@@ -85,6 +85,9 @@ class Config:
   # `steps`; without stages there is one, of `steps`.
   stages: tuple[dict[str, Any], ...] = ()
   parallel: Literal['jit', 'pmap', 'fsdp'] = 'jit'
+  # In which the networks compute. Parameters, optimizers, averages, statistics
+  # and losses are float32. The field `dtype` of a network overrides it.
+  precision: Literal['float32', 'bfloat16'] = 'float32'
   accumulate: Size = 1  # parts of a batch, averaged for one update
   steps_per_dispatch: Size = 64
   log_every: Size = 100

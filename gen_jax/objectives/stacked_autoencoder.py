@@ -25,7 +25,14 @@ from gen_jax.models.autoencoder import DenseDecoder, DenseEncoder
 from gen_jax.objectives.autoencoder import ACTIVATIONS
 from gen_jax.objectives.parts.labels import check_labeled
 from gen_jax.objectives.parts.shapes import check_images
-from gen_jax.registry.fields import Count, Shape, SomeSizes, Weight, one_of
+from gen_jax.registry.fields import (
+  Count,
+  Dtype,
+  Shape,
+  SomeSizes,
+  Weight,
+  one_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Stack:
     classes: outputs of the classifier.
     hidden_activation: of the latents of every layer but the highest.
     latent_activation: of the latents of the highest layer.
+    dtype: of the computation; parameters and outputs are float32.
   """
 
   shape: tuple[int, int, int]
@@ -49,6 +57,7 @@ class Stack:
   classes: int
   hidden_activation: str
   latent_activation: str
+  dtype: Dtype = None
 
   def init(self, key: jax.Array, batch: Batch) -> Players:
     """Returns every player's variables, for a batch of examples."""
@@ -101,12 +110,13 @@ class Stack:
 
   def _networks(self, index):
     below = (self.widths[index - 1],) if index else self.shape
-    encoder = DenseEncoder(features=self.widths[index], hidden=())
-    return encoder, DenseDecoder(shape=below, hidden=())
+    common = dict(hidden=(), dtype=self.dtype)
+    encoder = DenseEncoder(features=self.widths[index], **common)
+    return encoder, DenseDecoder(shape=below, **common)
 
   @property
   def _classifier(self):
-    return DenseEncoder(features=self.classes, hidden=())
+    return DenseEncoder(features=self.classes, hidden=(), dtype=self.dtype)
 
 
 def corrupt(
@@ -138,6 +148,7 @@ class StackedAutoencoder:
     corruption: of the input of the lowest layer that learns; 'gaussian',
       'masking', 'salt_and_pepper' or, for images, 'deformation'.
     level: of the corruption, as in `losses/corruption.py`.
+    dtype: of the computation; None for that of `config.precision`.
   """
 
   shape: Shape
@@ -150,6 +161,7 @@ class StackedAutoencoder:
   latent_activation: Annotated[str, one_of(ACTIVATIONS)] = 'linear'
   corruption: Annotated[str, one_of(CORRUPTIONS)] = 'masking'
   level: Weight = 0.0
+  dtype: Dtype = None
 
   pixels: ClassVar[str] = 'unit'
 
@@ -178,6 +190,7 @@ class StackedAutoencoder:
       self.classes,
       self.hidden_activation,
       self.latent_activation,
+      self.dtype,
     )
 
   @property
@@ -265,6 +278,7 @@ class StackedClassifier:
     latent_activation: of the highest latents.
     corruption: of images in training, of `losses/corruption.py`.
     level: of the corruption.
+    dtype: of the computation; None for that of `config.precision`.
   """
 
   shape: Shape
@@ -274,6 +288,7 @@ class StackedClassifier:
   latent_activation: Annotated[str, one_of(ACTIVATIONS)] = 'linear'
   corruption: Annotated[str, one_of(CORRUPTIONS)] = 'masking'
   level: Weight = 0.0
+  dtype: Dtype = None
 
   pixels: ClassVar[str] = 'unit'
 
@@ -286,6 +301,7 @@ class StackedClassifier:
       self.classes,
       self.hidden_activation,
       self.latent_activation,
+      self.dtype,
     )
 
   def init(self, key: jax.Array, batch: Batch) -> Players:

@@ -32,7 +32,9 @@ _FOLLOW = {'shape': 'shape', 'classes': 'classes', 'extra': 'classes'}
 Packages = tuple[str, ...]
 
 
-def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
+def build(
+  package: Packages, spec: Any, field: str, *args: Any, dtype: str | None = None
+) -> Any:
   """Makes the object that a group of fields describes.
 
   `name` is 'module.Class' inside the package, the other fields are the class's
@@ -45,6 +47,7 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
     spec: a ConfigDict or a mapping.
     field: where the group stands in the config, for messages.
     *args: leading arguments of the class.
+    dtype: of the networks whose group gives none.
 
   Raises:
     InputError: on an unknown name, an unknown field or a missing one.
@@ -53,20 +56,24 @@ def build(package: Packages, spec: Any, field: str, *args: Any) -> Any:
   values = dict(spec)
   cls = _find(package, values.pop('name'), f'{field}.name')
   expected = fields.declared(cls)
-  values = {k: _made(expected[k], v, f'{field}.{k}') for k, v in values.items()}
+  if 'dtype' in expected and values.get('dtype') is None:
+    values['dtype'] = dtype
+  values = {
+    k: _made(expected[k], v, f'{field}.{k}', dtype) for k, v in values.items()
+  }
   return cls(*args, **values)
 
 
-def _made(field: Field, value: Any, at: str) -> Any:
+def _made(field: Field, value: Any, at: str, dtype: str | None) -> Any:
   """Returns what the value of a field stands for; it has been checked."""
   kind = kind_of(field)
   if kind is None or not fields.is_group(value):
     return fields.plain(value)
   if not kind.several:
-    return build(kind.package, value, at)
+    return build(kind.package, value, at, dtype=dtype)
   made = []
   for key in sorted(value):
-    part = build(kind.package, value[key], f'{at}.{key}')
+    part = build(kind.package, value[key], f'{at}.{key}', dtype=dtype)
     made.append(dataclasses.replace(part, key=key))
   return tuple(made)
 

@@ -52,7 +52,13 @@ class Experiment:
   def objective(self) -> Objective:
     """The objective of the stage."""
     spec = self.resolve(self.config.objective, 'config.objective')
-    return builder.build(builder.OBJECTIVES, spec, 'config.objective')
+    precision = self.config.precision
+    return builder.build(
+      builder.OBJECTIVES,
+      spec,
+      'config.objective',
+      dtype=None if precision == 'float32' else precision,
+    )
 
   def resolve(self, group: Mapping[str, Any], field: str) -> dict[str, Any]:
     """Returns fields of an objective, with the shapes of the stage's data."""

@@ -20,7 +20,7 @@ from gen_jax.errors import (
   building,
   nearest,
 )
-from gen_jax.runtime import memory
+from gen_jax.runtime import memory, processor
 from gen_jax.runtime.compiled import Program
 from gen_jax.storage import plot
 from gen_jax.storage.checkpoint import Checkpointer
@@ -179,6 +179,8 @@ class StageRun:
     self.progress.note(self.experiment.summary())
     self.progress.note(parameter_table(state.players))
     self.progress.note(f'state: {memory.show(state_bytes(state))}')
+    if warning := processor.precision_warning(self.config.precision):
+      self._warn(int(state.step), [warning])
     for name, reason in self.suite.skipped.items():
       self.progress.note(reason + self._without_best(name))
     if self.selection_warning:

@@ -29,7 +29,7 @@ _CONFIG_LETTERS = 2**24  # in a config.json, at most
 def open_trained(
   path: str | os.PathLike,
   step: int | str | None = None,
-  places: Sequence[tuple[str, str]] = (),
+  changes: Sequence[tuple[str, str]] = (),
 ) -> tuple[TrainState, Experiment]:
   """Returns a trained state and its experiment, from the workdir alone.
 
@@ -39,19 +39,18 @@ def open_trained(
     path: the workdir; or a file of `gen_jax publish` or `zoo:NAME`, whose state
       has the averaged players and no optimizers.
     step: of a checkpoint, 'best', or None for the newest.
-    places: where the data are now: fields of the config and their values.
+    changes: fields of the config that may change (`config.may_change_in_use`)
+      and their values.
 
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
   """
   if file := published.find(path):
-    return _open_published(file, step, places)
+    return _open_published(file, step, changes)
   workdir = workdir_lib.folder(path)
   if not workdir.is_dir():
     raise InputError(f'workdir {workdir} does not exist.')
-  config = read_config(workdir)
-  for field, text in places:
-    config_lib.override(config, field, text)
+  config = _changed(read_config(workdir), changes)
   place = workdir / ('best' if step == 'best' else 'checkpoints')
   if not place.is_dir():
     raise InputError(f'workdir {workdir} has no {place.name} checkpoint yet.')
@@ -70,13 +69,11 @@ def open_trained(
   return found.state, found.experiment
 
 
-def _open_published(path, step, places) -> tuple[TrainState, Experiment]:
+def _open_published(path, step, changes) -> tuple[TrainState, Experiment]:
   arrays, about = published.read(path)
   if step not in (None, about.step):
     raise InputError(f'--step={step}: {path} has step {about.step} alone.')
-  config = _parse(about.config, path)
-  for field, text in places:
-    config_lib.override(config, field, text)
+  config = _changed(_parse(about.config, path), changes)
   records = data_record.read(about.data, path)
   plan = stages.plan(config)
   if about.stage >= len(plan):
@@ -90,6 +87,15 @@ def _open_published(path, step, places) -> tuple[TrainState, Experiment]:
   players = published.fit(arrays, expected, path)
   state = TrainState(jnp.int32(about.step), dict(players), {}, {})
   return state, experiment
+
+
+def _changed(config, changes) -> ConfigDict:
+  """Sets fields of a config, and checks it again."""
+  for field, text in changes:
+    config_lib.override(config, field, text)
+  if changes:
+    validation.check(config)
+  return config
 
 
 def last_metrics(path: str | os.PathLike) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def test_evaluators_that_cannot_run(refused, trained):
     (['--add=anomaly.Anomoly'], '"Anomaly"'),
     (['--add=anomaly.Anomaly'], 'data.classes=3'),
     (['--add=denoising.Denoising'], "VAE cannot 'corrupt'"),
-    (['--config.steps=3'], 'only --config.evals may change'),
+    (['--config.steps=3'], 'only --config.evals and the precision may'),
   ):
     assert expected in refused(evaluate, f'--workdir={trained}', *args)
 

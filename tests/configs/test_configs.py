@@ -92,8 +92,7 @@ def test_bfloat16_computes_and_keeps_float32_parameters(tmp_path):
   config = config_lib.load(f'{ROOT}/configs/vae.py:test')
   config.evals = {'elbo': {'name': 'likelihood.ELBO'}}
   _, exact = train(config, tmp_path / 'float32')
-  for part in ('encoder', 'decoder'):
-    config_lib.override(config, f'objective.{part}.dtype', 'bfloat16')
+  config.precision = 'bfloat16'
   state, metrics = train(config, tmp_path / 'bfloat16')
   assert metrics['elbo'] == pytest.approx(exact['elbo'], rel=0.02)
   assert metrics['elbo'] != exact['elbo']

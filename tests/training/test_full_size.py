@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('variant', ['folder256', 'bfloat16'])
+@pytest.mark.parametrize('variant', ['folder256', 'tpu'])
 def test_a_step_at_256_pixels(variant, capsys):
   config = config_lib.load(f'{ROOT}/configs/stylegan.py:{variant}')
   for field in ('path', 'skip_unreadable', 'range'):

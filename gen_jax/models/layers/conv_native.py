@@ -129,7 +129,7 @@ def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
     divided = operands[0].sharding.shard_shape(shape)[0] < shape[0]
     devices = None
     if divided and shape[0] % mesh.size == 0:
-      devices = mesh.axis_names
+      devices = tuple(mesh.shape)  # names of its axes
     batch = NamedSharding(mesh, PartitionSpec(devices))
     whole = NamedSharding(mesh, PartitionSpec())
     if name != 'W':

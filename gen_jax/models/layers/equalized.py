@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.models.layers import conv
-from gen_jax.models.layers.linear import add_bias
+from gen_jax.models.layers.linear import add_bias, product
 from gen_jax.models.layers.resampling import fused_scale_kernel
 from gen_jax.registry.fields import Dtype, Positive, Size
 
@@ -45,7 +45,7 @@ class Dense(nn.Module):
     )
     b = self.param('bias', nn.initializers.zeros, shape[1:]) * self.lr_mul
     x, w = nn.dtypes.promote_dtype(x, w, dtype=self.dtype)
-    return add_bias(x @ w, b)
+    return add_bias(product(x, w), b)
 
 
 class Conv(nn.Module):

@@ -1,4 +1,4 @@
-"""Dense layers, and biases whose gradients are summed in float32.
+"""Dense layers, whose products and biases are summed in float32.
 
 The gradient of a bias is a sum over all examples and pixels. XLA:CPU computes
 it in the type of the addition, and a sum in bfloat16 stops growing once it is
@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
-from jax import lax
 
 from gen_jax.registry.fields import Dtype, Size
 
@@ -40,6 +39,32 @@ def scale_and_shift(
   return (x_wide * scale + shift).astype(x.dtype)
 
 
+def product(x: jax.Array, w: jax.Array) -> jax.Array:
+  """Returns x @ w in the type of x, summed in float32 or wider.
+
+  XLA:CPU multiplies bfloat16 with the instructions that processors have for it
+  (AMX, AVX512-BF16) where the sum is to be float32, and not otherwise. The
+  gradients of any order are such products too.
+
+  Args:
+    x: [..., C].
+    w: [C, K], of the same type.
+  """
+  return _product(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def _product(x, w):
+  wide = _wide(x)
+  return jnp.matmul(x, w, preferred_element_type=wide).astype(x.dtype)
+
+
+_product.defvjp(
+  lambda x, w: (_product(x, w), (x, w)),
+  lambda xw, dy: (_product(dy, xw[1].T), _product(xw[0].T, dy)),
+)
+
+
 def _wide(x):
   return jnp.promote_types(x.dtype, jnp.float32)
 
@@ -60,7 +85,7 @@ class Dense(nn.Module):
     shape = x.shape[-1], self.features
     w = self.param('kernel', self.kernel_init, shape, self.param_dtype)
     x, w = promote_dtype(x, w, dtype=self.dtype)
-    y = lax.dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())))
+    y = product(x, w)
     if not self.use_bias:
       return y
     b = self.param('bias', self.bias_init, shape[1:], self.param_dtype)

@@ -68,6 +68,38 @@ LAYERS = {
 }
 
 
+def test_a_product_and_its_gradients_are_summed_in_float32():
+  rng = np.random.default_rng(0)
+  x, w = (
+    jnp.asarray(rng.normal(size=shape), jnp.bfloat16)
+    for shape in ((2, 3, 600), (600, 5))
+  )
+  np.testing.assert_allclose(
+    np.asarray(linear.product(x, w), np.float64),
+    np.asarray(x, np.float64) @ np.asarray(w, np.float64),
+    rtol=2**-8,
+  )
+
+  def score(x, w):
+    return jnp.sum(jnp.tanh(linear.product(x, w) / 30))
+
+  def penalty(x, w):  # its gradient differentiates each product twice
+    return jnp.sum(jnp.square(jax.grad(score)(x, w)))
+
+  found = [
+    eqn
+    for eqn in equations(jax.make_jaxpr(jax.grad(penalty, (0, 1)))(x, w))
+    if eqn.primitive.name == 'dot_general'
+  ]
+  assert len(found) >= 5
+  for eqn in found:
+    assert {y.aval.dtype for y in eqn.invars} == {jnp.dtype(jnp.bfloat16)}
+    assert {y.aval.dtype for y in eqn.outvars} == {jnp.dtype(jnp.float32)}
+  exact = jax.grad(penalty, (0, 1))(*(y.astype(jnp.float32) for y in (x, w)))
+  for ours, truth in zip(jax.grad(penalty, (0, 1))(x, w), exact, strict=True):
+    assert np.linalg.norm(ours - truth) < 0.02 * np.linalg.norm(truth)
+
+
 @pytest.mark.parametrize('name', LAYERS)
 def test_gradients_of_100_000_terms_are_those_of_float64(name):
   layer, shape = LAYERS[name]
