@@ -142,7 +142,11 @@ def _results(config, metrics) -> list[tuple[str, ...]]:
       if key == name or key.startswith(f'{name}/')
     }
     fields = {*schema.declared_fields(config, f'evals.{name}'), 'seed'}
-    protocol = {k: x for k, x in own.items() if k in fields}
+    protocol = {
+      k: x
+      for k, x in own.items()
+      if x != '' and (k in fields or k.endswith('_identity'))
+    }
     numbers = {
       k: x
       for k, x in own.items()
