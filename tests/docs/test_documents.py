@@ -13,6 +13,7 @@ import yaml
 from gen_jax import config as config_lib
 from gen_jax.__main__ import module_of
 from gen_jax.commands import cli
+from gen_jax.commands.configs import describe
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -92,6 +93,22 @@ def test_configs_of_the_documents_exist(page):
   for name in set(re.findall(pattern, TEXTS[page])):
     if name.partition(':')[0] not in OWN_CONFIGS:
       config_lib.load(str(ROOT / name))
+
+
+@pytest.mark.parametrize('page', [p for p in TEXTS if 'models/' in p])
+def test_variants_in_the_tables_of_the_documents_exist(page):
+  tables = r'^\| Variant.*\n\|[-|]+\n((?:\|.*\n)+)'
+  cells = [
+    line.split('|')[1]
+    for table in re.findall(tables, TEXTS[page], re.M)
+    for line in table.splitlines()
+  ]
+  found = set(re.findall(r'`(\w+)`', ' '.join(cells)))
+  known = set()
+  for name in re.findall(r'\b(\w+)\.py\b', TEXTS[page]):
+    if (path := ROOT / 'configs' / f'{name}.py').exists():
+      known |= set(describe(path.read_text()).variants)
+  assert found <= known, page
 
 
 @pytest.mark.parametrize('page', TEXTS)
