@@ -122,6 +122,17 @@ def test_processes_of_one_machine():
   trains(shlex.split(second))
 
 
+def test_processes_get_the_gpus_that_are_visible(monkeypatch):
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,5,6,7')
+  first, second = dry('local.sh', '--processes=2', *TRAIN)
+  assert first.startswith('env CUDA_VISIBLE_DEVICES=2,5 ')
+  assert second.startswith('env CUDA_VISIBLE_DEVICES=6,7 ')
+  _, second = dry('local.sh', '--processes=2', '--gpus=2', *TRAIN)
+  assert second.startswith('env CUDA_VISIBLE_DEVICES=5 ')
+  done = call('local.sh', '--processes=3', *TRAIN)
+  assert done.returncode == 2 and '4 GPUs cannot be shared' in done.stderr
+
+
 @pytest.mark.parametrize(
   'script,args,message',
   [
@@ -146,7 +157,7 @@ def test_the_flags_that_they_give_exist(capsys):
     main.main(['--help'])
   known = re.findall(r'--\w+', capsys.readouterr().out)
   given = re.findall(r'"(--\w+)=[^"]*\$', (LAUNCH / 'local.sh').read_text())
-  assert given and set(given) - {'--processes'} <= set(known)
+  assert given and set(given) - {'--processes', '--gpus'} <= set(known)
 
 
 def test_the_scripts_pass_shellcheck():
