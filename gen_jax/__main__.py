@@ -33,7 +33,7 @@ COMMANDS = {
   'project': 'finds the latents of given images',
   'publish': 'writes a trained model to one file, which is used like a workdir',
   'import': 'turns weights of other programs into such a file',
-  'export': 'writes the parameters of a trained model to one file',
+  'export': 'writes a trained model as a program, or its parameters',
   'classification_score': 'trains a classifier on samples of a model',
   'cost': 'states the memory and the operations of a training step',
 }
