@@ -14,6 +14,8 @@ from gen_jax import config as config_lib
 from gen_jax.__main__ import module_of
 from gen_jax.commands import cli
 from gen_jax.commands.configs import describe
+from gen_jax.config import stages
+from gen_jax.training.experiment import Experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -31,8 +33,11 @@ COMMAND = re.compile(r'(?:python -m (?:gen_jax|bench)|launch/\w+\.sh)\b')
 
 def code(text):
   """The lines of the blocks of code of a page that show commands."""
-  for block in re.findall(r'^```\n(.*?)^```$', text, re.S | re.M):
-    yield from block.replace('\\\n', ' ').splitlines()
+  for language, block in re.findall(
+    r'^```(\w*)\n(.*?)^```$', text, re.S | re.M
+  ):
+    if not language:
+      yield from block.replace('\\\n', ' ').splitlines()
 
 
 COMMANDS = [
@@ -50,7 +55,13 @@ def trains(words):
     return
   config = config_lib.load(name)
   given = [w for w in words if w.startswith('--config.')]
-  config_lib.apply(config, cli.overrides(given))
+  changes = cli.overrides(given)
+  config_lib.apply(config, changes)
+  changed = any(field.startswith('objective.') for field, _ in changes)
+  if changed and not config_lib.places(config):  # DIR is not there
+    for stage in stages.plan(config):
+      Experiment(stage).check()
+      Experiment(stage).check_step()
 
 
 @pytest.mark.parametrize('line', COMMANDS)
