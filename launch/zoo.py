@@ -45,6 +45,7 @@ class Entry(NamedTuple):
     result: the metric that tells most.
     license: of its data.
     picture: of the evaluation, for the page; that of `gen_jax sample` if empty.
+    caption: a sentence below the picture.
     sample: arguments of `gen_jax sample`.
     only: the evaluators of the stored file; '' for all.
   """
@@ -54,6 +55,7 @@ class Entry(NamedTuple):
   result: str
   license: str
   picture: str = ''
+  caption: str = ''
   sample: Sequence[str] = ()
   only: str = ''
 
@@ -86,6 +88,7 @@ ENTRIES = {
     'denoising/denoised_psnr',
     _MNIST,
     picture='denoising',
+    caption='Test images: with noise, denoised, and without noise.',
   ),
   'dcgan': Entry(
     'DCGAN on MNIST', ['--config=dcgan'], 'fidelity/frechet', _MNIST
@@ -118,6 +121,10 @@ ENTRIES = {
     'pairs/psnr_ab',
     _EMOJI,
     picture='grid/ab',
+    caption=(
+      'Test emoji of Noto: the image, its translation, that translated back, and '
+      'the emoji of Twemoji.'
+    ),
   ),
   'stylegan': Entry(
     'StyleGAN on emoji, 32 pixels',
@@ -130,6 +137,7 @@ ENTRIES = {
     ['--config=stackgan'],
     'retrieval/accuracy',
     _EMOJI,
+    caption='Eight samples of each caption: a red heart; a smiling cat.',
     sample=['--text=a red heart', '--text=a smiling cat', '--num=8'],
   ),
 }
@@ -216,8 +224,10 @@ def _draw(name, evaluated):
 def page(name: str) -> None:
   """Writes the page of a model."""
   head, _, rest = card(name).partition('\n\n')
-  picture = f'![{ENTRIES[name].title}]({name}.png)'
-  (PAGES / f'{name}.md').write_text(f'{head}\n\n{picture}\n\n{rest}')
+  entry = ENTRIES[name]
+  picture = f'![{entry.title}]({name}.png)\n\n'
+  caption = f'{entry.caption}\n\n' if entry.caption else ''
+  (PAGES / f'{name}.md').write_text(f'{head}\n\n{picture}{caption}{rest}')
 
 
 def _run(*command):
