@@ -20,6 +20,7 @@ from gen_jax.core import Players, averaged, required_arguments, root_key
 from gen_jax.errors import InputError
 from gen_jax.evaluation import sampling
 from gen_jax.evaluation.context import Task
+from gen_jax.registry.fields import Field, Seed, Size, check
 from gen_jax.storage.image_stream import ImageStream
 from gen_jax.storage.images import to_uint8
 from gen_jax.training import tasks, trained
@@ -107,6 +108,8 @@ class Model:
     Returns:
       uint8 [num, H, W, C].
     """
+    _check(Size, num, 'num')
+    _check(Seed, seed, 'seed')
     chosen = None if label is None else str(label)
     if chosen not in self._samplers:
       self._samplers[chosen] = sampling.sampler(
@@ -133,6 +136,8 @@ class Model:
     Returns:
       uint8 [captions x num, H, W, C], the images of a caption side by side.
     """
+    _check(Size, num, 'num')
+    _check(Seed, seed, 'seed')
     listed = [texts] if isinstance(texts, str) else list(texts)
     return _array(
       sampling.captioned_samples(
@@ -152,12 +157,17 @@ class Model:
   def decode(self, latents: Any) -> np.ndarray:
     """Returns images of latents [N, Z], uint8 [N, H, W, C]."""
     decode = self._predict('decode')
-    values = np.asarray(latents, np.float32)
     size = self._task.latent_size(self._players)
-    if values.ndim != 2 or values.shape[1] != size:
+    try:
+      values = np.asarray(latents, np.float32)
+    except (TypeError, ValueError) as error:
+      raise InputError(f'latents: expected numbers [N, {size}].') from error
+    if values.ndim != 2 or values.shape[1] != size or not len(values):
       raise InputError(
         f'latents: expected [N, {size}], not {list(values.shape)}.'
       )
+    if not np.isfinite(values).all():
+      raise InputError('latents: some are not finite.')
     return self._uint8(decode(self._players, values))
 
   def reconstruct(
@@ -238,6 +248,7 @@ class Model:
         'for each image.'
       )
     options = {}
+    _check(Seed, seed, 'seed')
     if 'key' in required_arguments(name):
       options['key'] = root_key(seed)
     prepared = self._task.preprocess(batch, jax.random.key(0))
@@ -245,6 +256,12 @@ class Model:
 
   def _uint8(self, images):
     return to_uint8(np.asarray(images), self._task.objective.pixels)
+
+
+def _check(kind: Any, value: Any, name: str) -> None:
+  """Raises InputError unless a value, also of NumPy, is of a kind."""
+  plain = value.item() if isinstance(value, np.integer) else value
+  check(Field(kind), plain, name)
 
 
 def _images(images: Any, shape: Sequence[int | None]) -> np.ndarray:

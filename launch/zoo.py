@@ -122,8 +122,8 @@ ENTRIES = {
     _EMOJI,
     picture='grid/ab',
     caption=(
-      'Test emoji of Noto: the image, its translation, that translated back, and '
-      'the emoji of Twemoji.'
+      'Test emoji of Noto: the image, its translation, that translated back, '
+      'and the emoji of Twemoji.'
     ),
   ),
   'stylegan': Entry(

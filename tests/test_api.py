@@ -88,6 +88,22 @@ def test_the_mixture_of_an_autoencoder_is_fitted_once(monkeypatch):
   np.testing.assert_array_equal(once, again)
 
 
+@pytest.mark.parametrize(
+  'call, match',
+  [
+    (lambda vae: vae.sample(0), 'num=0'),
+    (lambda vae: vae.sample(2.5), 'num=2.5'),
+    (lambda vae: vae.sample(2, seed=-1), 'seed=-1'),
+    (lambda vae: vae.decode(np.zeros((0, 2))), r'expected \[N, 2\]'),
+    (lambda vae: vae.decode([['a', 'b']]), 'expected numbers'),
+    (lambda vae: vae.decode([[0.0, np.nan]]), 'not finite'),
+  ],
+)
+def test_arguments_of_other_values_are_refused(call, match):
+  with pytest.raises(InputError, match=match):
+    call(model('vae'))
+
+
 def test_a_class_is_chosen_by_name_or_number():
   cgan = model('cgan')
   np.testing.assert_array_equal(

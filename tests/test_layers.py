@@ -32,7 +32,7 @@ ALLOWED = {
     'version errors zoo core registry runtime distributed models objectives '
     'data storage evaluation config'
   ),
-  'api': 'errors core storage evaluation training',
+  'api': 'errors core registry storage evaluation training',
   'commands': (
     'version errors zoo core registry runtime models objectives data storage '
     'evaluation config importing training api'

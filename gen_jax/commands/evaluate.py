@@ -19,7 +19,7 @@ from gen_jax.core import averaged
 from gen_jax.errors import DataError, EvaluationError, InputError, nearest
 from gen_jax.evaluation.features import extractors
 from gen_jax.runtime import settings
-from gen_jax.storage import outputs
+from gen_jax.storage import outputs, workdir
 from gen_jax.storage.writer import Writer
 from gen_jax.training import tasks, trained
 
@@ -88,7 +88,9 @@ def evaluate(args: Arguments) -> None:
   extractors.check_code(config, names, {*args.allow_code, *given})
   suite = tasks.make_suite(experiment, only=names)
   try:
-    failed = _run(suite, names, state, out)
+    out.mkdir(parents=True, exist_ok=True)
+    with workdir.locked(out):
+      failed = _run(suite, names, state, out)
   except BrokenPipeError:  # of who reads what is printed
     raise
   except OSError as error:  # those of an evaluator are its failures

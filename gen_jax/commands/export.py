@@ -97,10 +97,10 @@ def _write_parameters(args, out, players, experiment, description):
     },
   }
   if args.metric:
-    metrics = trained.last_metrics(args.workdir)
+    metrics = trained.last_metrics(args.workdir, description['step'])
     if args.metric not in metrics:
       raise InputError(
-        f'--metric={args.metric}: the workdir has no such metric.'
+        f'--metric={args.metric}: this step has no such metric.'
         + nearest(args.metric, metrics)
       )
     description['metric'] = args.metric

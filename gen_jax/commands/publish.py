@@ -22,6 +22,8 @@ from gen_jax.storage import cloud, outputs, published
 from gen_jax.training import trained
 from gen_jax.version import __version__
 
+_NOTES = ('title', 'result', 'license', 'command', 'time')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments(cli.TrainedRun):
@@ -53,28 +55,29 @@ def publish(args: Arguments) -> None:
   out = outputs.parse(args.out, (published.SUFFIX,))
   settings.configure()
   state, experiment = trained.open_trained(args.workdir, args.step)
-  metrics = trained.last_metrics(args.workdir)
+  step = int(state.step)
+  metrics = trained.last_metrics(args.workdir, step)
   if args.result not in ('', *metrics):
     raise InputError(
-      f'--result={args.result}: there is no such metric.'
+      f'--result={args.result}: step {step} has no such metric.'
       f'{nearest(args.result, metrics)}'
     )
+  notes = {name: getattr(args, name) for name in _NOTES}
+  if file := published.find(args.workdir):  # keeps what nobody changes
+    before = published.read(file)[1]
+    notes = {k: x or getattr(before, k) for k, x in notes.items()}
   kept = experiment.kept
   data = kept.record if kept else Record.of(experiment.train_source)
   about = published.Description(
-    step=int(state.step),
+    step=step,
     stage=experiment.stage.index,
     config=config_lib.to_json(config_lib.without_places(experiment.config)),
     data=record.write([data]),
     metrics=metrics,
-    title=args.title,
-    result=args.result,
-    license=args.license,
-    command=args.command,
-    time=args.time,
     version=__version__,
+    **notes,
   )
   with outputs.writing(out):
     published.write(out.path, averaged(state), about, args.dtype)
   size = cloud.size(out.path)
-  print(f'{out}: {size:,} bytes of step {int(state.step)}')
+  print(f'{out}: {size:,} bytes of step {step}')

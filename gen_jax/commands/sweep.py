@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from gen_jax.commands import cli
-from gen_jax.errors import EvaluationError, InputError
+from gen_jax.errors import EvaluationError, InputError, NonFiniteError
 from gen_jax.runtime import settings
 from gen_jax.storage import loggers, sweep_report, workdir
 from gen_jax.training.sweep import Run, read_grid, train_all
@@ -53,6 +53,7 @@ def sweep(args: Arguments) -> None:
   Raises:
     InputError: when any run cannot be trained, before any is; or, after all,
       when a metric of --plot is not among the results.
+    NonFiniteError: when the training of a run failed, after all.
     EvaluationError: when evaluators of a run failed, after all.
   """
   grid = read_grid(args.over)
@@ -82,6 +83,9 @@ def sweep(args: Arguments) -> None:
   print(folder / 'sweep.json')
   for x, y in plots:
     print(sweep_report.draw(results, x, y, folder))
+  lost = [k for k, e in failed.items() if isinstance(e, NonFiniteError)]
+  if lost:
+    raise NonFiniteError(f'not finite: {", ".join(lost)}. The others ended.')
   if failed:
     raise EvaluationError(f'evaluators failed in: {", ".join(failed)}.')
 

@@ -76,19 +76,24 @@ def find(
   Raises:
     InputError: when there are no images, or the folders are the same.
   """
-  if not source.exists():
-    raise InputError(f'--input={source}: there is no such folder or image.')
+  if not os.path.exists(source):
+    raise InputError(
+      f'--input={source}: there is no such folder or image, or it may not be '
+      'read.'
+    )
   root = source if source.is_dir() else source.parent
   for flag, out in outs.items():
-    if root.resolve() == out.resolve():
+    if os.path.realpath(root) == os.path.realpath(out):
       raise InputError(f'{flag}={out}: take another folder than --input.')
   if not source.is_dir():
     return Listed(root, [source], [])
-  written = {out.resolve() for out in outs.values()}
+  real = pathlib.Path(os.path.realpath(root))
+  written = {pathlib.Path(os.path.realpath(out)) for out in outs.values()}
+  inside = {out for out in written if real in out.parents}
   entries = sorted(
     entry
-    for entry in listing.walk(source)
-    if written.isdisjoint(entry.path.resolve().parents)
+    for entry in listing.walk(source, strict=False)
+    if inside.isdisjoint(pathlib.Path(os.path.realpath(entry.path)).parents)
   )
   left_out = [entry for entry in entries if entry.left_out]
   found = [entry.path for entry in entries if not entry.left_out]
@@ -338,6 +343,8 @@ class OwnImages:
     ranges = self.task.ranges.get(self.field, {})
     if self.limits:
       ranges = pixels.fixed(self.limits)
+    with inputs.reading(path, '--input'), images.open_image(path) as image:
+      images.check_color(image, self.limits)
     if self.whole:
       return images.read_whole(path, shape[-1], ranges)
     return images.read_file(path, images.check_shape(shape), ranges=ranges)

@@ -8,6 +8,7 @@ The file has, after eight bytes that name the format:
               float32; or of all dimensions alike
   levels      of one dimension after the other, as whole bits, or coded by
               DEFLATE or LZMA, whichever is the shortest
+  4 bytes     the CRC-32 of all before
 
 Reading it runs no code, and allocates no more than the model asks for.
 """
@@ -28,7 +29,7 @@ from gen_jax.data import inputs
 
 SUFFIX = '.gjc'
 MOST_BITS = 12
-_MAGIC = b'gen_jaxC'
+_MAGIC = b'gen_jaxD'
 _MOST_HEADER = 2**26  # bytes, of a million long names
 _LZMA = ({'id': lzma.FILTER_LZMA2, 'preset': 9, 'dict_size': 2**24},)
 
@@ -84,9 +85,10 @@ def encode(content: Compressed) -> bytes:
   fields = header.model_copy(update={'coding': coding}).model_dump()
   text = zlib.compress(json.dumps(fields, separators=(',', ':')).encode(), 9)
   ranges = np.stack([content.low, content.width]).astype('<f4').tobytes()
-  return b''.join(
+  whole = b''.join(
     [_MAGIC, struct.pack('<I', len(text)), text, ranges, coded[coding]]
   )
+  return whole + struct.pack('<I', zlib.crc32(whole))
 
 
 def read_header(path: pathlib.Path) -> tuple[Header, bytes]:
@@ -98,7 +100,10 @@ def read_header(path: pathlib.Path) -> tuple[Header, bytes]:
   with inputs.reading(path, '--input'):
     content = inputs.read_bytes(path)
     if content[: len(_MAGIC)] != _MAGIC:
-      raise ValueError('gen_jax compress did not write it')
+      raise ValueError('gen_jax compress of this version did not write it')
+    content, check = content[:-4], content[-4:]
+    if check != struct.pack('<I', zlib.crc32(content)):
+      raise ValueError('it is damaged or cut off')
     start = len(_MAGIC) + 4
     (length,) = struct.unpack('<I', content[start - 4 : start])
     text = _inflate(content[start : start + length], _MOST_HEADER)

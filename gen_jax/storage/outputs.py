@@ -78,15 +78,28 @@ def parse(text: str, kinds: Sequence[str], flag: str = '--out') -> Out:
   )
   slash = text.endswith(('/', os.sep))
   if text and FOLDER in kinds:
-    if path.is_dir() or (slash or len(kinds) == 1) and not path.exists():
+    if _is_folder(path) or (slash or len(kinds) == 1) and not _exists(path):
       return Out(path, FOLDER)
   suffix = path.suffix.lower()
-  if text and not slash and not path.is_dir():
+  if text and not slash and not _is_folder(path):
     if suffix in kinds:
       return Out(path, suffix)
     if PICTURE in kinds and suffix and _writes(suffix):
       return Out(path, PICTURE)
   raise InputError(f'{flag}={text}: expected {_choices(kinds)}.')
+
+
+def _is_folder(path: Any) -> bool:
+  """Whether there is such a folder; False where nobody may look."""
+  if isinstance(path, pathlib.Path):
+    return os.path.isdir(path)
+  return path.is_dir()
+
+
+def _exists(path: Any) -> bool:
+  if isinstance(path, pathlib.Path):
+    return os.path.exists(path)
+  return path.exists()
 
 
 def _writes(suffix: str) -> bool:
@@ -133,7 +146,7 @@ def replaced(path: Any) -> Iterator[Any]:
   if not isinstance(path, pathlib.Path):
     yield path
     return
-  path = path.resolve()  # a link stays one
+  path = pathlib.Path(os.path.realpath(path))  # a link stays one
   # Short, for the name of the file may be as long as a name can be.
   digest = zlib.crc32(os.fsencode(path.name))
   partial = path.with_name(f'.{os.getpid()}-{digest:08x}.partial')

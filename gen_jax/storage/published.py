@@ -81,7 +81,7 @@ def find(path: Any) -> str | pathlib.Path | None:
     return None
   if cloud.names(text):
     return text
-  return None if pathlib.Path(text).is_dir() else pathlib.Path(text)
+  return None if os.path.isdir(text) else pathlib.Path(text)
 
 
 def write(

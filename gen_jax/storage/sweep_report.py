@@ -23,8 +23,8 @@ class Result(NamedTuple):
 
   Attributes:
     values: of the fields that were varied, as text.
-    step: its last.
-    metrics: numbers by name.
+    step: its last; 0 if the training failed.
+    metrics: numbers by name; none if the training failed.
   """
 
   values: Mapping[str, str]
@@ -83,6 +83,7 @@ def draw(
   Raises:
     InputError: when a metric is not among the results of a run.
   """
+  results = [result for result in results if result.metrics]
   for result in results:
     for name in (x, y):
       if name not in result.metrics:
@@ -106,7 +107,8 @@ def draw(
     axes.plot(*points, color=marks.get_color(), alpha=0.3)
   if len(lines) > 1:
     axes.legend()
-  axes.set_title(f'labels: {list(results[0].values)[-1]}', fontsize=10)
+  if results:
+    axes.set_title(f'labels: {list(results[0].values)[-1]}', fontsize=10)
   file = folder / f'{x}-{y}.png'.replace('/', '_')
   save_image(file, plot.pixels(figure))
   return file

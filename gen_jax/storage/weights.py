@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from gen_jax.core import Players
 from gen_jax.errors import InputError
+from gen_jax.storage import outputs
 
 _MOST_BYTES = 2**28  # in a file of parameters
 
@@ -46,10 +47,14 @@ def write_described(
   path: pathlib.Path, content: bytes, description: Mapping[str, Any]
 ) -> None:
   """Writes a file, and its description with its SHA-256 as JSON beside it."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_bytes(content)
   whole = {**description, 'sha256': hashlib.sha256(content).hexdigest()}
-  path.with_suffix('.json').write_text(json.dumps(whole, indent=1) + '\n')
+  text = json.dumps(whole, indent=1) + '\n'
+  with (
+    outputs.replaced(path.with_suffix('.json')) as about,
+    outputs.replaced(path) as partial,
+  ):
+    partial.write_bytes(content)
+    about.write_text(text)
 
 
 def read(path: pathlib.Path) -> tuple[Players, dict[str, Any]]:

@@ -109,7 +109,7 @@ def open_for_training(path: str | os.PathLike) -> Iterator[Any]:
     check_inside(workdir)
     with _writing(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
-      lock.enter_context(_lock(workdir))
+      lock.enter_context(locked(workdir))
 
   with lock:
     process_group.broadcast(make)
@@ -156,7 +156,12 @@ def data_records(workdir: Any) -> tuple[Record, ...]:
   return data_record.read(text, file)
 
 
-def _lock(workdir):
+def locked(workdir: Any) -> contextlib.AbstractContextManager:
+  """Returns the lock of a folder that a run or an evaluation writes.
+
+  Raises:
+    InputError: when it is entered while another process has it.
+  """
   if not isinstance(workdir, pathlib.Path):
     print(f'{workdir} cannot be locked: start no second run there', flush=True)
     return contextlib.nullcontext()

@@ -79,7 +79,9 @@ def read(path: pathlib.Path) -> Run:
   evaluators |= dict.fromkeys(n.split('/')[0] for line in more for n in line)
   evaluators.pop('step', None)
   pictures = _pictures(path / 'images') | _pictures(added / 'images')
-  return Run(path, facts, lines + more, tuple(evaluators), pictures)
+  # By step: an old checkpoint may have been evaluated last.
+  lines = sorted(lines + more, key=lambda line: line['step'])
+  return Run(path, facts, lines, tuple(evaluators), pictures)
 
 
 def _pictures(folder: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from gen_jax import config as config_lib
-from gen_jax.errors import EvaluationError, InputError, nearest
+from gen_jax.errors import (
+  EvaluationError,
+  InputError,
+  NonFiniteError,
+  nearest,
+)
 from gen_jax.storage import loggers
 from gen_jax.storage.sweep_report import Result
 from gen_jax.training import resume
@@ -73,8 +78,10 @@ class Run:
         + nearest(name.split('/')[0], self._evaluators)
       )
 
-  def train(self, stopper: Stopper) -> tuple[Result, EvaluationError | None]:
-    """Trains, and returns what the evaluators measured, and their failure."""
+  def train(
+    self, stopper: Stopper
+  ) -> tuple[Result, EvaluationError | NonFiniteError | None]:
+    """Trains, and returns what the evaluators measured, and what failed."""
     error = None
     try:
       found = train(
@@ -86,6 +93,9 @@ class Run:
       )
     except EvaluationError as failure:
       error, found = failure, failure.result
+    except NonFiniteError as failure:  # the other runs are not affected
+      jax.clear_caches()
+      return Result(self.values, 0, {}), failure
     state, latest = found
     # Without the protocol of the evaluators.
     metrics = {
@@ -100,14 +110,16 @@ class Run:
     return Result(self.values, int(state.step), metrics), error
 
 
-def train_all(runs: Sequence[Run]) -> tuple[list[Result], list[str]] | None:
+def train_all(
+  runs: Sequence[Run],
+) -> tuple[list[Result], dict[str, Exception]] | None:
   """Trains runs in order, and prints how far they are.
 
   Returns:
-    The results and the labels of the runs of which evaluators failed, or None
-    if a signal stopped them.
+    The results, and what failed by the label of the run: its evaluators, or
+    its training. None if a signal stopped them.
   """
-  results, failed, started = [], [], time.monotonic()
+  results, failed, started = [], {}, time.monotonic()
   with Stopper() as stopper:
     for index, run in enumerate(runs):
       line = f'run {index + 1}/{len(runs)}  {run.label}'
@@ -119,7 +131,7 @@ def train_all(runs: Sequence[Run]) -> tuple[list[Result], list[str]] | None:
       results.append(result)
       if error:
         print(error, flush=True)
-        failed.append(run.label)
+        failed[run.label] = error
       if stopper.requested:
         print(f'stopped in run {index + 1}; the same command goes on')
         return None

@@ -1,6 +1,7 @@
 """Opens a trained run: the config of its workdir and a state."""
 
 import functools
+import operator
 import os
 import pathlib
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ def open_trained(
   Raises:
     InputError: when there is no config, or no checkpoint (of that step).
   """
+  step = _checked(step)
   if file := published.find(path):
     return _open_published(file, step, changes)
   workdir = workdir_lib.folder(path)
@@ -89,6 +91,20 @@ def _open_published(path, step, changes) -> tuple[TrainState, Experiment]:
   return state, experiment
 
 
+def _checked(step) -> Any:
+  """Returns a step as an integer, 'best' or None."""
+  if step is None or isinstance(step, str) and step == 'best':
+    return step
+  try:
+    if isinstance(step, bool):
+      raise TypeError
+    return operator.index(step)  # of NumPy, too
+  except TypeError:
+    raise InputError(
+      f"step={step!r}: expected the number of a step, 'best' or None."
+    ) from None
+
+
 def _changed(config, changes) -> ConfigDict:
   """Sets fields of a config, and checks it again."""
   for field, text in changes:
@@ -98,11 +114,19 @@ def _changed(config, changes) -> ConfigDict:
   return config
 
 
-def last_metrics(path: str | os.PathLike) -> dict[str, Any]:
-  """Returns the last value of each metric of a workdir or a published file."""
+def last_metrics(
+  path: str | os.PathLike, step: int | None = None
+) -> dict[str, Any]:
+  """Returns the last value of each metric of a workdir or a published file.
+
+  Args:
+    path: as for `open_trained`.
+    step: whose metrics are meant; None for those of any step.
+  """
   if file := published.find(path):
     return dict(published.read(file)[1].metrics)
   lines = read_metrics(workdir_lib.folder(path) / 'metrics.jsonl')
+  lines = [line for line in lines if step in (None, line['step'])]
   return {name: value for line in lines for name, value in line.items()}
 
 

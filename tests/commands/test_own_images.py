@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shutil
+import struct
 import zlib
 
 import dense_vae
@@ -270,10 +271,13 @@ def test_damaged_compressed_files_are_refused_in_one_line(run, tmp_path):
   length = int.from_bytes(good[8:12], 'little')
   header = json.loads(zlib.decompress(good[12 : 12 + length]))
 
+  def checked(content):
+    return content + zlib.crc32(content).to_bytes(4, 'little')
+
   def changed(**fields):
     text = zlib.compress(json.dumps(header | fields).encode())
     size = len(text).to_bytes(4, 'little')
-    return good[:8] + size + text + good[12 + length :]
+    return checked(good[:8] + size + text + good[12 + length : -4])
 
   for content, message in (
     (b'', 'did not write it'),
@@ -281,7 +285,8 @@ def test_damaged_compressed_files_are_refused_in_one_line(run, tmp_path):
     (good[:10], 'cannot be read'),
     (good[:40], 'cannot be read'),
     (good[:-1], 'cut off|cannot be read'),
-    (good[:8] + b'\xff' * 4 + good[12:], 'cannot be read'),
+    (checked(good[:8] + b'\xff' * 4 + good[12:-4]), 'cannot be read'),
+    (good[:-9] + bytes([good[-9] ^ 1]) + good[-8:], 'damaged'),
     (changed(bits=0), 'bits'),
     (changed(coding='pickle'), 'coding'),
     (changed(names=['../../x', *'abcd']), "'../../x' is not that of a file"),
@@ -489,6 +494,45 @@ def test_what_is_written_is_not_read(run, pictures, tmp_path):
   flags = [f'--maps={source}']
   code, text = run('score', 'autoencoder', *flags, source=source, out='x.csv')
   assert code == 2 and f'--maps={source}: take another folder' in text
+
+
+def test_results_may_go_around_the_images(run, pictures, tmp_path):
+  source = tmp_path / 'out' / 'source'
+  source.mkdir(parents=True)
+  shutil.copy(pictures / 'b.png', source)
+  (source / 'loop.png').symlink_to('loop.png')
+  (source / 'sealed').mkdir()
+  for _ in range(2):
+    code, text = run('reconstruct', 'vae', source=source, out='out')
+    assert code == 2 and '1 of 2 images' in text and 'loop.png' in text
+  assert (tmp_path / 'out' / 'b.png').exists()
+
+
+def test_colors_of_16_bits_are_refused_where_training_refuses_them(
+  run, tmp_path
+):
+  png = tmp_path / 'dark.png'
+  cells = np.full((28, 28, 3), 4000, '>u2')
+  rows = b''.join(b'\0' + row.tobytes() for row in cells)
+  chunks = (
+    (b'IHDR', struct.pack('>IIBBBBB', 28, 28, 16, 2, 0, 0, 0)),
+    (b'IDAT', zlib.compress(rows)),
+    (b'IEND', b''),
+  )
+  png.write_bytes(
+    b'\x89PNG\r\n\x1a\n'
+    + b''.join(
+      struct.pack('>I', len(x))
+      + kind
+      + x
+      + struct.pack('>I', zlib.crc32(kind + x))
+      for kind, x in chunks
+    )
+  )
+  for flags in ([], ['--range=0,4095']):
+    code, text = run('reconstruct', 'vae', *flags, source=png)
+    assert code == 2 and '16-bit colors' in text
+  assert run('reconstruct', 'vae', '--range=0,65535', source=png)[0] == 0
 
 
 def test_no_name_is_not_this_folder(run, tmp_path):

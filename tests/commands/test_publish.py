@@ -12,8 +12,9 @@ import safetensors.numpy
 import gen_jax
 from gen_jax import config as config_lib
 from gen_jax.__main__ import main
+from gen_jax.errors import InputError
 from gen_jax.storage import published
-from gen_jax.training import trained
+from gen_jax.training import report, trained
 from gen_jax.training.loop import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -62,6 +63,37 @@ def test_a_published_model_is_the_model(vae):
   assert model.step == 6
   about = published.read(out)[1]
   assert (about.license, about.command) == ('CC0', 'make run')
+
+
+@pytest.mark.slow('trains a model')
+def test_the_metrics_are_those_of_the_step(tmp_path):
+  config = config_lib.load(f'{ROOT}/configs/vae.py:test')
+  config.evals = {'elbo': {'name': 'likelihood.ELBO', 'every': 2}}
+  config.checkpoint.every, config.checkpoint.keep = 2, 9
+  train(config, tmp_path / 'run')
+  lines = map(json.loads, (tmp_path / 'run/metrics.jsonl').open())
+  elbos = {x['step']: x['elbo'] for x in lines if 'elbo' in x}
+  assert len(set(elbos.values())) == 3
+  for step, elbo in elbos.items():
+    flags = [f'--workdir={tmp_path}/run', f'--step={step}', '--license=CC0']
+    out = tmp_path / f'{step}.safetensors'
+    assert main(['publish', *flags, f'--out={out}', '--result=elbo']) == 0
+    about = published.read(out)[1]
+    assert (about.step, about.metrics['elbo']) == (step, elbo)
+  # From a file, the notes are kept.
+  flags = [f'--workdir={out}', '--title=x', f'--out={tmp_path}/y.safetensors']
+  assert main(['publish', *flags]) == 0
+  about = published.read(tmp_path / 'y.safetensors')[1]
+  assert (about.license, about.result, about.title) == ('CC0', 'elbo', 'x')
+  # A step of NumPy is one, too.
+  assert gen_jax.load(tmp_path / 'run', np.int64(2)).step == 2
+  for step in ('2', 2.0, True):
+    with pytest.raises(InputError, match='expected the number of a step'):
+      gen_jax.load(tmp_path / 'run', step)
+  # An old checkpoint that is evaluated last is not the result of the run.
+  assert main(['evaluate', f'--workdir={tmp_path}/run', '--step=2']) == 0
+  line = [x for x in report.read(tmp_path / 'run').lines if 'elbo' in x][-1]
+  assert line['step'] == 6
 
 
 @pytest.mark.slow('evaluates a model')

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from gen_jax.commands import sweep
-from gen_jax.errors import EvaluationError
+from gen_jax.errors import EvaluationError, NonFiniteError
 from gen_jax.storage import sweep_report
 from gen_jax.storage.sweep_report import Result
 from gen_jax.training.progress import Progress
@@ -74,6 +74,22 @@ def test_a_run_whose_evaluator_fails_is_among_the_results(
   assert 'evaluators failed in: seed=1.' in capsys.readouterr().err
   runs = json.loads((tmp_path / 'sweep.json').read_text())['runs']
   assert [run['metrics'] for run in runs] == 2 * [{'elbo': -2.5}]
+
+
+def test_a_run_that_is_not_finite_does_not_stop_the_others(
+  tmp_path, monkeypatch, capsys
+):
+  def trained(config, path, stopper, extend, log):
+    if config.seed == 2:
+      raise NonFiniteError('step 1: a loss is not finite')
+    return types.SimpleNamespace(step=6), {'elbo': -2.5}
+
+  monkeypatch.setattr('gen_jax.training.sweep.train', trained)
+  args = [*TEST, '--over=seed=1,2,3', f'--workdir={tmp_path}', '--log=none']
+  assert sweep.main([*args, '--plot=elbo:elbo']) == 3
+  assert 'not finite: seed=2.' in capsys.readouterr().err
+  runs = json.loads((tmp_path / 'sweep.json').read_text())['runs']
+  assert [len(run['metrics']) for run in runs] == [1, 0, 1]
 
 
 def test_all_values_are_trained_once_and_compared(tmp_path, capsys):

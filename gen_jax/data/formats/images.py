@@ -98,6 +98,12 @@ def extent(image: Image.Image) -> pixels.Extent | None:
   return None
 
 
+def check_color(image: Image.Image, limits: pixels.Limits | None) -> None:
+  """Raises InputError for 16-bit colors that `pixels.check_color` refuses."""
+  if not _is_wide(image) and (found := extent(image)):
+    pixels.check_color(found, limits, 'it')
+
+
 def fit(
   image: Image.Image,
   shape: Shape,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gen_jax.data import inputs
+from gen_jax.errors import InputError
 
 EXTENSIONS = frozenset(
   '.avif .bmp .gif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm '
@@ -49,8 +50,16 @@ class Entry(NamedTuple):
   left_out: str = ''
 
 
-def walk(folder: pathlib.Path, above: tuple[str, ...] = ()) -> Iterator[Entry]:
-  """Yields what lies below a folder; `above` are the folders around it.
+def walk(
+  folder: pathlib.Path, above: tuple[str, ...] = (), strict: bool = True
+) -> Iterator[Entry]:
+  """Yields what lies below a folder.
+
+  Args:
+    folder: whose files are listed, and those of the folders in it.
+    above: the folders around it.
+    strict: whether every folder has to be readable; otherwise those inside of
+      the first one are left out.
 
   Raises:
     InputError: a folder cannot be listed.
@@ -58,11 +67,17 @@ def walk(folder: pathlib.Path, above: tuple[str, ...] = ()) -> Iterator[Entry]:
   real = os.path.realpath(folder)
   if real in above:  # links are followed, but not in circles
     return
-  with inputs.reading(folder):
-    paths = list(folder.iterdir())
+  try:
+    with inputs.reading(folder):
+      paths = list(folder.iterdir())
+  except InputError as error:
+    if strict or not above:
+      raise
+    yield Entry(folder, inputs.reason(error))
+    return
   for path in paths:
-    if path.is_dir() and not path.name.startswith('.'):
-      yield from walk(path, (*above, real))
+    if os.path.isdir(path) and not path.name.startswith('.'):
+      yield from walk(path, (*above, real), strict)
     else:
       yield examine(path)
 

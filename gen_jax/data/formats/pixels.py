@@ -80,6 +80,8 @@ def check_range(value: Any) -> Limits | None:
   # A tuple in configs, so that the command line accepts both forms.
   if value in ('auto', ('auto',)):
     return None
+  if isinstance(value, str):
+    value = value.strip('()').split(',')
   try:
     low, high = map(float, value)
     if math.isfinite(low) and math.isfinite(high) and low < high:
@@ -121,7 +123,7 @@ def resolve(
   notes = []
   for found in joined.values():
     if found.kind == COLOR:
-      _check_color(found, limits, what)
+      check_color(found, limits, what)
       notes.append(f'pixels: {COLOR}, reduced to their high byte')
       continue
     chosen = ranges[found.kind] = limits or _choose(found, what)
@@ -185,7 +187,13 @@ def _choose(found: Extent, what: str) -> Limits:
   )
 
 
-def _check_color(found: Extent, limits: Limits | None, what: str) -> None:
+def check_color(found: Extent, limits: Limits | None, what: str) -> None:
+  """Checks the range of colors of 16 bits, which cannot be chosen freely.
+
+  Raises:
+    InputError: `limits` ask for another range, or the colors are so dark that
+      their high byte says little.
+  """
   if limits not in (None, (0, 65535)) or (not limits and found.high < 4096):
     raise InputError(
       f'data.range: {what} has {COLOR} of at most {found.high}, and only their '

@@ -121,6 +121,11 @@ def test_the_command_line_sets_the_range(variant, field):
   assert pixels.check_range(group[name]) is None
 
 
+@pytest.mark.parametrize('value', ['10,300', '(10, 300)', (10, 300), [10, 300]])
+def test_two_values_are_limits_also_as_text(value):
+  assert pixels.check_range(value) == (10, 300)
+
+
 @pytest.mark.parametrize(
   'value', ['4095', (0,), (5, 5), (1, 0), (0, np.inf), ('a', 'b'), None, 3]
 )
