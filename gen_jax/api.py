@@ -109,7 +109,7 @@ class Model:
       uint8 [num, H, W, C].
     """
     _check(Size, num, 'num')
-    _check(Seed, seed, 'seed')
+    key = _key(seed)
     chosen = None if label is None else str(label)
     if chosen not in self._samplers:
       self._samplers[chosen] = sampling.sampler(
@@ -118,9 +118,7 @@ class Model:
     sample, labels = self._samplers[chosen]
     pixels = self._task.objective.pixels
     return _array(
-      sampling.stream(
-        sample, self._players, root_key(seed), num, labels, pixels
-      )
+      sampling.stream(sample, self._players, key, num, labels, pixels)
     )
 
   def draw(
@@ -137,12 +135,10 @@ class Model:
       uint8 [captions x num, H, W, C], the images of a caption side by side.
     """
     _check(Size, num, 'num')
-    _check(Seed, seed, 'seed')
+    key = _key(seed)
     listed = [texts] if isinstance(texts, str) else list(texts)
     return _array(
-      sampling.captioned_samples(
-        self._task, self._players, root_key(seed), num, listed
-      )
+      sampling.captioned_samples(self._task, self._players, key, num, listed)
     )
 
   def encode(self, images: Any, labels: Any = None) -> np.ndarray:
@@ -247,10 +243,9 @@ class Model:
         f'{type(self._task.objective).__name__} needs labels=..., an integer '
         'for each image.'
       )
-    options = {}
-    _check(Seed, seed, 'seed')
+    options, key = {}, _key(seed)
     if 'key' in required_arguments(name):
-      options['key'] = root_key(seed)
+      options['key'] = key
     prepared = self._task.preprocess(batch, jax.random.key(0))
     return fn(self._players, prepared, **options)
 
@@ -262,6 +257,12 @@ def _check(kind: Any, value: Any, name: str) -> None:
   """Raises InputError unless a value, also of NumPy, is of a kind."""
   plain = value.item() if isinstance(value, np.integer) else value
   check(Field(kind), plain, name)
+
+
+def _key(seed: Any) -> jax.Array:
+  """Returns the random key of a seed; raises InputError if it is none."""
+  _check(Seed, seed, 'seed')
+  return root_key(int(seed))
 
 
 def _images(images: Any, shape: Sequence[int | None]) -> np.ndarray:

@@ -154,14 +154,15 @@ def make(name: str, runs: pathlib.Path, as_is: bool = False) -> None:
   entry, workdir = ENTRIES[name], runs / name
   if not as_is:
     _train(entry, workdir)
-  trained = last_metrics(workdir)
   with tempfile.TemporaryDirectory() as folder:
     half = pathlib.Path(folder, f'{name}{published.SUFFIX}')
     _publish(entry, workdir, half, 'float16')
     evaluated = pathlib.Path(folder, 'evaluate')
+    results = workdir
     if as_is:  # there are no results of this checkpoint
-      _evaluate(workdir, pathlib.Path(folder, 'whole'), entry.only)
-      trained = last_metrics(pathlib.Path(folder, 'whole'))
+      results = pathlib.Path(folder, 'whole')
+      _evaluate(workdir, results, entry.only)
+    trained = last_metrics(results)
     _evaluate(half, evaluated, entry.only)
     metrics = last_metrics(evaluated)
     before, after = (f'{x[entry.result]:.3g}' for x in (trained, metrics))

@@ -88,7 +88,6 @@ def evaluate(args: Arguments) -> None:
   extractors.check_code(config, names, {*args.allow_code, *given})
   suite = tasks.make_suite(experiment, only=names)
   try:
-    out.mkdir(parents=True, exist_ok=True)
     with workdir.locked(out):
       failed = _run(suite, names, state, out)
   except BrokenPipeError:  # of who reads what is printed

@@ -82,14 +82,14 @@ def find(
       'read.'
     )
   root = source if source.is_dir() else source.parent
+  real = pathlib.Path(os.path.realpath(root))
+  written = {k: pathlib.Path(os.path.realpath(x)) for k, x in outs.items()}
   for flag, out in outs.items():
-    if os.path.realpath(root) == os.path.realpath(out):
+    if written[flag] == real:
       raise InputError(f'{flag}={out}: take another folder than --input.')
   if not source.is_dir():
     return Listed(root, [source], [])
-  real = pathlib.Path(os.path.realpath(root))
-  written = {pathlib.Path(os.path.realpath(out)) for out in outs.values()}
-  inside = {out for out in written if real in out.parents}
+  inside = {out for out in written.values() if real in out.parents}
   entries = sorted(
     entry
     for entry in listing.walk(source, strict=False)
@@ -344,10 +344,12 @@ class OwnImages:
     if self.limits:
       ranges = pixels.fixed(self.limits)
     with inputs.reading(path, '--input'), images.open_image(path) as image:
-      images.check_color(image, self.limits)
-    if self.whole:
-      return images.read_whole(path, shape[-1], ranges)
-    return images.read_file(path, images.check_shape(shape), ranges=ranges)
+      if found := images.color_extent(image):
+        pixels.check_color(found, self.limits, 'it')
+      if self.whole:
+        width, height = images.upright_size(image)
+        shape = height, width, shape[-1]
+      return images.fit(image, images.check_shape(shape), ranges=ranges)
 
 
 def save(

@@ -108,7 +108,6 @@ def open_for_training(path: str | os.PathLike) -> Iterator[Any]:
   def make():
     check_inside(workdir)
     with _writing(workdir):
-      workdir.mkdir(parents=True, exist_ok=True)
       lock.enter_context(locked(workdir))
 
   with lock:
@@ -157,11 +156,12 @@ def data_records(workdir: Any) -> tuple[Record, ...]:
 
 
 def locked(workdir: Any) -> contextlib.AbstractContextManager:
-  """Returns the lock of a folder that a run or an evaluation writes.
+  """Makes a folder that a run or an evaluation writes; returns its lock.
 
   Raises:
     InputError: when it is entered while another process has it.
   """
+  workdir.mkdir(parents=True, exist_ok=True)
   if not isinstance(workdir, pathlib.Path):
     print(f'{workdir} cannot be locked: start no second run there', flush=True)
     return contextlib.nullcontext()

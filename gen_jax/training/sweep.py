@@ -84,7 +84,7 @@ class Run:
     """Trains, and returns what the evaluators measured, and what failed."""
     error = None
     try:
-      found = train(
+      state, latest = train(
         self._config,
         self._path,
         stopper,
@@ -92,11 +92,9 @@ class Run:
         log=self._log,
       )
     except EvaluationError as failure:
-      error, found = failure, failure.result
+      error, (state, latest) = failure, failure.result
     except NonFiniteError as failure:  # the other runs are not affected
-      jax.clear_caches()
-      return Result(self.values, 0, {}), failure
-    state, latest = found
+      error, state, latest = failure, None, {}
     # Without the protocol of the evaluators.
     metrics = {
       name: value
@@ -107,7 +105,8 @@ class Run:
     }
     # Each run compiles programs of its own, which would stay for ever.
     jax.clear_caches()
-    return Result(self.values, int(state.step), metrics), error
+    step = int(state.step) if state else 0
+    return Result(self.values, step, metrics), error
 
 
 def train_all(

@@ -60,8 +60,9 @@ def trains(words):
   changed = any(field.startswith('objective.') for field, _ in changes)
   if changed and not config_lib.places(config):  # DIR is not there
     for stage in stages.plan(config):
-      Experiment(stage).check()
-      Experiment(stage).check_step()
+      experiment = Experiment(stage)
+      experiment.check()
+      experiment.check_step()
 
 
 @pytest.mark.parametrize('line', COMMANDS)

@@ -90,18 +90,21 @@ def extent(image: Image.Image) -> pixels.Extent | None:
   """
   if _is_wide(image):
     return pixels.extent(np.asarray(image))
+  return color_extent(image)
+
+
+def color_extent(image: Image.Image) -> pixels.Extent | None:
+  """Returns the extent of colors of 16 bits, None for other pixels.
+
+  Only an image with such colors is decoded.
+  """
   # Pillow has no mode for colors of 16 bits, which it reduces as it reads them;
   # those of PPM files are scaled by the largest value that their header names.
-  if any(';16' in str(tile.args) for tile in getattr(image, 'tile', ())):
+  tiles = () if _is_wide(image) else getattr(image, 'tile', ())
+  if any(';16' in str(tile.args) for tile in tiles):
     _, low, high = pixels.extent(np.asarray(image.convert('RGB')))
     return pixels.Extent(pixels.COLOR, 256 * low, 256 * high + 255)
   return None
-
-
-def check_color(image: Image.Image, limits: pixels.Limits | None) -> None:
-  """Raises InputError for 16-bit colors that `pixels.check_color` refuses."""
-  if not _is_wide(image) and (found := extent(image)):
-    pixels.check_color(found, limits, 'it')
 
 
 def fit(

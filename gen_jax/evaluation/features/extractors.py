@@ -75,8 +75,8 @@ def load(
   Raises:
     InputError: as `check`, or a function that returns something else.
   """
-  check(name, task, classifier)
   name = _chosen(name, task, classifier)
+  check(name, task, classifier)
   if name == 'classifier':
     return Classified(_classifier(task, classifier))
   if name == 'random':

@@ -61,9 +61,7 @@ def is_packaged(task: Task) -> bool:
   name = dataset(task.data)
   if not task.classes or name not in _PACKAGED:
     return False
-  network, (shape, _) = reference_network.packaged(name), task.fields['image']
-  fits = tuple(shape) == network.shape
-  return fits and len(task.classes) == len(network.classes)
+  return not _misfit(reference_network.packaged(name), task)
 
 
 def load(task: Task, workdir: str = '') -> ReferenceClassifier:
@@ -100,7 +98,11 @@ def load(task: Task, workdir: str = '') -> ReferenceClassifier:
         "features='random' where only features are needed."
       )
     network = reference_network.packaged(name)
-  _check_fits(network, task)
+  if found := _misfit(network, task):
+    raise InputError(
+      f'config.evals: the reference classifier {found}. '
+      f'{reference_network.how_to_train("classifier")}.'
+    )
   return ReferenceClassifier(network)
 
 
@@ -111,17 +113,17 @@ def dataset(data: Mapping[str, Any]) -> str:
   return str(data.get('name', ''))
 
 
-def _check_fits(network: ReferenceNetwork, task: Task) -> None:
+def _misfit(network: ReferenceNetwork, task: Task) -> str:
+  """Returns in what a classifier and the data differ, '' if they fit."""
   shape, _ = task.fields['image']
   if tuple(shape) != network.shape:
-    raise InputError(
-      f'config.evals: the reference classifier takes images of the shape '
-      f'{network.shape}, and the data has {tuple(shape)}. '
-      f'{reference_network.how_to_train("classifier")}.'
+    return (
+      f'takes images of the shape {network.shape}, and the data has '
+      f'{tuple(shape)}'
     )
   if len(task.classes) != len(network.classes):
-    raise InputError(
-      f'config.evals: the reference classifier has {len(network.classes)} '
-      f'classes, and the data has {len(task.classes)}. '
-      f'{reference_network.how_to_train("classifier")}.'
+    return (
+      f'has {len(network.classes)} classes, and the data has '
+      f'{len(task.classes)}'
     )
+  return ''
