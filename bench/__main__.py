@@ -12,6 +12,11 @@ is the largest of the speeds before and after every row; a fraction above 100%
 is marked with '!'. Run it on a machine that does nothing else. Without PyTorch
 our own numbers are shown.
 
+With `--precisions=float32,bfloat16` a row has a line for each: in bfloat16 by
+`config.precision` on our side, and by `torch.autocast` on PyTorch's. All sides
+alternate, and the last column is the ratio to the fastest of PyTorch's. That
+is the default on a CPU with instructions for bfloat16.
+
 With `--device=gpu` both sides are on the first GPU, and PyTorch is timed once
 more with `torch.compile`, where that can compile the loss; `--compile` does
 that on the CPU, and `--eager` leaves it out. A PyTorch without a GPU is left
@@ -34,13 +39,14 @@ import os
 import pathlib
 import pkgutil
 import sys
+import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import bench
 from gen_jax.commands import cli
 from gen_jax.errors import InputError
-from gen_jax.registry.fields import Size, Weight
+from gen_jax.registry.fields import Precision, Size, Weight
 from gen_jax.runtime import reporting
 
 if TYPE_CHECKING:  # JAX starts when the device is known
@@ -61,6 +67,7 @@ class Arguments:
   compile: Annotated[bool, 'time torch.compile as well'] = False
   eager: Annotated[bool, 'leave torch.compile out, also on a GPU'] = False
   pure: Annotated[bool, "without oneDNN's convolutions"] = False
+  precisions: Annotated[str, 'float32, bfloat16, or both with a comma'] = ''
   json: Annotated[str | None, 'write the results to this file'] = None
 
 
@@ -76,6 +83,7 @@ def _bench(args: Arguments) -> int:
   if args.eager:
     args = dataclasses.replace(args, compile=False)
   _start(args.device)
+  precisions = _precisions(args)
   from bench import equivalence, harness, peer, start
   from gen_jax.models.layers import conv_native
 
@@ -90,7 +98,7 @@ def _bench(args: Arguments) -> int:
   if not beside:
     _say(peer.why_absent())
   result['native'] = not args.pure and conv_native.available()
-  peak = harness.Peak(2048 if args.device == 'cpu' else 8192)
+  peak = harness.Peak(2048 if args.device == 'cpu' else 8192, precisions)
   name = 'rounding'
   try:
     result['rounding'] = equivalence.check_rounding(beside)
@@ -100,7 +108,7 @@ def _bench(args: Arguments) -> int:
       if name != start.NAME:
         _say(f'{name} ...')
         peak.measure()
-        result['rows'].append(_compare(rows[name], args, beside))
+        result['rows'] += _compare(rows[name], args, precisions, beside)
         peak.measure()
   except equivalence.DifferentWork as error:
     print(f'bench: {name}: not the same work: {error}', file=sys.stderr)
@@ -114,6 +122,24 @@ def _bench(args: Arguments) -> int:
     text = json.dumps(result, indent=2) + '\n'
     pathlib.Path(args.json).write_text(text)
   return 0
+
+
+def _precisions(args: Arguments) -> tuple[str, ...]:
+  """Returns the precisions that are timed, float32 first."""
+  from gen_jax.runtime import processor
+
+  known = typing.get_args(Precision)
+  if args.precisions:
+    names = args.precisions.split(',')
+    for name in names:
+      if name not in known:
+        raise InputError(
+          f'--precisions={name}: expected {" or ".join(known)}, or both '
+          'with a comma.'
+        )
+    return tuple(name for name in known if name in names)
+  both = args.device == 'cpu' and processor.multiplies_bfloat16()
+  return known if both else known[:1]
 
 
 def _start(device: str) -> None:
@@ -148,9 +174,8 @@ def _report(result: dict[str, Any], peak: Any) -> None:
   result['remarks'] = harness.remarks(rows)
   if rows:
     print(
-      f'{peak.flops / 1e9:,.0f} GFLOP/s is the speed of large products, the '
-      f'peak: the largest of {len(peak.measured)} measurements\n'
-      + harness.table(rows),
+      peak,
+      harness.table(rows),
       *result['remarks'],
       sep='\n',
       flush=True,
@@ -167,73 +192,86 @@ def find_rows() -> list['Row']:
   return rows
 
 
-def _compare(row: 'Row', args: Arguments, beside: bool) -> dict[str, Any]:
-  """Returns the numbers of a row, with those of PyTorch if `beside`."""
-  from bench import equivalence, harness, peer, side_process
+def _compare(
+  row: 'Row', args: Arguments, precisions: Sequence[str], beside: bool
+) -> list[dict[str, Any]]:
+  """Returns the numbers of a row in each precision.
+
+  Those of PyTorch are among them if `beside`.
+  """
+  from bench import harness
   from gen_jax.models.layers import conv_native
 
   with conv_native.off() if args.pure else contextlib.nullcontext():
-    ours = harness.Ours(row.load(), row.start)
-    batch = ours.config.batch_size
-    result = {
-      'row': row.name,
-      'config': row.config,
-      'fields': dict(row.fields),
-      'batch_size': batch,
-      'flops': ours.flops(),
-      'target': row.target,
+    prepared = [_prepare(row, args, name, beside) for name in precisions]
+  sides = {
+    (result['precision'], name): how
+    for result, sides in prepared
+    for name, how in sides.items()
+  }
+  results = [result for result, _ in prepared]
+  times, shared = _time_sides(row, args, sides)
+  for result in results:
+    found = {
+      name: seconds
+      for (precision, name), seconds in times.items()
+      if precision == result['precision']
     }
-    sides: dict[str, dict[str, Any]] = {
-      'gen_jax': dict(side=side_process.OURS, pure=args.pure)
-    }
-    if beside:
+    batch = result['batch_size']
+    result |= shared
+    result |= {name: harness.summary(x, batch) for name, x in found.items()}
+    if 'pytorch' in found:
+      result |= harness.ratio(found['gen_jax'], found['pytorch'])
+    if 'pytorch_compiled' in found:
+      both = harness.ratio(found['gen_jax'], found['pytorch_compiled'])
+      result['compiled_ratio'] = both['ratio']
+  harness.add_best_ratios(results)
+  return results
+
+
+def _prepare(
+  row: 'Row', args: Arguments, precision: str, beside: bool
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+  """Returns what is known of a row before it is timed, and what is timed."""
+  from bench import equivalence, harness, peer, side_process
+
+  ours = harness.Ours(row.load(precision), row.start)
+  result = {
+    'row': row.name,
+    'precision': precision,
+    'config': row.config,
+    'fields': dict(row.fields),
+    'batch_size': ours.config.batch_size,
+    'flops': ours.flops(),
+    'target': row.target,
+  }
+  sides: dict[str, dict[str, Any]] = {
+    'gen_jax': dict(side=side_process.OURS, pure=args.pure)
+  }
+  if beside:
+    result['threads'] = peer.torch.get_num_threads()
+    try:
       result['same'] = equivalence.check(ours, peer.Theirs(row.twin, ours))
-      result['threads'] = peer.torch.get_num_threads()
       sides['pytorch'] = dict(side=side_process.THEIRS)
-      if args.compile and _can_compile(row, result):
-        sides['pytorch_compiled'] = dict(
-          side=side_process.THEIRS, compiled=True
-        )
-    else:
-      ours.run(1)  # compiles it, for its memory
-    times = _time_sides(row, args, sides, result)
-  result |= {name: harness.summary(x, batch) for name, x in times.items()}
+    except (RuntimeError, NotImplementedError) as error:
+      if precision == 'float32':
+        raise
+      result['pytorch_error'] = str(error).splitlines()[0]
+  if 'pytorch' in sides and args.compile:
+    if _can_compile(row, precision, result):
+      sides['pytorch_compiled'] = dict(side=side_process.THEIRS, compiled=True)
+  if not ours.step:
+    ours.run(1)  # compiles it, for its memory
   result['peak_bytes'] = ours.peak_bytes()
-  if 'pytorch' in times:
-    result |= harness.ratio(times['gen_jax'], times['pytorch'])
-  if 'pytorch_compiled' in times:
-    found = harness.ratio(times['gen_jax'], times['pytorch_compiled'])
-    result['compiled_ratio'] = found['ratio']
-  return result
+  return result, sides
 
 
-def _time_sides(
-  row: 'Row',
-  args: Arguments,
-  sides: Mapping[str, Mapping[str, Any]],
-  result: dict[str, Any],
-) -> dict[str, list[float]]:
-  """Returns seconds a step of each side, by round."""
-  from bench import harness
-  from bench.side_process import SideProcess
-
-  with contextlib.ExitStack() as stack:
-    running = []
-    for how in sides.values():
-      running.append(SideProcess(row=row.name, device=args.device, **how))
-      stack.callback(running[-1].close)
-    result['steps'] = args.steps or harness.block_steps(running, args.seconds)
-    times, load = harness.alternate(running, result['steps'], args.rounds)
-  result['other_load'] = load
-  return dict(zip(sides, times, strict=True))
-
-
-def _can_compile(row: 'Row', result: dict[str, Any]) -> bool:
+def _can_compile(row: 'Row', precision: str, result: dict[str, Any]) -> bool:
   """Whether PyTorch's compiler can do its side, and does the same work."""
   from bench import equivalence, harness, peer
 
   # Anew, since both sides begin at the parameters as made.
-  ours = harness.Ours(row.load(), row.start)
+  ours = harness.Ours(row.load(precision), row.start)
   theirs = peer.Theirs(row.twin, ours, compiled=True)
   try:
     equivalence.check(ours, theirs)
@@ -242,6 +280,32 @@ def _can_compile(row: 'Row', result: dict[str, Any]) -> bool:
     _say(f'{row.name}: torch.compile: {str(error).splitlines()[0]}')
     return False
   return True
+
+
+def _time_sides(
+  row: 'Row',
+  args: Arguments,
+  sides: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> tuple[dict[tuple[str, str], list[float]], dict[str, Any]]:
+  """Times the sides, whose keys are their precisions and names.
+
+  Returns:
+    Seconds a step of each side, by round; and the steps of a block, with the
+    part of the machine that other processes took.
+  """
+  from bench import harness
+  from bench.side_process import SideProcess
+
+  with contextlib.ExitStack() as stack:
+    running = []
+    for (precision, _), how in sides.items():
+      how = dict(how, row=row.name, device=args.device, precision=precision)
+      running.append(SideProcess(**how))
+      stack.callback(running[-1].close)
+    steps = args.steps or harness.block_steps(running, args.seconds)
+    times, load = harness.alternate(running, steps, args.rounds)
+  by_side = dict(zip(sides, times, strict=True))
+  return by_side, {'steps': steps, 'other_load': load}
 
 
 def _say(text: str) -> None:

@@ -138,7 +138,7 @@ class CycleGAN:
       x = x + functional.instance_norm(block[1](reflect(y, 1)))
     for layer in model['up']:
       x = hidden(layer, x)
-    return torch.tanh(model['last'](reflect(x, 3)))
+    return torch.tanh(model['last'](reflect(x, 3)).float())
 
   def _discriminate(self, name, x):
     functional, layers = torch.nn.functional, self.players[f'disc_{name}']
@@ -146,7 +146,7 @@ class CycleGAN:
       x = layer(x)
       x = functional.instance_norm(x) if index else x
       x = functional.leaky_relu(x, 0.2)
-    return layers[-1](x)
+    return layers[-1](x).float()
 
   def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
     """Returns our parameters under the names of the module."""

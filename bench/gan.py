@@ -133,7 +133,7 @@ class _AdversarialTwin:
         if norm is None
         else leaky(norm(x), self.negative_slopes[0])
       )
-    return x
+    return x.float()
 
   def discriminate(self, x, masks=None):
     model, functional = self.players['disc'], torch.nn.functional
@@ -143,7 +143,7 @@ class _AdversarialTwin:
         x = x * next(masks)
       elif self.dropout:
         x = functional.dropout(x, self.dropout)
-    return model['logit'](x.permute(0, 2, 3, 1).flatten(1))[:, 0]
+    return model['logit'](x.permute(0, 2, 3, 1).flatten(1))[:, 0].float()
 
   def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
     """Returns our parameters under the names of the module."""
@@ -188,7 +188,7 @@ class _AdversarialTwin:
     batch = {'image': jnp.zeros((self._batch_size, *self._shape))}
     latents, masks = self._recorded[update](batch, key)
     masks = [
-      peer.tensor(peer.rotate(np.asarray(x), 1).transpose(0, 3, 1, 2))
+      peer.tensor(peer.rotate(np.asarray(x, np.float32), 1)).permute(0, 3, 1, 2)
       for x in masks
     ]
     masks = iter(masks) if masks else None

@@ -20,7 +20,6 @@ from importlib import metadata
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -29,6 +28,7 @@ from gen_jax.config import stages
 from gen_jax.core import stream
 from gen_jax.data.pipeline import Batches
 from gen_jax.distributed import mesh
+from gen_jax.models.layers import linear
 from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.step import make_train_chunk
@@ -59,10 +59,10 @@ class Row:
   fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   start: Callable[[Any], Any] = lambda players: players
 
-  def load(self) -> ConfigDict:
-    """Returns the config with the fields of this row."""
+  def load(self, precision: str = 'float32') -> ConfigDict:
+    """Returns the config with the fields of this row, in a precision."""
     config = config_lib.load(str(ROOT / self.config))
-    for name, value in self.fields.items():
+    for name, value in {**self.fields, 'precision': precision}.items():
       parent, last = config_lib.find(config, name, f'row {self.name}')
       parent[last] = value
     return config
@@ -211,18 +211,17 @@ def _time(side, steps):
   return time.perf_counter() - start
 
 
-def matrix_peak(size: int) -> float:
+def matrix_peak(size: int, precision: str = 'float32') -> float:
   """Returns the operations/s of a product of two matrices [size, size].
 
-  It is float32 as XLA multiplies it here, and the fastest of eight.
+  It is as the networks compute it in this precision, and the fastest of eight.
   """
-  key = jax.random.key(0)
-  x = jax.random.normal(key, (size, size))
-  product = jax.jit(jnp.matmul)
+  x = jax.random.normal(jax.random.key(0), (size, size), precision)
+  multiply = jax.jit(linear.product)
   times = []
   for _ in range(9):  # the first compiles
     start = time.perf_counter()
-    product(x, x).block_until_ready()
+    multiply(x, x).block_until_ready()
     times.append(time.perf_counter() - start)
   return 2 * size**3 / min(times[1:])
 
@@ -234,42 +233,53 @@ class Peak:
   beside every row, and the largest of these counts for all rows.
 
   Attributes:
-    measured: operations/s, one for each call of `measure`.
+    measured: by precision, operations/s, one for each call of `measure`.
   """
 
-  def __init__(self, size: int):
+  def __init__(self, size: int, precisions: Sequence[str] = ('float32',)):
     self._size = size
-    self.measured: list[float] = []
+    self.measured: dict[str, list[float]] = {name: [] for name in precisions}
 
   def measure(self) -> None:
-    """Measures the speed once more."""
-    self.measured.append(matrix_peak(self._size))
+    """Measures the speeds once more."""
+    for precision, found in self.measured.items():
+      found.append(matrix_peak(self._size, precision))
 
-  @property
-  def flops(self) -> float:
-    """Operations/s of the peak."""
-    return max(self.measured)
+  def flops(self, precision: str) -> float:
+    """Returns the operations/s of the peak."""
+    return max(self.measured[precision])
 
   def fraction(self, row: Mapping[str, Any]) -> float:
-    """Returns our operations/s in a row as a fraction of the peak."""
-    return row['flops'] / row['gen_jax']['ms_per_step'] * 1000 / self.flops
+    """Returns our operations/s in a row as a fraction of its peak."""
+    speed = 1000 * row['flops'] / row['gen_jax']['ms_per_step']
+    return speed / self.flops(row['precision'])
+
+  def __str__(self) -> str:
+    return '\n'.join(
+      f'{self.flops(name) / 1e9:,.0f} GFLOP/s is the speed of large products '
+      f'of {name}, the peak: the largest of {len(found)} measurements'
+      for name, found in self.measured.items()
+    )
 
 
 def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns what limits the numbers of the rows, a line each."""
   lines = []
   for row in rows:
+    name = f'{row["row"]} in {row["precision"]}'
     if row['other_load'] > MAX_OTHER_LOAD:
       lines.append(
-        f'{row["row"]}: other processes took {row["other_load"]:.0%} of '
-        'the machine, so its numbers say little: run it again alone'
+        f'{name}: other processes took {row["other_load"]:.0%} of the machine, '
+        'so its numbers say little: run it again alone'
       )
     if row['peak_fraction'] > 1:
       lines.append(
-        f'{row["row"]}: {row["peak_fraction"]:.0%} of peak is impossible: the '
+        f'{name}: {row["peak_fraction"]:.0%} of peak is impossible: the '
         'products were slowed down, or a library does fewer operations than '
         'the program asks for. Run it again on an idle machine'
       )
+    if 'pytorch_error' in row:
+      lines.append(f'{name}: PyTorch fails: {row["pytorch_error"]}')
   return lines
 
 
@@ -293,18 +303,37 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
   }
 
 
+def add_best_ratios(rows: Sequence[dict[str, Any]]) -> None:
+  """Adds the ratio to the fastest of PyTorch's sides to results of one row."""
+  theirs = [
+    side['ms_per_step']
+    for row in rows
+    for name, side in row.items()
+    if name in ('pytorch', 'pytorch_compiled')
+  ]
+  for row in rows:
+    if theirs:
+      row['best_ratio'] = min(theirs) / row['gen_jax']['ms_per_step']
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
   """Returns the results as text, a line each."""
   head = [
-    'row', 'batch', 'GFLOP', 'MiB', 'gen_jax ms', 'images/s', 'of peak',
-    'PyTorch ms', 'images/s', 'ratio', 'min-max', 'target',
+    'row', 'precision', 'batch', 'GFLOP', 'MiB', 'gen_jax ms', 'images/s',
+    'of peak', 'PyTorch ms', 'images/s', 'ratio', 'min-max', 'target',
   ]  # fmt: skip
   compiled = any('pytorch_compiled' in row for row in rows)
-  lines = [head + ['compiled ms', 'images/s', 'ratio'] * compiled]
+  several = len({row['precision'] for row in rows}) > 1
+  lines = [
+    head
+    + ['compiled ms', 'images/s', 'ratio'] * compiled
+    + ['to the best'] * (compiled or several)
+  ]
   for row in rows:
     memory = row['peak_bytes']
     line = [
       row['row'],
+      row['precision'],
       str(row['batch_size']),
       f'{row["flops"] / 1e9:.1f}',
       '-' if memory is None else f'{memory / 2**20:,.0f}',
@@ -322,6 +351,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
       side = row.get('pytorch_compiled')
       line += _cells(side)
       line.append(f'{row["compiled_ratio"]:.2f}' if side else '-')
+    if compiled or several:
+      best = row.get('best_ratio')
+      line.append('-' if best is None else f'{best:.2f}')
     lines.append(line)
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   return '\n'.join(

@@ -1,5 +1,8 @@
 """The PyTorch side: with fused Adam, eager or compiled by it.
 
+In bfloat16 it is PyTorch's autocast that chooses what is computed in it; the
+outputs of the networks become float32 again, as ours.
+
 Usable without PyTorch up to the point where a twin is made.
 """
 
@@ -62,7 +65,8 @@ class Twin(Protocol):
 class Theirs:
   """Trains a twin as `gen_jax.training.step` trains our model; see `load`.
 
-  With `compiled` its losses are, by `torch.compile`.
+  It computes in the precision of our config. With `compiled` its losses are
+  compiled, by `torch.compile`.
   """
 
   def __init__(
@@ -76,6 +80,11 @@ class Theirs:
     objective: Objective = ours.experiment.objective
     self.twin = make(objective, ours.config.batch_size)
     self._loss = torch.compile(self.twin.loss) if compiled else self.twin.loss
+    self._autocast = torch.autocast(
+      torch.get_default_device().type,
+      torch.bfloat16,
+      enabled=ours.config.precision == 'bfloat16',
+    )
     self.updates = objective.updates()
     self.data = self.twin.prepare(ours.batches.data)
     self.step = 0
@@ -109,7 +118,8 @@ class Theirs:
     for name in update.wrt:
       self._optimizers[name].zero_grad()
       parameters += self.twin.players[name].parameters()
-    loss = self._loss(update.name, batch, noise)
+    with self._autocast:
+      loss = self._loss(update.name, batch, noise)
     loss.backward(inputs=parameters)
     return loss
 

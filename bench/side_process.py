@@ -20,19 +20,30 @@ class SideProcess:
     spent: seconds of processor time that its process took so far.
   """
 
-  def __init__(self, side: str, row: str, device: str = 'cpu', **how: bool):
+  def __init__(
+    self,
+    side: str,
+    row: str,
+    device: str = 'cpu',
+    precision: str = 'float32',
+    **how: bool,
+  ):
     """Starts the process, and waits until it is ready.
 
     Args:
       side: `OURS` or `THEIRS`.
       row: its name.
       device: 'cpu' or 'gpu', PyTorch's.
+      precision: 'float32' or 'bfloat16'.
       **how: `pure`, ours without oneDNN; `compiled`, theirs by torch.compile.
     """
     context = multiprocessing.get_context('spawn')
     self._connection, there = context.Pipe()
     self._process = context.Process(
-      target=_serve, args=(there, side, row, device), kwargs=how, daemon=True
+      target=_serve,
+      args=(there, side, row, device, precision),
+      kwargs=how,
+      daemon=True,
     )
     self._process.start()
     there.close()
@@ -62,9 +73,11 @@ class SideProcess:
     return answer
 
 
-def _serve(connection, side, row, device, pure=False, compiled=False):
+def _serve(
+  connection, side, row, device, precision, pure=False, compiled=False
+):
   try:
-    running = _make(side, row, device, pure, compiled)
+    running = _make(side, row, device, precision, pure, compiled)
     connection.send(time.process_time())
     while True:
       running.run(connection.recv())
@@ -75,7 +88,7 @@ def _serve(connection, side, row, device, pure=False, compiled=False):
     connection.send(traceback.format_exc())
 
 
-def _make(side, name, device, pure, compiled):
+def _make(side, name, device, precision, pure, compiled):
   from gen_jax.models.layers import conv_native
   from gen_jax.runtime import settings
 
@@ -89,7 +102,7 @@ def _make(side, name, device, pure, compiled):
     from bench.__main__ import find_rows
 
     row = next(row for row in find_rows() if row.name == name)
-    ours = harness.Ours(row.load(), row.start)
+    ours = harness.Ours(row.load(precision), row.start)
     if side == OURS:
       ours.run(1)  # traced as it is to be
       return ours

@@ -13,6 +13,7 @@ from bench import peer
 from bench.harness import Row
 from bench.peer import torch
 from gen_jax.models import stylegan
+from gen_jax.models.layers.batches import split
 from gen_jax.models.progressive import NEGATIVE_SLOPE, resolutions
 
 _GAIN = 2**0.5
@@ -53,7 +54,7 @@ class _Noise(NamedTuple):
   """The random values of a loss.
 
   Attributes:
-    latents: two for each image, [2B, Z].
+    latents: two for each image, one after the other, [2B, Z].
     first: where the style is of the first, [B, layers, 1], of booleans.
     maps: of the layers, [B, 1, H, W] each.
   """
@@ -154,11 +155,12 @@ class StyleGAN:
       x = finish(x, f'{name}_0')
       x = _conv(x, params, f'synthesis/{name}_conv')
       x = finish(x, f'{name}_1')
-    return _conv(x, params, f'synthesis/{name}_to_image', 1.0)
+    return _conv(x, params, f'synthesis/{name}_to_image', 1.0).float()
 
   def generate(self, noise: _Noise) -> Any:
     """Generates images, and returns the first w too."""
-    first, second = self.map(noise.latents).chunk(2)
+    pairs = self.map(noise.latents).unflatten(0, (-1, 2))
+    first, second = pairs.unbind(1)
     w_plus = torch.where(noise.first, first[:, None], second[:, None])
     return self.synthesize(w_plus, noise.maps), first
 
@@ -184,7 +186,7 @@ class StyleGAN:
     x = _rectify(_conv(x, params, '4x4_conv'))
     x = x.permute(0, 2, 3, 1).flatten(1)
     x = _rectify(_dense(x, params, 'dense', _GAIN))
-    return _dense(x, params, 'logits', 1.0)[:, 0]
+    return _dense(x, params, 'logits', 1.0)[:, 0].float()
 
   # The data, the noise, the losses.
 
@@ -217,7 +219,7 @@ class StyleGAN:
     softplus = torch.nn.functional.softplus
     if update == 'gen':
       images, w = self.generate(noise)
-      mean = w.detach().mean(0)
+      mean = w.detach().float().mean(0)
       self._w_avg = mean.lerp(self._w_avg, self._objective.w_avg_beta)
       return softplus(-self.discriminate(images)).mean()
     real = batch['image'].to(torch.float32) / 127.5 - 1
@@ -300,7 +302,7 @@ def _recorder(objective):
     layers = objective.gen.layers
     # The penalty would generate images again, which R1 does not use.
     latents, w, *maps, w_plus = recorded[: 3 + layers]
-    first, second = jnp.split(w[:, None], 2)  # [B, 1, W]
+    first, second = split(w[:, None], 2)  # [B, 1, W]
     near = jnp.sum(jnp.abs(w_plus - first), -1, keepdims=True)
     far = jnp.sum(jnp.abs(w_plus - second), -1, keepdims=True)
     return latents, near <= far, *maps

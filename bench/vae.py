@@ -69,11 +69,11 @@ class Dense(_VAE):
 
   def encode(self, x: Any) -> Any:
     """Returns mean and log-variance of images."""
-    return self.players['model']['encoder'](x)
+    return self.players['model']['encoder'](x).float()
 
   def decode(self, latents: Any) -> Any:
     """Returns the logits of the pixels."""
-    return self.players['model']['decoder'](latents)
+    return self.players['model']['decoder'](latents).float()
 
   def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
     """Returns our parameters under the names of the module."""
@@ -137,7 +137,7 @@ class Conv(_VAE):
     model = self.players['model']
     for layer in model['convs']:
       x = torch.relu(layer(x))
-    return model['code'](x.permute(0, 2, 3, 1).flatten(1))
+    return model['code'](x.permute(0, 2, 3, 1).flatten(1)).float()
 
   def decode(self, latents: Any) -> Any:
     """Returns the logits of the pixels."""
@@ -146,7 +146,7 @@ class Conv(_VAE):
     x = x.permute(0, 3, 1, 2)
     for layer in model['transposed']:
       x = torch.relu(layer(x))
-    return model['pixels'](x)
+    return model['pixels'](x).float()
 
   def layout(self, player: str, params: Any) -> dict[str, np.ndarray]:
     """Returns our parameters under the names of the module."""

@@ -210,7 +210,8 @@ def benchmark(row: str, limit: float = 60) -> Check:
     about='Does the same work as PyTorch, if it is there, and is timed.',
     commands=[
       ('{python}', '-m', 'bench', '--device={device}', f'--rows={row}')
-      + ('--rounds=3', '{seconds}', '--eager', '--json={out}/bench.json')
+      + ('--precisions=float32', '--rounds=3', '{seconds}', '--eager')
+      + ('--json={out}/bench.json',)
     ],
     limit=limit,
     read=_read_bench,

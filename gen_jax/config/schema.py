@@ -13,7 +13,14 @@ from ml_collections import ConfigDict
 from gen_jax.data.opening import load_fields
 from gen_jax.errors import InputError, nearest
 from gen_jax.registry import builder, fields
-from gen_jax.registry.fields import Count, Field, Seed, Size, declared
+from gen_jax.registry.fields import (
+  Count,
+  Field,
+  Precision,
+  Seed,
+  Size,
+  declared,
+)
 
 _Group = dict[str, Any]  # its fields are declared elsewhere
 
@@ -87,7 +94,7 @@ class Config:
   parallel: Literal['jit', 'pmap', 'fsdp'] = 'jit'
   # In which the networks compute. Parameters, optimizers, averages, statistics
   # and losses are float32. The field `dtype` of a network overrides it.
-  precision: Literal['float32', 'bfloat16'] = 'float32'
+  precision: Precision = 'float32'
   accumulate: Size = 1  # parts of a batch, averaged for one update
   steps_per_dispatch: Size = 64
   log_every: Size = 100

@@ -45,6 +45,7 @@ Decay = Annotated[float, at.Interval(ge=0, lt=1)]  # of a moving average
 REQUIRED = inspect.Parameter.empty
 
 Dtype = Literal['float32', 'bfloat16', 'float16'] | None  # None: float32
+Precision = Literal['float32', 'bfloat16']
 
 
 def _three(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """What the processor of this machine multiplies fast."""
 
+import functools
 import pathlib
 
 import jax
@@ -17,7 +18,7 @@ def precision_warning(precision: str) -> str:
   """
   if precision == 'float32' or jax.devices()[0].platform != 'cpu':
     return ''
-  if _multiplies_bfloat16() is not False:
+  if multiplies_bfloat16() is not False:
     return ''
   return (
     f'config.precision={precision!r}: this processor has no instructions for '
@@ -25,16 +26,22 @@ def precision_warning(precision: str) -> str:
   )
 
 
-def _multiplies_bfloat16() -> bool | None:
+def multiplies_bfloat16() -> bool | None:
   """Whether the processor has instructions for it; None if nobody knows."""
+  found = _flags(_CPUINFO)
+  return bool(found & _BFLOAT16) if found else None
+
+
+@functools.cache
+def _flags(path: pathlib.Path) -> frozenset[str]:
+  """The names of its instructions; none where Linux does not tell them."""
   try:
-    lines = _CPUINFO.read_text().splitlines()
+    lines = path.read_text().splitlines()
   except OSError:
-    return None
-  found = {
+    return frozenset()
+  return frozenset(
     flag
     for line in lines
     if line.startswith(('flags', 'Features'))
     for flag in line.split()
-  }
-  return bool(found & _BFLOAT16) if found else None
+  )

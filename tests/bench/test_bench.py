@@ -75,7 +75,9 @@ def style():
   return config
 
 
-def check(config, twin):
+def check(config, twin, precision='float32'):
+  config = config.copy_and_resolve_references()
+  config.precision = precision
   perturb = issubclass(twin, stylegan.StyleGAN)
   ours = harness.Ours(config, *[stylegan.perturbed] * perturb)
   return equivalence.check(ours, peer.Theirs(twin, ours))
@@ -97,6 +99,22 @@ def test_both_sides_do_the_same_work(config, twin, gradient_error):
   assert same['parameters'] > 1000
   assert same['gradient_error'] < gradient_error
   assert same['loss_error'] < 1e-5
+
+
+@pytest.mark.parametrize(
+  ('config', 'twin'),
+  [
+    (dense(), vae.Dense),
+    (wgan_gp(), gan.WGANGP),
+    pytest.param(conv(), vae.Conv, marks=pytest.mark.long),
+    pytest.param(dcgan(), gan.DCGAN, marks=pytest.mark.long),
+    pytest.param(cyclegan_pair(), cyclegan.CycleGAN, marks=pytest.mark.long),
+    pytest.param(style(), stylegan.StyleGAN, marks=pytest.mark.long),
+  ],
+)
+def test_both_sides_do_the_same_work_in_bfloat16(config, twin):
+  same = check(config, twin, 'bfloat16')
+  assert 1e-4 < same['gradient_error'] < 0.3  # that of rounding
 
 
 class Unrotated(vae.Conv):

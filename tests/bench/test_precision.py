@@ -7,6 +7,8 @@ import pytest
 
 from bench import __main__ as bench_main
 from bench import equivalence, peer
+from gen_jax.commands import cli
+from gen_jax.runtime import processor
 
 
 class FakeTorch:
@@ -87,7 +89,7 @@ def test_torch_compile_is_timed_on_a_gpu_unless_left_out(
 ):
   seen = []
 
-  def compare(row, args, beside):
+  def compare(row, args, precisions, beside):
     seen.append(args.compile)
     raise equivalence.DifferentWork('seen enough')
 
@@ -97,3 +99,30 @@ def test_torch_compile_is_timed_on_a_gpu_unless_left_out(
   monkeypatch.setattr('bench.harness.Peak.measure', lambda self: None)
   assert bench_main.main(['--rows=vae_dense', *flags]) == 1
   assert seen == [compiles]
+
+
+@pytest.mark.parametrize(
+  'flags,multiplies,precisions',
+  [
+    ([], True, ['float32', 'bfloat16']),
+    ([], False, ['float32']),
+    (['--device=gpu'], True, ['float32']),
+    (['--precisions=bfloat16,float32'], False, ['float32', 'bfloat16']),
+    (['--precisions=bfloat16'], False, ['bfloat16']),
+  ],
+)
+def test_bfloat16_is_timed_where_the_processor_multiplies_it(
+  monkeypatch, flags, multiplies, precisions
+):
+  monkeypatch.setattr(processor, 'multiplies_bfloat16', lambda: multiplies)
+  args = cli.parse(bench_main.Arguments, flags, prog='', description='')
+  assert list(bench_main._precisions(args)) == precisions
+
+
+def test_an_unknown_precision_is_refused(capsys):
+  if jax.default_backend() != 'cpu':
+    pytest.skip('not on a CPU')
+  assert bench_main.main(['--precisions=float16']) == 2
+  assert (
+    '--precisions=float16: expected float32 or bfl' in capsys.readouterr().err
+  )

@@ -1,5 +1,6 @@
 // The triple of conv_triple.py by oneDNN, as functions that XLA calls.
 //
+// All three arrays of a call are float32 or bfloat16; sums are float32 in both.
 // Images are [B, H, W, C] and kernels [kh, kw, C, K] in memory. oneDNN names
 // the axes of what it is given in the order batch (or output), channels, height,
 // width, and is told how they lie; kernels it takes in an order of its own, so
@@ -12,8 +13,8 @@
 
 namespace ffi = xla::ffi;
 using dnnl::memory;
-using Array = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
+using Array = ffi::AnyBuffer;
+using Result = ffi::Result<ffi::AnyBuffer>;
 using Numbers = ffi::Span<const int64_t>;
 
 namespace {
@@ -34,22 +35,27 @@ dnnl::stream& Stream() {
   return stream;
 }
 
+memory::data_type TypeOf(const Array& array) {
+  return array.element_type() == ffi::BF16 ? memory::data_type::bf16
+                                           : memory::data_type::f32;
+}
+
 // geo: strides, padding before and after, each (vertical, horizontal).
-template <typename X, typename W, typename Y>
-Problem Describe(const X& x, const W& w, const Y& y, Numbers geo) {
+Problem Describe(const Array& x, const Array& w, const Array& y, Numbers geo) {
   using Tag = memory::format_tag;
-  const auto f32 = memory::data_type::f32;
-  const memory::dims image_x{x[0], x[3], x[1], x[2]};
-  const memory::dims kernel{w[3], w[2], w[0], w[1]};
-  const memory::dims image_y{y[0], y[3], y[1], y[2]};
+  const auto type = TypeOf(x);
+  const auto a = x.dimensions(), b = w.dimensions(), c = y.dimensions();
+  const memory::dims image_x{a[0], a[3], a[1], a[2]};
+  const memory::dims kernel{b[3], b[2], b[0], b[1]};
+  const memory::dims image_y{c[0], c[3], c[1], c[2]};
   Problem p;
   p.strides = {geo[0], geo[1]};
   p.low = {geo[2], geo[3]};
   p.high = {geo[4], geo[5]};
-  p.image_x = memory::desc(image_x, f32, Tag::nhwc);
-  p.image_y = memory::desc(image_y, f32, Tag::nhwc);
-  p.kernel = memory::desc(kernel, f32, Tag::hwio);
-  p.any_kernel = memory::desc(kernel, f32, Tag::any);
+  p.image_x = memory::desc(image_x, type, Tag::nhwc);
+  p.image_y = memory::desc(image_y, type, Tag::nhwc);
+  p.kernel = memory::desc(kernel, type, Tag::hwio);
+  p.any_kernel = memory::desc(kernel, type, Tag::any);
   p.forward = dnnl::convolution_forward::primitive_desc(
       Engine(), dnnl::prop_kind::forward_training,
       dnnl::algorithm::convolution_direct, p.image_x, p.any_kernel, p.image_y,
@@ -57,8 +63,8 @@ Problem Describe(const X& x, const W& w, const Y& y, Numbers geo) {
   return p;
 }
 
-memory At(const memory::desc& desc, const float* data) {
-  return memory(desc, Engine(), const_cast<float*>(data));
+memory At(const memory::desc& desc, const Array& array) {
+  return memory(desc, Engine(), const_cast<void*>(array.untyped_data()));
 }
 
 // The kernel in the order that oneDNN wants.
@@ -70,42 +76,40 @@ memory Reordered(memory kernel, const memory::desc& wanted) {
 }
 
 void Forward(const Array& x, const Array& w, Result& y, Numbers geo) {
-  Problem p = Describe(x.dimensions(), w.dimensions(), y->dimensions(), geo);
-  memory kernel =
-      Reordered(At(p.kernel, w.typed_data()), p.forward.weights_desc());
+  Problem p = Describe(x, w, *y, geo);
+  memory kernel = Reordered(At(p.kernel, w), p.forward.weights_desc());
   dnnl::convolution_forward(p.forward)
-      .execute(Stream(), {{DNNL_ARG_SRC, At(p.image_x, x.typed_data())},
+      .execute(Stream(), {{DNNL_ARG_SRC, At(p.image_x, x)},
                           {DNNL_ARG_WEIGHTS, kernel},
-                          {DNNL_ARG_DST, At(p.image_y, y->typed_data())}});
+                          {DNNL_ARG_DST, At(p.image_y, *y)}});
   Stream().wait();
 }
 
 void BackwardData(const Array& y, const Array& w, Result& x, Numbers geo) {
-  Problem p = Describe(x->dimensions(), w.dimensions(), y.dimensions(), geo);
+  Problem p = Describe(*x, w, y, geo);
   dnnl::convolution_backward_data::primitive_desc backward(
       Engine(), dnnl::algorithm::convolution_direct, p.image_x, p.any_kernel,
       p.image_y, p.strides, p.low, p.high, p.forward);
-  memory kernel =
-      Reordered(At(p.kernel, w.typed_data()), backward.weights_desc());
+  memory kernel = Reordered(At(p.kernel, w), backward.weights_desc());
   dnnl::convolution_backward_data(backward).execute(
-      Stream(), {{DNNL_ARG_DIFF_DST, At(p.image_y, y.typed_data())},
+      Stream(), {{DNNL_ARG_DIFF_DST, At(p.image_y, y)},
                  {DNNL_ARG_WEIGHTS, kernel},
-                 {DNNL_ARG_DIFF_SRC, At(p.image_x, x->typed_data())}});
+                 {DNNL_ARG_DIFF_SRC, At(p.image_x, *x)}});
   Stream().wait();
 }
 
 void BackwardWeights(const Array& x, const Array& y, Result& w, Numbers geo) {
-  Problem p = Describe(x.dimensions(), w->dimensions(), y.dimensions(), geo);
+  Problem p = Describe(x, *w, y, geo);
   dnnl::convolution_backward_weights::primitive_desc backward(
       Engine(), dnnl::algorithm::convolution_direct, p.image_x, p.any_kernel,
       p.image_y, p.strides, p.low, p.high, p.forward);
-  memory result = At(p.kernel, w->typed_data());
+  memory result = At(p.kernel, *w);
   const memory::desc wanted = backward.diff_weights_desc();
   const bool same = wanted == p.kernel;
   memory kernel = same ? result : memory(wanted, Engine());
   dnnl::convolution_backward_weights(backward).execute(
-      Stream(), {{DNNL_ARG_SRC, At(p.image_x, x.typed_data())},
-                 {DNNL_ARG_DIFF_DST, At(p.image_y, y.typed_data())},
+      Stream(), {{DNNL_ARG_SRC, At(p.image_x, x)},
+                 {DNNL_ARG_DIFF_DST, At(p.image_y, y)},
                  {DNNL_ARG_DIFF_WEIGHTS, kernel}});
   if (!same) dnnl::reorder(kernel, result).execute(Stream(), kernel, result);
   Stream().wait();

@@ -3,7 +3,8 @@
   pip install -e '.[native]'
 
 brings the library; `conv_native.cc` is compiled once, and XLA calls it. Where
-anything of that is missing the pure forms serve. Only for float32.
+anything of that is missing the pure forms serve. For float32, and for bfloat16
+where the processor multiplies it; there, too, sums are float32.
 
 XLA cannot look into these calls. How a sharded batch divides them is therefore
 stated here: each device computes its part of the batch, and the parts of W are
@@ -24,7 +25,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from gen_jax.distributed import collectives
-from gen_jax.runtime import native_build
+from gen_jax.runtime import native_build, processor
 
 # The triple and oneDNN's maps, median ms; 2 cores of an AMD EPYC with AVX-512.
 # Beside PyTorch's, whole steps take .73 (DCGAN) to .87 (StyleGAN) of the time.
@@ -58,11 +59,18 @@ def off() -> Iterator[None]:
 
 def takes(name: str, a: jax.Array, b: jax.Array, geo: Any) -> bool:
   """Whether the map `name` of these operands is to be computed here."""
-  if a.dtype != jnp.float32 or b.dtype != jnp.float32 or min(geo.low) < 0:
+  if a.dtype != b.dtype or min(geo.low) < 0:
     return False
   if not (_enabled and _faster(name, a, b) and _fits(geo)):
     return False
-  return available()
+  return _multiplies(a.dtype) and available()
+
+
+def _multiplies(dtype: jnp.dtype) -> bool:
+  """Whether oneDNN has kernels of a type for this processor."""
+  if dtype == jnp.bfloat16:
+    return bool(processor.multiplies_bfloat16())
+  return dtype == jnp.float32
 
 
 def _faster(name: str, a: jax.Array, b: jax.Array) -> bool:
@@ -118,7 +126,7 @@ def _divisible(name: str, geo: Any) -> Callable[..., jax.Array]:
       'D': (len(a), *geo.size, b.shape[-2]),
       'W': (*geo.kernel, a.shape[-1], b.shape[-1]),
     }
-    out = jax.ShapeDtypeStruct(sizes[name], jnp.float32)
+    out = jax.ShapeDtypeStruct(sizes[name], a.dtype)
     return jax.ffi.ffi_call(_target(name), out)(a, b, geo=numbers)
 
   def partition(mesh, operands, result):

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gen_jax.models.layers import conv_native
+from gen_jax.models.layers.linear import product
 
 Pair = tuple[int, ...]  # (vertical, horizontal)
 Pads = tuple[Pair, ...]
@@ -185,7 +186,7 @@ def _cpu_w(x: jax.Array, y: jax.Array, geo: Geometry) -> jax.Array:
   x, pads = _fit(x, geo)
   if geo.kernel == (1, 1) or x.shape[0] < 4:
     x = _columns(x, geo.kernel, geo.strides, pads)
-    w = x.reshape(-1, x.shape[3]).T @ y.reshape(-1, k)
+    w = product(x.reshape(-1, x.shape[3]).T, y.reshape(-1, k))
     return w.reshape(*geo.kernel, c, k)
   return _contract(x, y, geo.strides, pads)
 
@@ -215,7 +216,7 @@ def _correlate(
   kh, kw, c, k = w.shape
   if kh * kw * c <= 32:  # gather
     x = _columns(x, (kh, kw), strides, pads)
-    return x @ w.reshape(-1, k)
+    return product(x, w.reshape(-1, k))
   if strides == (1, 1) and k <= 12 and 4 * k <= c:  # scatter
     # All taps of each pixel by one product, then shift them into place.
     wide = jnp.promote_types(x.dtype, jnp.float32)

@@ -1,5 +1,7 @@
 """oneDNN's maps against the pure ones, which are tested against float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gen_jax.config import load, stages
 from gen_jax.models.layers import conv as conv_lib
 from gen_jax.models.layers import conv_native, conv_triple
-from gen_jax.runtime import native_build
+from gen_jax.runtime import native_build, processor
 from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
 
@@ -21,27 +23,52 @@ needs_library = pytest.mark.skipif(
 CASES = [c for c in test_conv.CASES if c != 'cropping']
 
 
-def close(a, b):
+needs_bfloat16 = pytest.mark.skipif(
+  not processor.multiplies_bfloat16(),
+  reason='oneDNN needs AMX or AVX512-BF16 for it',
+)
+
+
+def close(a, b, rtol=1e-5, atol=3e-5):
   jax.tree.map(
-    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=3e-5), a, b
+    lambda x, y: np.testing.assert_allclose(
+      np.float32(x), np.float32(y), rtol=rtol, atol=atol
+    ),
+    a,
+    b,
   )
 
 
 @needs_library
 @pytest.mark.parametrize('case', CASES)
 def test_the_maps_are_those_of_the_triple(case):
-  x, w, y, geo = test_conv.make(case)
+  close(*maps_of(case, jnp.float32))
+
+
+@needs_library
+@needs_bfloat16
+@pytest.mark.parametrize('case', CASES)
+def test_the_maps_are_those_of_the_triple_in_bfloat16(case):
+  native, pure = maps_of(case, jnp.bfloat16)
+  assert {x.dtype for x in native} == {jnp.bfloat16}
+  close(native, pure, rtol=2**-8)  # the results are rounded to 8 bits
+
+
+def maps_of(case, dtype):
+  """Returns oneDNN's in a type, and the pure ones of equal numbers."""
+  *arrays, geo = test_conv.make(case)
   assert conv_native._fits(geo)
+  rounded = [a.astype(dtype) for a in arrays]
 
-  @jax.jit
-  def maps(x, w, y):
+  def maps(lib, x, w, y):
     with conv_native.off():
-      return [
-        (lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo))
-        for lib in (conv_native, conv_triple)
-      ]
+      return lib.F(x, w, geo), lib.D(y, w, geo), lib.W(x, y, geo)
 
-  close(*maps(x, w, y))
+  native = jax.jit(functools.partial(maps, conv_native))(*rounded)
+  pure = jax.jit(functools.partial(maps, conv_triple))(
+    *(a.astype(jnp.float32) for a in rounded)
+  )
+  return native, pure
 
 
 @needs_library
@@ -119,10 +146,15 @@ def test_inside_a_loop_and_mapped():
 
 
 @needs_library
-def test_whom_it_serves():
+def test_whom_it_serves(monkeypatch):
   x, w, _, geo = test_conv.make('plain')
   assert conv_native.takes('F', x, w, geo)
-  assert not conv_native.takes('F', x.astype(jnp.bfloat16), w, geo)
+  low = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+  assert not conv_native.takes('F', low[0], w, geo)
+  assert not conv_native.takes('F', x.astype(jnp.float16), low[1], geo)
+  for there in (True, False, None):
+    monkeypatch.setattr(processor, 'multiplies_bfloat16', lambda t=there: t)
+    assert conv_native.takes('F', *low, geo) == bool(there)
   assert not conv_native.takes('F', x[..., :1], w[:, :, :1, :8], geo)
   x, w, y, geo = test_conv.make('from colors')
   assert conv_native.takes('F', x, w, geo)
