@@ -363,6 +363,7 @@ class Experiment:
       ema=self.ema,
       accumulate=self.config.accumulate,
       start=self.stage.start,
+      freeze=self.config.freeze,
     )
 
 

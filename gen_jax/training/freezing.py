@@ -6,6 +6,7 @@ such as those of batch normalization, still follow the data.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import optax
@@ -47,17 +48,32 @@ def freeze(
 
   def labels(params):
     return jax.tree_util.tree_map_with_path(
-      lambda path, _: (
-        'frozen'
-        if any(_is_below(f'{player}/{leaf_name(path)}', name) for name in names)
-        else 'learns'
-      ),
+      lambda path, _: 'frozen' if _frozen(path, player, names) else 'learns',
       params,
     )
 
   return optax.partition(
     {'learns': optimizer, 'frozen': optax.set_to_zero()}, labels
   )
+
+
+def keep_frozen(new: Any, old: Any, player: str, names: Sequence[str]) -> Any:
+  """Returns `new` with those parameters of `old` that are frozen.
+
+  Args:
+    new: parameters of a player, as an update projects them.
+    old: the same before that.
+    player: its name.
+    names: of players and of their modules, `disc` or `disc/Conv_0`.
+  """
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x, y: y if _frozen(path, player, names) else x, new, old
+  )
+
+
+def _frozen(path, player, names):
+  place = f'{player}/{leaf_name(path)}'
+  return any(_is_below(place, name) for name in names)
 
 
 def _is_below(place: str, name: str) -> bool:

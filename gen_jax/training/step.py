@@ -1,6 +1,6 @@
 """The train step: the only gradient, optimizer step and EMA of the project."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -10,6 +10,7 @@ import optax
 from gen_jax.core import Batch, TrainState, Update
 from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
+from gen_jax.training import freezing
 
 Metrics = dict[str, jax.Array]
 
@@ -71,6 +72,7 @@ def make_train_step(
   ema: Mapping[str, float] | None = None,
   accumulate: int = 1,
   start: int = 0,
+  freeze: Sequence[str] = (),
 ) -> Step:
   """Turns the list of updates into one training step.
 
@@ -85,6 +87,8 @@ def make_train_step(
       network. See `ema_decay`.
     accumulate: parts of a batch whose gradients are averaged for one update.
     start: the step at which the stage began.
+    freeze: players and modules that no update projects; that they do not learn
+      is up to their optimizers. See `freezing`.
 
   Returns:
     `(state, raw batch) -> (state, metrics)`. The metrics of an update that
@@ -106,7 +110,7 @@ def make_train_step(
 
       def run(state, update=update, key_update=key_update):
         params, loss, aux, grads = _gradients(
-          update, state, batch, key_update, step, accumulate
+          update, state, batch, key_update, step, accumulate, freeze
         )
         state = _apply(update, state, params, aux, grads, optimizers, ema, step)
         metrics = {'loss': loss, **aux.metrics, 'grad_norm': _norm(grads)}
@@ -122,7 +126,7 @@ def make_train_step(
   return train_step
 
 
-def _gradients(update, state, batch, key, step, accumulate):
+def _gradients(update, state, batch, key, step, accumulate, freeze):
   """Returns the parameters of an update, its loss and their gradients.
 
   The loss, its metrics and statistics and the gradients are means over the
@@ -138,9 +142,10 @@ def _gradients(update, state, batch, key, step, accumulate):
     }
     return update.loss(players, batch, key=key, step=step)
 
-  params = {
-    name: update.project(state.players[name]['params']) for name in update.wrt
-  }
+  params = {}
+  for name in update.wrt:
+    old = state.players[name]['params']
+    params[name] = freezing.keep_frozen(update.project(old), old, name, freeze)
   grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
   (loss, aux), grads = _in_parts(
     grad_fn, collectives.whole(params), batch, key, accumulate

@@ -58,11 +58,13 @@ def test_the_players_start_from_those_of_the_model(run, tmp_path):
     assert equal(state.players[name], player)
 
 
-def test_only_the_modules_that_are_named_stay(run, tmp_path):
+@pytest.mark.parametrize('bound', [0, 0.001])  # of weights, as WGAN has it
+def test_only_the_modules_that_are_named_stay(run, bound, tmp_path):
   source, _ = trained.open_trained(run)
   before = source.players['disc']['params']
   name, *rest = before
-  state, _ = train(config_of(init__path=run, freeze=f'disc/{name}'), tmp_path)
+  fields = dict(freeze=f'disc/{name}', objective__clip_weights=bound)
+  state, _ = train(config_of(init__path=run, **fields), tmp_path)
   after = state.players['disc']['params']
   assert equal({'params': before[name]}, {'params': after[name]})
   assert not any(
