@@ -81,9 +81,9 @@ ENTRIES = {
     'Denoising autoencoder on MNIST, Gaussian noise of 0.5',
     [
       '--config=denoising_autoencoder',
-      '--config.objective.encoder.hidden=(500,)',
-      '--config.objective.encoder.features=250',
-      '--config.objective.decoder.hidden=(500,)',
+      '--config.objective.encoder.hidden=(400,)',
+      '--config.objective.encoder.features=200',
+      '--config.objective.decoder.hidden=(400,)',
     ],
     'denoising/denoised_psnr',
     _MNIST,
