@@ -39,9 +39,8 @@ import os
 import pathlib
 import pkgutil
 import sys
-import typing
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import bench
 from gen_jax.commands import cli
@@ -128,7 +127,7 @@ def _precisions(args: Arguments) -> tuple[str, ...]:
   """Returns the precisions that are timed, float32 first."""
   from gen_jax.runtime import processor
 
-  known = typing.get_args(Precision)
+  known = get_args(Precision)
   if args.precisions:
     names = args.precisions.split(',')
     for name in names:

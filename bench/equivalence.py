@@ -39,8 +39,9 @@ _TOLERANCES = {
   # A rectifier whose input is 0 up to rounding goes either way, and one such
   # unit of a million moves the gradient by a thousandth of its size.
   'float32': _Tolerances(1e-4, 1e-2, 1e-3, 1e-4),
-  # By the small networks of the tests errors are at most 2e-3, 0.1 and 4e-2;
-  # those of ours against ours in float32 are as large.
+  # By the small networks of the tests losses differ by 2e-3 at most, gradients
+  # by 0.1 and losses of steps by 4e-2. Our gradients of StyleGAN in bfloat16
+  # differ by 0.06 from our own in float32.
   'bfloat16': _Tolerances(2e-2, 0.3, 1.0, 0.2),
 }
 
@@ -192,10 +193,11 @@ def _compare_steps(ours, theirs):
   # Until each update has run.
   steps = max(_STEPS, *(update.every for update in theirs.updates))
   metrics = ours.run(steps)
-  allowed = _TOLERANCES[ours.config.precision].steps
-  if jax.default_backend() != 'cpu':
-    allowed = max(allowed, _ROUNDED)
-  allowed = max(allowed, getattr(theirs.twin, 'tolerance', 0.0))
+  precision = ours.config.precision
+  allowed = _TOLERANCES[precision].steps
+  if precision == 'float32':
+    least = allowed if jax.default_backend() == 'cpu' else _ROUNDED
+    allowed = getattr(theirs.twin, 'tolerance', least)
   errors = []
   for t in range(steps):
 
