@@ -88,6 +88,13 @@ LAYOUTS = {
 }
 TOTAL = 256  # images of a step that the chips share: strong scaling
 STRONG = (1, 16, 256)
+# Fields of the config whose values are compared, for `COMPILED` chips.
+CHANGES = (
+  ('DCGAN', 'precision=bfloat16'),
+  ('CycleGAN 256', 'precision=bfloat16'),
+  ('StyleGAN 256', 'precision=bfloat16'),
+  ('StyleGAN 1024', 'parallel=fsdp'),
+)
 COMPILED = 16  # chips of the steps from which others are derived
 
 
@@ -98,16 +105,19 @@ class Row(NamedTuple):
     model: a key of `MODELS`.
     chips: a key of `LAYOUTS`.
     batch: of each chip.
+    change: `field=value`, which replaces a field of the config.
   """
 
   model: str
   chips: int
   batch: int
+  change: str = ''
 
   @property
   def key(self) -> str:
     """The name in the cache."""
-    return f'{self.model}, chips: {self.chips}, batch of each: {self.batch}'
+    key = f'{self.model}, chips: {self.chips}, batch of each: {self.batch}'
+    return f'{key}, {self.change}' if self.change else key
 
 
 def weak(model: str, chips: int) -> Row:
@@ -133,6 +143,8 @@ def rows() -> list[Row]:
         found.append(row)
       elif row.batch < TOTAL:  # which would be the batch of a single chip
         found.append(row._replace(chips=COMPILED))
+  for name, change in CHANGES:
+    found.append(weak(name, COMPILED)._replace(change=change))
   return list(dict.fromkeys(found))
 
 
@@ -142,6 +154,9 @@ def measure(row: Row) -> dict[str, Any]:
   layout, slices = LAYOUTS[row.chips]
   topology = tpu.describe(f'{KIND}:{layout}', slices)
   config = config_lib.complete(config_lib.load(model.config))
+  if row.change:
+    field, value = row.change.split('=')
+    config[field] = value
   kept = None
   if model.fields:
     shapes = {name: shape for name, (shape, _) in model.fields.items()}
@@ -221,6 +236,7 @@ def report(cache: dict[str, Any]) -> str:
       for n in STRONG
       if not model.large or n >= COMPILED
     ),
+    changes='\n'.join(_change_rows(*x, cache) for x in CHANGES),
     missing=_missing(cache),
   )
 
@@ -327,7 +343,7 @@ def _weak_row(name: str, chips: int, cache: dict[str, Any]) -> str:
 
 
 def _weak_line(row, found, cache, source) -> str:
-  name, chips, _ = row
+  name, chips, *_ = row
   label = f'| {name} | {_chips(chips)} |'
   if found is None:
     return f'{label} {_why(row, cache)} ||||||||||'
@@ -368,6 +384,28 @@ def _strong_row(name: str, chips: int, cache: dict[str, Any]) -> str:
     f'{bound.name} | {gain:.1f} of {chips // first} | '
     f'{TOTAL / bound.seconds:,.0f} |'
   )
+
+
+def _change_rows(name: str, change: str, cache: dict[str, Any]) -> str:
+  """Returns the lines of a step as its config has it, and with a change."""
+  lines = []
+  for value in ('', change):
+    row = weak(name, COMPILED)._replace(change=value)
+    found = _found(row, cache)
+    label = f'| {name} | {f"`{value}`" if value else ""} |'
+    if found is None:
+      lines.append(f'{label} {_why(row, cache)} |||||||')
+      continue
+    kinds = ', '.join(f'{x.count} {k}' for k, x in found.collectives.items())
+    exchanged = sum(x.size for x in found.collectives.values()) / 1e6
+    bound = _bound(row, found)
+    lines.append(
+      f'{label} {found.flops / 1e9:,.2f} | {found.accessed / 1e6:,.1f} '
+      f'| {found.traffic / 1e6:,.1f} | {found.peak / 2**20:,.0f} '
+      f'| {kinds} | {exchanged:,.2f} '
+      f'| {bound.seconds * 1e6:,.0f} by {bound.name} |'
+    )
+  return '\n'.join(lines)
 
 
 def _in_turn(bound: roofline.Bound) -> float:
@@ -485,6 +523,17 @@ less than one image each.
 
 *faster* is in comparison with the fewest chips of the model in this table.
 
+## bfloat16 and fsdp
+
+The steps for {compiled} chips, each with the batch of the config, and the same
+with one field of the config changed. The variants `tpu` of `configs/dcgan.py`,
+`configs/cyclegan.py` and `configs/stylegan.py` have this precision.
+
+| model | change | GFLOP | MB accessed | MB to memory | MiB at most \
+| collectives | MB exchanged | bound, us |
+|---|---|---|---|---|---|---|---|---|
+{changes}
+
 ## Refused
 
 Steps that the compiler refused, or did not finish in time on the host of this
@@ -502,11 +551,11 @@ def main(argv: list[str] | None = None) -> None:
   )
   parser.add_argument('--compile', nargs='?', const='', metavar='MODEL')
   parser.add_argument('--seconds', type=int, default=480)
-  parser.add_argument('--row', nargs=3, help=argparse.SUPPRESS)
+  parser.add_argument('--row', nargs=4, help=argparse.SUPPRESS)
   args = parser.parse_args(argv)
   if args.row:
-    model, chips, batch = args.row
-    print(json.dumps(measure(Row(model, int(chips), int(batch)))))
+    model, chips, batch, change = args.row
+    print(json.dumps(measure(Row(model, int(chips), int(batch), change))))
     return
   if args.compile is not None:
     compile_missing(args.compile, args.seconds)

@@ -73,7 +73,7 @@ def _compiled(
   headers = next(p for p in places['dnnl.hpp'].parents if p.name == 'include')
   command = [
     *shlex.split(os.environ.get('CXX', 'c++')),
-    *('-std=c++17', '-O2', '-shared', '-fPIC', '-w'),
+    *('-std=c++17', '-O3', '-fopenmp', '-shared', '-fPIC', '-w'),
     f'-I{jax.ffi.include_dir()}',
     f'-I{headers}',
     f'-Wl,-rpath,{shared.parent}',

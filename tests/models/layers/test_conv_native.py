@@ -54,6 +54,36 @@ def test_the_maps_are_those_of_the_triple_in_bfloat16(case):
   close(native, pure, rtol=2**-8)  # the results are rounded to 8 bits
 
 
+# Where the maps are products of matrices, these need several blocks of columns:
+# few, which two threads share, and many. The last one has 1024 columns for each
+# pixel, between which there is a gap.
+BLOCKS = {
+  'rows': ((5, 33, 33, 32), (3, 3, 32, 12), 1),
+  'images': ((16, 63, 63, 16), (3, 3, 16, 12), 2),
+  'a gap': ((3, 16, 16, 64), (4, 4, 64, 12), 2),
+}
+
+
+@needs_library
+@pytest.mark.parametrize('case', BLOCKS)
+def test_the_maps_of_many_images(case):
+  shape, kernel, stride = BLOCKS[case]
+  x, w = test_conv.arrays(shape, kernel)
+
+  def maps(x, w):
+    y, gradients = jax.vjp(
+      functools.partial(conv_lib.conv, strides=stride), x, w
+    )
+    return y, *gradients(jnp.cos(y))
+
+  ours = jax.jit(maps).lower(x, w)
+  assert all(f'gen_jax_conv_{name}' in ours.as_text() for name in 'FDW')
+  with conv_native.off():
+    pure = jax.jit(maps)(x, w)
+  for a, b in zip(ours.compile()(x, w), pure, strict=True):
+    close(a / jnp.abs(b).max(), b / jnp.abs(b).max(), atol=1e-5)
+
+
 def maps_of(case, dtype):
   """Returns oneDNN's in a type, and the pure ones of equal numbers."""
   *arrays, geo = test_conv.make(case)
