@@ -519,7 +519,10 @@ def test_a_signal_ends_a_command_that_waits_in_c():
   ) as process:
     assert process.stdout.readline() == 'waits\n'
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=environment.HANG)
+    try:
+      _, error = process.communicate(timeout=environment.HANG)
+    finally:
+      process.kill()  # or the test would wait for it
   assert (process.returncode, error) == ENDED[signal.SIGINT]
 
 
