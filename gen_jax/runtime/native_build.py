@@ -18,7 +18,7 @@ import warnings
 import jax.ffi
 import jaxlib
 
-from gen_jax.runtime import settings
+from gen_jax.runtime import processor, settings
 
 _PACKAGES = ('onednn-cpu-gomp', 'onednn-devel-cpu-gomp')
 
@@ -73,12 +73,17 @@ def _compiled(
   headers = next(p for p in places['dnnl.hpp'].parents if p.name == 'include')
   command = [
     *shlex.split(os.environ.get('CXX', 'c++')),
-    *('-std=c++17', '-O3', '-fopenmp', '-shared', '-fPIC', '-w'),
+    *('-std=c++17', '-O3', '-march=native', '-fopenmp', '-shared', '-fPIC'),
+    '-w',
     f'-I{jax.ffi.include_dir()}',
     f'-I{headers}',
     f'-Wl,-rpath,{shared.parent}',
   ]
-  made_of = [source.read_text(), jaxlib.__version__, *command]
+  texts = [source.read_text()]
+  texts += [header.read_text() for header in sorted(source.parent.glob('*.h'))]
+  # Machines that share a home may have different processors.
+  native = ' '.join(sorted(processor.instructions()))
+  made_of = [*texts, native, jaxlib.__version__, *command]
   digest = hashlib.sha256('\n'.join(made_of).encode()).hexdigest()[:16]
   path = cache / f'{source.stem}-{digest}.so'
   if not (path.exists() and settings.is_private(path)):

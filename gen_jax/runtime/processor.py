@@ -28,13 +28,17 @@ def precision_warning(precision: str) -> str:
 
 def multiplies_bfloat16() -> bool | None:
   """Whether the processor has instructions for it; None if nobody knows."""
-  found = _flags(_CPUINFO)
+  found = instructions()
   return bool(found & _BFLOAT16) if found else None
+
+
+def instructions() -> frozenset[str]:
+  """Returns the names of its instructions; none where Linux does not tell."""
+  return _flags(_CPUINFO)
 
 
 @functools.cache
 def _flags(path: pathlib.Path) -> frozenset[str]:
-  """The names of its instructions; none where Linux does not tell them."""
   try:
     lines = path.read_text().splitlines()
   except OSError:

@@ -6,8 +6,9 @@
 // width, and is told how they lie; kernels it takes in an order of its own, so
 // they, being small, are copied.
 //
-// Without AVX-512, oneDNN's kernels for W, and for D with a stride, are slower
-// than a product of matrices (im2col and col2im; conv_native.py has the times).
+// With AMX, conv_amx.h computes most maps of bfloat16. Without AVX-512, oneDNN's
+// kernels for W, and for D with a stride, are slower than a product of matrices
+// (im2col and col2im). conv_native.py has the times of both.
 
 #include <algorithm>
 #include <cstdint>
@@ -18,6 +19,8 @@
 
 #include "oneapi/dnnl/dnnl.hpp"
 #include "xla/ffi/api/ffi.h"
+
+#include "conv_amx.h"
 
 namespace ffi = xla::ffi;
 using dnnl::memory;
@@ -309,7 +312,49 @@ void ProductD(const Array& y, const Array& w, Result& x, const Columns& at) {
   });
 }
 
+#ifdef GEN_JAX_AMX
+amx::Geometry Meetings(const Array& x, const Array& w, const Array& y,
+                       Numbers geo, bool transposed) {
+  const Array& from = transposed ? y : x;
+  const Array& to = transposed ? x : y;
+  const auto a = from.dimensions(), b = to.dimensions(), k = w.dimensions();
+  // Whether images fill the blocks of 32 up to an eighth.
+  const bool packed = amx::Blocks(a[0]) * amx::kSide * 7 <= a[0] * 8;
+  return {a[0], k[0],   k[1],   a[1],   a[2],   a[3],       b[1],  b[2],
+          b[3], geo[0], geo[1], geo[2], geo[3], transposed, packed};
+}
+
+// Whether conv_amx.h is faster: not for few channels, which do not fill a tile,
+// nor where a number is used seldom, since it copies them first.
+bool PrefersAmx(const Array& x, const amx::Geometry& g) {
+  return TypeOf(x) == memory::data_type::bf16 && g.images && g.Taps() > 1 &&
+         g.from_channels >= 16 && g.to_channels >= 16 && amx::Available();
+}
+
+// The same for F and D, for which oneDNN fills the tiles with pixels of a row.
+bool ConvolvesByAmx(const Array& x, const amx::Geometry& g) {
+  const int64_t rows = g.transposed ? 1 : g.vertical * g.horizontal;
+  const int64_t width = g.to_width / (g.transposed ? g.horizontal : 1);
+  const bool often = g.Taps() * g.to_channels >= 400 * rows;
+  return PrefersAmx(x, g) && (g.images < 16 || (often && width < 28));
+}
+
+template <typename Map>
+void ByAmx(const Map& map, const Array& a, const Array& b, Result& out) {
+  const auto bits = [](const void* data) {
+    return static_cast<const amx::Number*>(data);
+  };
+  map.Compute(bits(a.untyped_data()), bits(b.untyped_data()),
+              static_cast<amx::Number*>(out->untyped_data()),
+              reinterpret_cast<char*>(Scratch((map.Bytes() + 3) / 4)));
+}
+#endif
+
 void Forward(const Array& x, const Array& w, Result& y, Numbers geo) {
+#ifdef GEN_JAX_AMX
+  const amx::Geometry g = Meetings(x, w, *y, geo, false);
+  if (ConvolvesByAmx(x, g)) return ByAmx(amx::Convolution(g), x, w, y);
+#endif
   Problem p = Describe(x, w, *y, geo);
   memory kernel = Reordered(At(p.kernel, w), p.forward.weights_desc());
   dnnl::convolution_forward(p.forward)
@@ -320,6 +365,10 @@ void Forward(const Array& x, const Array& w, Result& y, Numbers geo) {
 }
 
 void BackwardData(const Array& y, const Array& w, Result& x, Numbers geo) {
+#ifdef GEN_JAX_AMX
+  const amx::Geometry g = Meetings(*x, w, y, geo, true);
+  if (ConvolvesByAmx(y, g)) return ByAmx(amx::Convolution(g), y, w, x);
+#endif
   const Columns at(*x, w, y, geo);
   if (IsProductD(y, w, at)) return ProductD(y, w, x, at);
   Problem p = Describe(*x, w, y, geo);
@@ -335,6 +384,10 @@ void BackwardData(const Array& y, const Array& w, Result& x, Numbers geo) {
 }
 
 void BackwardWeights(const Array& x, const Array& y, Result& w, Numbers geo) {
+#ifdef GEN_JAX_AMX
+  const amx::Geometry g = Meetings(x, *w, y, geo, false);
+  if (PrefersAmx(x, g)) return ByAmx(amx::Gradient(g), x, y, w);
+#endif
   const Columns at(x, *w, y, geo);
   if (IsProductW(x, y, at)) return ProductW(x, y, w, at);
   Problem p = Describe(x, *w, y, geo);

@@ -50,8 +50,37 @@ def test_the_maps_are_those_of_the_triple(case):
 @pytest.mark.parametrize('case', CASES)
 def test_the_maps_are_those_of_the_triple_in_bfloat16(case):
   native, pure = maps_of(case, jnp.bfloat16)
-  assert {x.dtype for x in native} == {jnp.bfloat16}
+  assert all(x.dtype == jnp.bfloat16 for x in native)
   close(native, pure, rtol=2**-8)  # the results are rounded to 8 bits
+
+
+# For conv_amx.h, in the form of test_conv.CASES. The first ones have blocks of
+# one pixel of many images, and the others those of pixels of an image.
+AMX_CASES = {
+  'images': ((32, 7, 6, 40), (3, 5, 40, 70), (2, 1), ((1, 1), (2, 2))),
+  'and zeros': ((60, 5, 4, 47), (3, 3, 47, 51), (1, 1), ((1, 1), (1, 0))),
+  'phases': ((32, 9, 9, 50), (5, 5, 50, 70), (2, 2), ((2, 2), (1, 2))),
+  'wide padding': ((32, 4, 5, 70), (3, 2, 70, 300), (2, 2), ((4, 3), (2, 5))),
+  'groups': ((32, 5, 5, 16), (3, 3, 16, 512), (1, 1), ((1, 1), (1, 1))),
+  'pixels': ((3, 9, 8, 33), (3, 3, 33, 70), (2, 2), ((1, 1), (0, 1))),
+  'gaps': ((2, 9, 10, 16), (2, 2, 16, 40), (3, 3), ((0, 0), (0, 0))),
+  'one image': ((1, 18, 18, 64), (3, 3, 64, 32), (1, 1), ((0, 0), (0, 0))),
+  'one pixel': ((1, 4, 4, 32), (4, 4, 32, 17), (1, 1), ((0, 0), (0, 0))),
+}  # fmt: skip
+
+
+@needs_library
+@pytest.mark.skipif(
+  'amx_bf16' not in processor.instructions(), reason='needs AMX'
+)
+@pytest.mark.parametrize('case', AMX_CASES)
+def test_the_maps_by_amx(monkeypatch, case):
+  monkeypatch.setattr(test_conv, 'CASES', AMX_CASES)
+  native, pure = maps_of(case, jnp.bfloat16)
+  for a, b in zip(native, pure, strict=True):
+    # Sums of numbers that cancel keep the error of their terms.
+    size = float(jnp.abs(b).max())
+    close(a, b, rtol=2**-8, atol=size * 1e-5)
 
 
 # Where the maps are products of matrices, these need several blocks of columns:
