@@ -175,6 +175,17 @@ def test_blur_by_hand():
     np.testing.assert_allclose(out[0, :, :, channel], expected, atol=1e-6)
 
 
+def test_the_gradient_of_blur_is_its_transpose():
+  x, y = normal(2, 2, 5, 4, 3)
+  gradient = jax.grad(lambda x: jnp.sum(equalized.blur(x) * y))
+  transposed = jax.linear_transpose(equalized.blur.fun, x)
+  np.testing.assert_allclose(gradient(x), *transposed(y), atol=1e-6)
+  # Of a gradient, too, as a penalty needs it.
+  penalty = jax.grad(lambda x: jnp.sum(equalized.blur(jnp.square(x)) * y))
+  second = jax.grad(lambda x: jnp.sum(penalty(x)))(x)
+  np.testing.assert_allclose(second, 2 * gradient(x), atol=1e-6)
+
+
 def test_downsample_averages_boxes_and_upsample_repeats_pixels():
   x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
   small, large = jax.jit(

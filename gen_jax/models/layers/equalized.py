@@ -98,18 +98,22 @@ def pixel_norm(x: jax.Array) -> jax.Array:
   return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + 1e-8)
 
 
+@jax.custom_vjp
 def blur(x: jax.Array) -> jax.Array:
   """Returns images filtered by [1, 2, 1] / 4 along both axes, [B, H, W, C].
 
-  The borders are padded with zeros. The filter is computed as a sum of shifted
-  images, because a depthwise convolution is slow on the CPU, and its second
-  derivative even slower.
+  The borders are padded with zeros, and sums are float32. The filter is
+  computed as a sum of shifted images, because a depthwise convolution is slow
+  on the CPU, and its second derivative even slower.
+
+  The filter is symmetric, so its gradient is a filter by the same weights. As
+  JAX derives it, it takes 20 times as long in bfloat16 on the CPU.
   """
-  for axis in (1, 2):
-    pads = [(0, 0)] * 4
-    pads[axis] = (1, 1)
-    size, wide = x.shape[axis], jnp.pad(x, pads)
-    before = jax.lax.slice_in_dim(wide, 0, size, axis=axis)
-    after = jax.lax.slice_in_dim(wide, 2, size + 2, axis=axis)
-    x = (before + after) * 0.25 + x * 0.5
-  return x
+  exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = jnp.pad(exact, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  wide = (wide[:, :-2] + wide[:, 2:]) * 0.25 + wide[:, 1:-1] * 0.5
+  wide = (wide[:, :, :-2] + wide[:, :, 2:]) * 0.25 + wide[:, :, 1:-1] * 0.5
+  return wide.astype(x.dtype)
+
+
+blur.defvjp(lambda x: (blur(x), None), lambda _, dy: (blur(dy),))
