@@ -5,6 +5,7 @@ divides, and give [B, H, W, out] in [-1, 1]. Layers and parameters are those of
 the authors' program, github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
 """
 
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -36,6 +37,11 @@ def reflect(x: jax.Array, pad: int) -> jax.Array:
       f'maps of {x.shape[1]}x{x.shape[2]} pixels are too small to be padded '
       f'by {pad}: take larger images.'
     )
+  return _reflect(x, pad)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _reflect(x, pad):
   for axis in (1, 2):
     size = x.shape[axis]
     before = jax.lax.slice_in_dim(x, 1, pad + 1, axis=axis)
@@ -44,6 +50,23 @@ def reflect(x: jax.Array, pad: int) -> jax.Array:
       [jnp.flip(before, axis), x, jnp.flip(after, axis)], axis=axis
     )
   return x
+
+
+def _reflect_gradient(pad, _, dy):
+  # JAX's own gradient pads each edge to the size of the image, and adds these.
+  for axis in (2, 1):
+    size = dy.shape[axis] - 2 * pad
+    dx = jax.lax.slice_in_dim(dy, pad, pad + size, axis=axis)
+    for edge, start in ((0, 1), (pad + size, size - 1 - pad)):
+      mirrored = jax.lax.slice_in_dim(dy, edge, edge + pad, axis=axis)
+      met = jax.lax.slice_in_dim(dx, start, start + pad, axis=axis)
+      total = met + jnp.flip(mirrored, axis)
+      dx = jax.lax.dynamic_update_slice_in_dim(dx, total, start, axis)
+    dy = dx
+  return (dy,)
+
+
+_reflect.defvjp(lambda x, pad: (_reflect(x, pad), None), _reflect_gradient)
 
 
 class _Block(nn.Module):

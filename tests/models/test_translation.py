@@ -103,6 +103,19 @@ def test_reflection_is_numpys():
   )
 
 
+@pytest.mark.parametrize('size', [(5, 4), (9, 8)])  # edges that meet, or not
+def test_the_gradient_of_a_reflection_is_its_transpose(size):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, *size, 3)).astype(np.float32)
+  dy = rng.normal(size=(2, size[0] + 6, size[1] + 6, 3)).astype(np.float32)
+  gradient = jax.grad(lambda x: jnp.sum(translation.reflect(x, 3) * dy))(x)
+  pads = ((0, 0), (3, 3), (3, 3), (0, 0))
+  index = np.pad(np.arange(x.size).reshape(x.shape), pads, mode='reflect')
+  want = np.zeros(x.size)
+  np.add.at(want, index.ravel(), dy.ravel())
+  np.testing.assert_allclose(gradient, want.reshape(x.shape), atol=1e-5)
+
+
 def test_instance_normalization_is_pytorchs():
   torch = pytest.importorskip('torch')
   x = np.random.default_rng(0).normal(3, 2, (2, 5, 7, 4)).astype(np.float32)
