@@ -78,9 +78,11 @@ memory At(const memory::desc& desc, const Array& array) {
   return memory(desc, Engine(), const_cast<void*>(array.untyped_data()));
 }
 
-// Memory that is valid until this thread asks again, so a map asks only once. It
-// is kept, since memory that was used just before is still in the cache.
+// Memory that is valid until this thread asks again, so a map asks only once, and
+// as long as what is returned. It is kept, since memory that was used just before
+// is still in the cache; but not much of it, for each thread of XLA has its own.
 memory Scratch(const memory::desc& desc) {
+  if (desc.get_size() > (64 << 20)) return memory(desc, Engine());
   thread_local memory kept;
   if (!kept || kept.get_desc().get_size() < desc.get_size()) {
     kept = memory();  // frees what was too small
@@ -89,10 +91,13 @@ memory Scratch(const memory::desc& desc) {
   return memory(desc, Engine(), kept.get_data_handle());
 }
 
-float* Scratch(int64_t floats) {
+memory Scratch(int64_t floats) {
   using Tag = memory::format_tag;
-  const memory::desc desc({floats}, memory::data_type::f32, Tag::a);
-  return static_cast<float*>(Scratch(desc).get_data_handle());
+  return Scratch(memory::desc({floats}, memory::data_type::f32, Tag::a));
+}
+
+float* Floats(const memory& scratch) {
+  return static_cast<float*>(scratch.get_data_handle());
 }
 
 // The kernel in the order that oneDNN wants.
@@ -254,7 +259,8 @@ void ProductW(const Array& x, const Array& y, Result& w, const Columns& at) {
   int64_t parts = Parts(columns + size);
   if (blocks < 2 * parts) parts = 1;
   float* out = static_cast<float*>(w->untyped_data());
-  float* scratch = Scratch(parts * (columns + size));
+  const memory kept = Scratch(parts * (columns + size));
+  float* scratch = Floats(kept);
   float* sums = parts == 1 ? out : scratch + parts * columns;
   EachPart(parts, [&](int64_t part) {
     const int64_t begin = blocks * part / parts;
@@ -296,7 +302,8 @@ void ProductD(const Array& y, const Array& w, Result& x, const Columns& at) {
       std::min(at.Block() / at.rows, (at.images + parts - 1) / parts);
   const int64_t columns = at.Count(block * at.rows);
   float* out = static_cast<float*>(x->untyped_data());
-  float* scratch = Scratch(parts * columns);
+  const memory kept = Scratch(parts * columns);
+  float* scratch = Floats(kept);
   EachPart(parts, [&](int64_t part) {
     const int64_t end = at.images * (part + 1) / parts;
     float* own = scratch + part * columns;
@@ -324,19 +331,26 @@ amx::Geometry Meetings(const Array& x, const Array& w, const Array& y,
           b[3], geo[0], geo[1], geo[2], geo[3], transposed, packed};
 }
 
-// Whether conv_amx.h is faster: not for few channels, which do not fill a tile,
-// nor where a number is used seldom, since it copies them first.
+// Whether conv_amx.h can be faster: few channels do not fill a tile, and a number
+// is to be used more often than it is copied.
 bool PrefersAmx(const Array& x, const amx::Geometry& g) {
   return TypeOf(x) == memory::data_type::bf16 && g.images && g.Taps() > 1 &&
          g.from_channels >= 16 && g.to_channels >= 16 && amx::Available();
 }
 
-// The same for F and D, for which oneDNN fills the tiles with pixels of a row.
+// Whether it is for F and D. Of long rows of pixels oneDNN fills its tiles, too.
 bool ConvolvesByAmx(const Array& x, const amx::Geometry& g) {
-  const int64_t rows = g.transposed ? 1 : g.vertical * g.horizontal;
+  const int64_t stride = g.vertical * g.horizontal;
+  const int64_t uses = g.Taps() * g.to_channels / (g.transposed ? 1 : stride);
   const int64_t width = g.to_width / (g.transposed ? g.horizontal : 1);
-  const bool often = g.Taps() * g.to_channels >= 400 * rows;
-  return PrefersAmx(x, g) && (g.images < 16 || (often && width < 28));
+  const bool few = g.images < 16;
+  return PrefersAmx(x, g) && uses >= (few ? 250 : 400) &&
+         width <= (few ? 32 : 27);
+}
+
+// Whether it is for W.
+bool CorrelatesByAmx(const Array& x, const amx::Geometry& g) {
+  return PrefersAmx(x, g) && (g.to_channels >= 64 || g.to_width <= 27);
 }
 
 template <typename Map>
@@ -344,9 +358,10 @@ void ByAmx(const Map& map, const Array& a, const Array& b, Result& out) {
   const auto bits = [](const void* data) {
     return static_cast<const amx::Number*>(data);
   };
+  const memory scratch = Scratch((map.Bytes() + 3) / 4);
   map.Compute(bits(a.untyped_data()), bits(b.untyped_data()),
               static_cast<amx::Number*>(out->untyped_data()),
-              reinterpret_cast<char*>(Scratch((map.Bytes() + 3) / 4)));
+              static_cast<char*>(scratch.get_data_handle()));
 }
 #endif
 
@@ -386,7 +401,7 @@ void BackwardData(const Array& y, const Array& w, Result& x, Numbers geo) {
 void BackwardWeights(const Array& x, const Array& y, Result& w, Numbers geo) {
 #ifdef GEN_JAX_AMX
   const amx::Geometry g = Meetings(x, *w, y, geo, false);
-  if (PrefersAmx(x, g)) return ByAmx(amx::Gradient(g), x, y, w);
+  if (CorrelatesByAmx(x, g)) return ByAmx(amx::Gradient(g), x, y, w);
 #endif
   const Columns at(x, *w, y, geo);
   if (IsProductW(x, y, at)) return ProductW(x, y, w, at);

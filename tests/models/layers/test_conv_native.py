@@ -55,15 +55,16 @@ def test_the_maps_are_those_of_the_triple_in_bfloat16(case):
 
 
 # For conv_amx.h, in the form of test_conv.CASES. The first ones have blocks of
-# one pixel of many images, and the others those of pixels of an image.
+# one pixel of many images, and the others those of pixels of an image. All have
+# enough channels for conv_native.cc to choose it, but for D of 'groups'.
 AMX_CASES = {
   'images': ((32, 7, 6, 40), (3, 5, 40, 70), (2, 1), ((1, 1), (2, 2))),
   'and zeros': ((60, 5, 4, 47), (3, 3, 47, 51), (1, 1), ((1, 1), (1, 0))),
   'phases': ((32, 9, 9, 50), (5, 5, 50, 70), (2, 2), ((2, 2), (1, 2))),
   'wide padding': ((32, 4, 5, 70), (3, 2, 70, 300), (2, 2), ((4, 3), (2, 5))),
   'groups': ((32, 5, 5, 16), (3, 3, 16, 512), (1, 1), ((1, 1), (1, 1))),
-  'pixels': ((3, 9, 8, 33), (3, 3, 33, 70), (2, 2), ((1, 1), (0, 1))),
-  'gaps': ((2, 9, 10, 16), (2, 2, 16, 40), (3, 3), ((0, 0), (0, 0))),
+  'pixels': ((3, 9, 8, 33), (3, 3, 33, 130), (2, 2), ((1, 1), (0, 1))),
+  'gaps': ((2, 9, 10, 64), (2, 2, 64, 580), (3, 3), ((0, 0), (0, 0))),
   'one image': ((1, 18, 18, 64), (3, 3, 64, 32), (1, 1), ((0, 0), (0, 0))),
   'one pixel': ((1, 4, 4, 32), (4, 4, 32, 17), (1, 1), ((0, 0), (0, 0))),
 }  # fmt: skip
