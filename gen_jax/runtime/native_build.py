@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,9 @@ def _compiled(
   texts += [header.read_text() for header in sorted(source.parent.glob('*.h'))]
   # Machines that share a home may have different processors.
   native = ' '.join(sorted(processor.instructions()))
-  made_of = [*texts, native, jaxlib.__version__, *command]
+  compiler = shutil.which(command[0])
+  version = str(os.stat(compiler).st_mtime_ns) if compiler else ''
+  made_of = [*texts, native, jaxlib.__version__, *command, version]
   digest = hashlib.sha256('\n'.join(made_of).encode()).hexdigest()[:16]
   path = cache / f'{source.stem}-{digest}.so'
   if not (path.exists() and settings.is_private(path)):

@@ -50,7 +50,9 @@ struct Tiles {
       uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
       uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
-    _tile_loadconfig(&config);
+    // Not _tile_loadconfig: some versions of GCC take it to read eight bytes only,
+    // and leave out what is stored in the others.
+    asm volatile("ldtilecfg %0" ::"m"(config));
   }
   ~Tiles() { _tile_release(); }
 };
@@ -59,6 +61,7 @@ struct Tiles {
 // and b, in which the two tiles lie one behind the other.
 inline void Multiply(const Number* const* a, const Number* const* b,
                      int64_t count, const float* sums, float* to) {
+  asm volatile("" ::: "memory");  // GCC does not know what loads of tiles read
   if (sums) {
     _tile_loadd(0, sums, 64);
     _tile_loadd(1, sums + 256, 64);
@@ -169,9 +172,9 @@ struct Axis {
   }
 };
 
-// The pixels of the image that is written, or those of one phase if transposed,
-// in blocks of 32: one pixel of 32 images if `packed`, and otherwise pixels in
-// the order image, row, column.
+// The pixels of the image that is written (of y, for W), or those of one phase if
+// transposed, in blocks of 32: one pixel of 32 images if `packed`, and otherwise
+// pixels in the order image, row, column.
 class Pixels {
  public:
   Pixels(const Geometry& g, int64_t phase) : g_(g) {
@@ -347,6 +350,7 @@ inline void PackKernel(const Geometry& g, const Number* w, Number* packed) {
 // F, or D if transposed: of an image [B, h, w, inputs], [B, h, w, outputs].
 class Convolution {
  public:
+  Convolution(const Convolution&) = delete;
   explicit Convolution(const Geometry& g) : g_(g) {
     for (int64_t phase = 0; phase < Pixels::Phases(g); ++phase) {
       phases_.emplace_back(g_, phase);
@@ -438,6 +442,7 @@ class Convolution {
 // of pixels of y are taken in groups, whose numbers stay in the cache.
 class Gradient {
  public:
+  Gradient(const Gradient&) = delete;
   explicit Gradient(const Geometry& g)
       : g_(g), pixels_(g_, 0),
         group_(std::max<int64_t>((1 << 18) / (g.Outputs() * kBlock), 16)) {}

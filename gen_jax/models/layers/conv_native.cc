@@ -78,9 +78,9 @@ memory At(const memory::desc& desc, const Array& array) {
   return memory(desc, Engine(), const_cast<void*>(array.untyped_data()));
 }
 
-// Memory that is valid until this thread asks again, so a map asks only once, and
-// as long as what is returned. It is kept, since memory that was used just before
-// is still in the cache; but not much of it, for each thread of XLA has its own.
+// Memory that is valid while what is returned lives and until this thread asks
+// again, so a map asks once. Up to 64 MiB are kept for each thread, since memory
+// that was used just before is still in the cache.
 memory Scratch(const memory::desc& desc) {
   if (desc.get_size() > (64 << 20)) return memory(desc, Engine());
   thread_local memory kept;
@@ -325,20 +325,21 @@ amx::Geometry Meetings(const Array& x, const Array& w, const Array& y,
   const Array& from = transposed ? y : x;
   const Array& to = transposed ? x : y;
   const auto a = from.dimensions(), b = to.dimensions(), k = w.dimensions();
-  // Whether images fill the blocks of 32 up to an eighth.
+  // Whether at most an eighth of the blocks of 32 images is empty.
   const bool packed = amx::Blocks(a[0]) * amx::kSide * 7 <= a[0] * 8;
   return {a[0], k[0],   k[1],   a[1],   a[2],   a[3],       b[1],  b[2],
           b[3], geo[0], geo[1], geo[2], geo[3], transposed, packed};
 }
 
-// Whether conv_amx.h can be faster: few channels do not fill a tile, and a number
-// is to be used more often than it is copied.
+// Whether conv_amx.h can be faster: not with few channels, which do not fill a
+// tile, nor with kernels of 1x1 pixels, which use a number that is copied once.
 bool PrefersAmx(const Array& x, const amx::Geometry& g) {
-  return TypeOf(x) == memory::data_type::bf16 && g.images && g.Taps() > 1 &&
-         g.from_channels >= 16 && g.to_channels >= 16 && amx::Available();
+  return TypeOf(x) == memory::data_type::bf16 && g.images && g.to_height &&
+         g.to_width && g.Taps() > 1 && g.from_channels >= 16 &&
+         g.to_channels >= 16 && amx::Available();
 }
 
-// Whether it is for F and D. Of long rows of pixels oneDNN fills its tiles, too.
+// Whether it is for F and D. With long rows oneDNN fills its tiles as well.
 bool ConvolvesByAmx(const Array& x, const amx::Geometry& g) {
   const int64_t stride = g.vertical * g.horizontal;
   const int64_t uses = g.Taps() * g.to_channels / (g.transposed ? 1 : stride);

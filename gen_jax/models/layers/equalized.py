@@ -102,12 +102,12 @@ def pixel_norm(x: jax.Array) -> jax.Array:
 def blur(x: jax.Array) -> jax.Array:
   """Returns images filtered by [1, 2, 1] / 4 along both axes, [B, H, W, C].
 
-  The borders are padded with zeros, and sums are float32. The filter is
+  The borders are padded with zeros. Sums are float32 or wider. The filter is
   computed as a sum of shifted images, because a depthwise convolution is slow
   on the CPU, and its second derivative even slower.
 
-  The filter is symmetric, so its gradient is a filter by the same weights. As
-  JAX derives it, it takes 20 times as long in bfloat16 on the CPU.
+  The filter is symmetric, so its gradient is a filter by the same weights. The
+  gradient that JAX derives takes 20 times as long in bfloat16 on the CPU.
   """
   exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   wide = jnp.pad(exact, ((0, 0), (1, 1), (1, 1), (0, 0)))
