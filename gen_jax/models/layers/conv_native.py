@@ -68,8 +68,8 @@ from gen_jax.runtime import native_build, processor
 #   64x64x64, 32x32x128, 3x3, 2       .5    .3*   .6    .4*   .7    .4*
 #   16x16x64, 16x16x64, 1x1, 128      .5*  1.1    .4*  1.0    .7*  1.2
 #
-# *: the one that conv_native.cc chooses. Both are slower where other machines use the same
-# processor; the least time is that of a moment in which they do not.
+# *: the one that conv_native.cc chooses. Both are slower where other machines
+# use the same processor; the least time is of a moment in which they do not.
 _NARROW = 8
 _enabled = True
 
