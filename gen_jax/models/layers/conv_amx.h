@@ -7,8 +7,8 @@
 // The rows of a tile are one pixel of many images, or, of few images, pixels of
 // one image after the other. So tiles are full however small the images are, and
 // with one pixel of many images, what the kernel meets outside of them is left
-// out. oneDNN takes pixels of one row, which do not fill tiles where a row has 7
-// or 14 of them. conv_native.py has the times of both.
+// out. oneDNN takes pixels of one row, which leave more than half of a tile empty
+// where a row has 7 of them. conv_native.py has the times of both.
 
 #pragma once
 
@@ -113,14 +113,26 @@ inline void Transpose(__m512i (&r)[16]) {
   }
 }
 
+// Transposes both tiles of a block as matrices [16, 16] of pairs of numbers.
+inline void TransposeTiles(Number* block) {
+  for (Number* tile = block; tile < block + kBlock; tile += kTile) {
+    __m512i rows[16];
+    for (int64_t r = 0; r < 16; ++r)
+      rows[r] = _mm512_load_si512(tile + r * kSide);
+    Transpose(rows);
+    for (int64_t r = 0; r < 16; ++r)
+      _mm512_store_si512(tile + r * kSide, rows[r]);
+  }
+}
+
 // Two rows of 32 numbers as pairs: of the first 16 columns, and of the others.
 inline void Interleave(__m512i a, __m512i b, __m512i* low, __m512i* high) {
-  const __m512i step = _mm512_set1_epi32(0x00010001);
-  const __m512i places = _mm512_add_epi32(
-      _mm512_set1_epi32(0x00200000),
-      _mm512_mullo_epi32(
-          step, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
-                                  14, 15)));
+  const __m512i column = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+                                           12, 13, 14, 15);
+  // In each pair a column of a, and the same of b, whose numbers begin at 32.
+  const __m512i places = _mm512_or_si512(
+      column,
+      _mm512_slli_epi32(_mm512_add_epi32(column, _mm512_set1_epi32(32)), 16));
   *low = _mm512_permutex2var_epi16(a, places, b);
   *high = _mm512_permutex2var_epi16(
       a, _mm512_add_epi32(places, _mm512_set1_epi32(0x00100010)), b);
@@ -156,10 +168,11 @@ struct Geometry {
 // Along one axis, the pixels of one phase: s m + phase for m = 0, 1, ...; all
 // pixels if the phases are one. They meet the same places of the kernel.
 struct Axis {
-  int64_t phases, phase, size, stride, low;
+  int64_t phase, size, stride, low;
   bool transposed;
 
-  int64_t Count() const { return (size - phase + phases - 1) / phases; }
+  int64_t Phases() const { return transposed ? stride : 1; }
+  int64_t Count() const { return (size - phase + Phases() - 1) / Phases(); }
 
   // Whether pixel m meets `factor` m + `offset` at place u of the kernel.
   bool Meets(int64_t u, int64_t* factor, int64_t* offset) const {
@@ -179,10 +192,9 @@ class Pixels {
  public:
   Pixels(const Geometry& g, int64_t phase) : g_(g) {
     const int64_t columns = g.transposed ? g.horizontal : 1;
-    rows_ = {g.transposed ? g.vertical : 1, phase / columns, g.to_height,
-             g.vertical, g.top, g.transposed};
-    columns_ = {columns, phase % columns, g.to_width,
-                g.horizontal, g.left, g.transposed};
+    rows_ = {phase / columns, g.to_height, g.vertical, g.top, g.transposed};
+    columns_ = {phase % columns, g.to_width, g.horizontal, g.left,
+                g.transposed};
   }
 
   static int64_t Phases(const Geometry& g) {
@@ -199,8 +211,8 @@ class Pixels {
   template <typename Pointer>
   void Places(int64_t block, Pointer image, Pointer (&to)[kSide]) const {
     EachPixel(block, [&](int64_t r, int64_t b, int64_t m, int64_t n) {
-      const int64_t y = m * rows_.phases + rows_.phase;
-      const int64_t x = n * columns_.phases + columns_.phase;
+      const int64_t y = m * rows_.Phases() + rows_.phase;
+      const int64_t x = n * columns_.Phases() + columns_.phase;
       to[r] = b < 0 ? nullptr
                     : image + ((b * g_.to_height + y) * g_.to_width + x) *
                                   g_.to_channels;
@@ -211,18 +223,15 @@ class Pixels {
   // there is none; returns whether there is any.
   bool Find(int64_t block, int64_t tap, const Number* image,
             const Number* (&from)[kSide]) const {
-    int64_t down, y0, across, x0;
-    if (!rows_.Meets(tap / g_.kw, &down, &y0)) return false;
-    if (!columns_.Meets(tap % g_.kw, &across, &x0)) return false;
+    Meeting at;
+    if (!Meets(tap, &at)) return false;
     bool any = false;
     EachPixel(block, [&](int64_t r, int64_t b, int64_t m, int64_t n) {
-      const int64_t y = m * down + y0, x = n * across + x0;
-      from[r] = nullptr;
-      if (b < 0 || y < 0 || x < 0) return;
-      if (y >= g_.from_height || x >= g_.from_width) return;
-      from[r] = image + ((b * g_.from_height + y) * g_.from_width + x) *
-                            g_.from_channels;
-      any = true;
+      const int64_t pixel = b < 0 ? -1 : Met(at, m, n);
+      const int64_t size = g_.from_height * g_.from_width;
+      from[r] = pixel < 0 ? nullptr
+                          : image + (b * size + pixel) * g_.from_channels;
+      any |= pixel >= 0;
     });
     return any;
   }
@@ -230,19 +239,33 @@ class Pixels {
   // The same for an image that is packed: the block of the pixels, or null.
   const Number* FindPacked(int64_t block, int64_t tap,
                            const Number* image) const {
-    int64_t down, y0, across, x0;
-    if (!rows_.Meets(tap / g_.kw, &down, &y0)) return nullptr;
-    if (!columns_.Meets(tap % g_.kw, &across, &x0)) return nullptr;
+    Meeting meeting;
+    if (!Meets(tap, &meeting)) return nullptr;
     const int64_t groups = Blocks(g_.images), at = block / groups;
-    const int64_t y = at / columns_.Count() * down + y0;
-    const int64_t x = at % columns_.Count() * across + x0;
-    if (y < 0 || y >= g_.from_height || x < 0 || x >= g_.from_width)
-      return nullptr;
-    return image + ((y * g_.from_width + x) * groups + block % groups) *
-                       g_.Inputs() * kBlock;
+    const int64_t pixel =
+        Met(meeting, at / columns_.Count(), at % columns_.Count());
+    if (pixel < 0) return nullptr;
+    return image + (pixel * groups + block % groups) * g_.Inputs() * kBlock;
   }
 
  private:
+  // Pixel (m, n) meets row `down` m + y and column `across` n + x.
+  struct Meeting {
+    int64_t down, y, across, x;
+  };
+
+  bool Meets(int64_t tap, Meeting* at) const {
+    return rows_.Meets(tap / g_.kw, &at->down, &at->y) &&
+           columns_.Meets(tap % g_.kw, &at->across, &at->x);
+  }
+
+  // The number of that pixel in its image, -1 where it is outside.
+  int64_t Met(const Meeting& at, int64_t m, int64_t n) const {
+    const int64_t y = m * at.down + at.y, x = n * at.across + at.x;
+    if (y < 0 || y >= g_.from_height || x < 0 || x >= g_.from_width) return -1;
+    return y * g_.from_width + x;
+  }
+
   // Calls f(r, b, m, n) for number r of a block, pixel (m, n) of image b; b is -1
   // behind the last.
   template <typename Function>
@@ -295,7 +318,7 @@ inline int64_t PackedSize(const Geometry& g) {
 inline void PackImage(const Geometry& g, const Number* image, bool pairs,
                       Number* packed) {
   const int64_t pixels = g.from_height * g.from_width;
-#pragma omp parallel for collapse(2) if (!omp_in_parallel())
+#pragma omp parallel for collapse(2)
   for (int64_t first = 0; first < g.images; first += kSide)
     for (int64_t pixel = 0; pixel < pixels; ++pixel) {
       const Number* from[kSide];
@@ -313,36 +336,21 @@ inline void PackImage(const Geometry& g, const Number* image, bool pairs,
 // The kernel [kh, kw, C, K], or [kh, kw, outputs, inputs] if transposed, as the
 // blocks [taps, inputs, outputs] of pairs of its inputs.
 inline void PackKernel(const Geometry& g, const Number* w, Number* packed) {
-#pragma omp parallel for if (!omp_in_parallel())
+#pragma omp parallel for
   for (int64_t i = 0; i < g.Taps() * g.Inputs(); ++i) {
     const int64_t input = i % g.Inputs() * kSide;
-    const int64_t height = g.from_channels - input;
-    const Number* tap =
-        w + i / g.Inputs() * g.from_channels * g.to_channels;
-    for (int64_t o = 0; o < g.Outputs(); ++o) {
-      Number* to = packed + (i * g.Outputs() + o) * kBlock;
-      const int64_t output = o * kSide, width = g.to_channels - output;
-      if (!g.transposed) {
-        const Number* from = tap + input * g.to_channels + output;
-        for (int64_t r = 0; r < kSide; r += 2, from += 2 * g.to_channels) {
-          __m512i low, high;
-          Interleave(Load(from, r < height ? width : 0),
-                     Load(from + g.to_channels, r + 1 < height ? width : 0),
-                     &low, &high);
-          _mm512_store_si512(to + r * 16, low);
-          _mm512_store_si512(to + r * 16 + kTile, high);
-        }
-        continue;
-      }
-      for (int64_t half = 0; half < kSide; half += 16) {
-        __m512i rows[16];
-        for (int64_t r = 0; r < 16; ++r)
-          rows[r] = Load(tap + (output + half + r) * g.from_channels + input,
-                         half + r < width ? height : 0);
-        Transpose(rows);
-        for (int64_t r = 0; r < 16; ++r)
-          _mm512_store_si512(to + (half + r) * kSide, rows[r]);
-      }
+    const Number* tap = w + i / g.Inputs() * g.from_channels * g.to_channels;
+    for (int64_t output = 0; output < g.to_channels; output += kSide) {
+      Number* to = packed + (i * g.Outputs() + output / kSide) * kBlock;
+      // The rows of the kernel are inputs, or outputs if transposed.
+      const int64_t first = g.transposed ? output : input;
+      const int64_t rows = g.transposed ? g.to_channels : g.from_channels;
+      const int64_t width = g.transposed ? g.from_channels : g.to_channels;
+      const Number* from[kSide];
+      for (int64_t r = 0; r < kSide; ++r)
+        from[r] = first + r < rows ? tap + (first + r) * width : nullptr;
+      Copy(from, g.transposed ? input : output, width, !g.transposed, to);
+      if (g.transposed) TransposeTiles(to);
     }
   }
 }
@@ -370,7 +378,7 @@ class Convolution {
     char* const own = reinterpret_cast<char*>(packed + PackedSize(g_));
     PackKernel(g_, w, kernel);
     if (g_.packed) PackImage(g_, image, false, packed);
-#pragma omp parallel if (!omp_in_parallel())
+#pragma omp parallel
     {
       const Tiles tiles;
       char* mine = own + omp_get_thread_num() * BytesOfThread();
@@ -462,7 +470,7 @@ class Gradient {
     char* const own = reinterpret_cast<char*>(packed + PackedSize(g_));
     const int64_t items = g_.Taps() * g_.Inputs();
     if (g_.packed) PackImage(g_, x, true, packed);
-#pragma omp parallel if (!omp_in_parallel())
+#pragma omp parallel
     {
       const Tiles tiles;
       char* mine = own + omp_get_thread_num() * BytesOfThread();
@@ -493,16 +501,8 @@ class Gradient {
     const Number* from[kSide];
     pixels_.Places(block, y, from);
     for (int64_t c = 0; c < g_.to_channels; c += kSide, to += kBlock) {
-      alignas(64) Number pairs[kBlock];
-      Copy(from, c, g_.to_channels, true, pairs);
-      for (int64_t tile = 0; tile < kBlock; tile += kTile) {
-        __m512i rows[16];
-        for (int64_t r = 0; r < 16; ++r)
-          rows[r] = _mm512_load_si512(pairs + tile + r * kSide);
-        Transpose(rows);
-        for (int64_t r = 0; r < 16; ++r)
-          _mm512_store_si512(to + tile + r * kSide, rows[r]);
-      }
+      Copy(from, c, g_.to_channels, true, to);
+      TransposeTiles(to);
     }
   }
 
