@@ -122,7 +122,9 @@ class ACGAN:
     class_loss = jnp.mean(softmax_cross_entropy(real_classes, label))
     class_loss += jnp.mean(softmax_cross_entropy(fake_classes, label))
     penalty, more = adversarial.penalties(
-      self.regularizers, self.scorer(players, batch, images), key_penalties
+      self.regularizers,
+      self.scorer(players, batch).with_fake(images),
+      key_penalties,
     )
     metrics = {
       **adversarial.logit_metrics(self.losses, real, fake),
@@ -173,22 +175,19 @@ class ACGAN:
     images, key = augmented(images, self.augment, key)
     return adversarial.apply(self.disc, players['disc'], images, key)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of images, for regularizers.
 
     Args:
       players: both.
       batch: real images.
-      images: generated ones, if there are any.
     """
 
     def logits(images: jax.Array, key: jax.Array) -> jax.Array:
       return adversarial.apply(self.disc, players['disc'], images, key)[0][0]
 
     def fake(key: jax.Array) -> jax.Array:
-      return self.generate(players, batch, key)[0] if images is None else images
+      return self.generate(players, batch, key)[0]
 
     return Scorer(logits, batch['image'], fake, self.augment)
 

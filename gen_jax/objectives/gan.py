@@ -193,7 +193,9 @@ class GAN:
       total += self.matching_aware_weight * mismatch
       metrics['mismatch_loss'] = mismatch
     penalty, more = adversarial.penalties(
-      self.regularizers, self.scorer(players, batch, images), key_penalties
+      self.regularizers,
+      self.scorer(players, batch).with_fake(images),
+      key_penalties,
     )
     return total + penalty, Aux({**metrics, **more}, {'disc': state})
 
@@ -279,22 +281,19 @@ class GAN:
     images = self.conditioning.discriminator_inputs(images, batch)
     return adversarial.packed(images, self.pack)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of images, for regularizers.
 
     Args:
       players: both.
       batch: real images and their labels.
-      images: generated ones, if there are any.
     """
 
     def logits(images: jax.Array, key: jax.Array) -> jax.Array:
       return self.logits(players, images, batch, key)[0]
 
     def fake(key: jax.Array) -> jax.Array:
-      return self.generate(players, batch, key)[0] if images is None else images
+      return self.generate(players, batch, key)[0]
 
     return Scorer(logits, batch['image'], fake, self.augment, self.pack)
 

@@ -131,7 +131,9 @@ class InfoGAN:
     total = self.losses.disc_loss(real, fake, self.real_label)
     information_loss, metrics = self.information_loss(codes, predicted)
     penalty, more = adversarial.penalties(
-      self.regularizers, self.scorer(players, batch, images), key_penalties
+      self.regularizers,
+      self.scorer(players, batch).with_fake(images),
+      key_penalties,
     )
     metrics |= {
       **adversarial.logit_metrics(self.losses, real, fake),
@@ -216,22 +218,19 @@ class InfoGAN:
     images, key = augmented(images, self.augment, key)
     return adversarial.apply(self.disc, players['disc'], images, key)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of images, for regularizers.
 
     Args:
       players: both.
       batch: real images.
-      images: generated ones, if there are any.
     """
 
     def logits(images: jax.Array, key: jax.Array) -> jax.Array:
       return adversarial.apply(self.disc, players['disc'], images, key)[0][0]
 
     def fake(key: jax.Array) -> jax.Array:
-      return self.generate(players, batch, key)[0] if images is None else images
+      return self.generate(players, batch, key)[0]
 
     return Scorer(logits, batch['image'], fake, self.augment)
 

@@ -92,7 +92,9 @@ class Pix2Pix:
     real, fake = split(logits, 2)
     total = loss.disc_loss(real, fake) / 2
     penalty, metrics = adversarial.penalties(
-      self.regularizers, self.scorer(players, batch, made), key_penalties
+      self.regularizers,
+      self.scorer(players, batch).with_fake(made),
+      key_penalties,
     )
     metrics |= adversarial.logit_metrics(loss, real, fake)
     return total + penalty, Aux(metrics)
@@ -117,15 +119,12 @@ class Pix2Pix:
       metrics |= {'adversarial': term, 'logits': jnp.mean(logits)}
     return total, Aux(metrics)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of targets, for regularizers.
 
     Args:
       players: both.
       batch: pairs.
-      images: translations of the sources, if there are any.
     """
     source, target = self._domains(batch)
 
@@ -135,8 +134,6 @@ class Pix2Pix:
       return translation.mean_logit(found)
 
     def fake(key: jax.Array) -> jax.Array:
-      if images is not None:
-        return images
       return translation.train_apply(self.gen, players['gen'], source, key)
 
     return Scorer(logits, target, fake)

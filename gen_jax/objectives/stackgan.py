@@ -357,7 +357,7 @@ class MatchingAware:
       total += (1 - weight) * jnp.mean(loss.fake(fake))
     penalty, more = adversarial.penalties(
       options.regularizers,
-      self.scorer(players, {**batch, 'caption': texts}, images),
+      self.scorer(players, {**batch, 'caption': texts}).with_fake(images),
       key_penalties,
     )
     metrics = {
@@ -431,15 +431,12 @@ class MatchingAware:
     images = augment(images, self.options.augment, key)
     return _apply(self.network, players[self.disc], images, texts)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of images, for regularizers.
 
     Args:
       players: all of them.
       batch: real images, and the vectors of a caption of each, 'caption'.
-      images: generated ones, if there are any.
     """
     texts = batch['caption']
 
@@ -449,9 +446,7 @@ class MatchingAware:
       return _apply(network, variables, images, texts[None])[0][0]
 
     def fake(key: jax.Array) -> jax.Array:
-      if images is None:
-        return self.generate(players, texts, key).images
-      return images
+      return self.generate(players, texts, key).images
 
     return Scorer(logits, self.real_images(batch), fake, self.options.augment)
 

@@ -250,7 +250,9 @@ class StyleGAN:
       distance = metrics['real_logits'] - metrics['fake_logits']
       metrics['wasserstein_distance'] = distance
     penalty, more = adversarial.penalties(
-      self.regularizers, self.scorer(players, batch, images), key_penalties
+      self.regularizers,
+      self.scorer(players, batch).with_fake(images),
+      key_penalties,
     )
     return total + penalty, Aux({**metrics, **more})
 
@@ -303,15 +305,12 @@ class StyleGAN:
     labels, alpha = self._labels(batch), self.alpha(players)
     return self.disc.apply(players['disc'], images, labels, alpha)
 
-  def scorer(
-    self, players: Players, batch: Batch, images: jax.Array | None = None
-  ) -> Scorer:
+  def scorer(self, players: Players, batch: Batch) -> Scorer:
     """Returns the discriminator as a function of images, for regularizers.
 
     Args:
       players: all of them.
       batch: real images and their labels.
-      images: generated ones, if there are any.
     """
 
     def logits(images: jax.Array, key: jax.Array) -> jax.Array:
@@ -319,7 +318,7 @@ class StyleGAN:
       return self.logits(players, images, batch)
 
     def fake(key: jax.Array) -> jax.Array:
-      return self.generate(players, batch, key)[0] if images is None else images
+      return self.generate(players, batch, key)[0]
 
     return Scorer(logits, batch['image'], fake, self.augment)
 

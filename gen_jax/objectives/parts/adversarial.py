@@ -219,7 +219,7 @@ def penalties(
 
   Args:
     regularizers: of the discriminator; lazy ones do not count.
-    scorer: which returns the generated images of the loss for any key.
+    scorer: with the generated images of the loss, see `Scorer.with_fake`.
     key: of everything random.
   """
   inside = [r for r in regularizers if r.every == 1]

@@ -7,7 +7,7 @@ or the other images of a pack, belongs to the function that scores the images.
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,7 @@ class Scorer:
     logits: `(images [B, H, W, C], key) -> logits [B / pack]`, in training and
       without augmentation.
     real: images of the data, [B, H, W, C].
-    fake: `key -> generated images [B, H, W, C]`; in the discriminator's loss
-      they are those of the loss for any key.
+    fake: `key -> generated images [B, H, W, C]`.
     augment: names of the augmentations of the images in training.
     pack: images that share a logit.
   """
@@ -38,6 +37,10 @@ class Scorer:
   fake: Callable[[jax.Array], jax.Array]
   augment: tuple[str, ...] = ()
   pack: int = 1
+
+  def with_fake(self, images: jax.Array) -> Self:
+    """Returns the scorer with these generated images for any key."""
+    return dataclasses.replace(self, fake=lambda key: images)
 
   def augmented(self, key: jax.Array) -> penalties.ScoreFn:
     """Returns the function from images to their logits with augmentation."""
