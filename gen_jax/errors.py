@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 
@@ -45,7 +45,7 @@ def first_line(error: BaseException, letters: int = 200) -> str:
 
 
 @contextlib.contextmanager
-def building(what: str) -> Iterator[None]:
+def building(what: str) -> Generator[None]:
   """Turns an error of networks that do not fit together into InputError.
 
   Args:

@@ -16,7 +16,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Annotated
 
 import jax
@@ -230,7 +230,7 @@ def _print_table(
 
 
 @contextlib.contextmanager
-def _progress(text: str) -> Iterator[None]:
+def _progress(text: str) -> Generator[None]:
   """Tells on the standard error what takes long, and that it still runs."""
   done, start = threading.Event(), time.monotonic()
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 import runpy
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from ml_collections import ConfigDict
 
@@ -79,7 +79,7 @@ def load(name: str) -> ConfigDict:
 
 
 @contextlib.contextmanager
-def _naming_the_line(file: pathlib.Path) -> Iterator[None]:
+def _naming_the_line(file: pathlib.Path) -> Generator[None]:
   """Turns what the code of a config file raises into an InputError."""
   try:
     yield

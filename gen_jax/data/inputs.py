@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pydantic
@@ -36,7 +36,7 @@ class ReadError(InputError):
 @contextlib.contextmanager
 def reading(
   file: str | os.PathLike, field: str = 'data.path'
-) -> Iterator[None]:
+) -> Generator[None]:
   """Turns errors of decoders into one that names the file.
 
   Args:

@@ -7,7 +7,7 @@ sees the part of one device.
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ _mapped = contextvars.ContextVar('mapped', default=False)
 
 
 @contextlib.contextmanager
-def mapped() -> Iterator[None]:
+def mapped() -> Generator[None]:
   """The scope in which a function is traced once per device."""
   token = _mapped.set(True)
   try:
@@ -40,7 +40,7 @@ def mapped() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def divided(mesh: Mesh, least: int = LEAST) -> Iterator[None]:
+def divided(mesh: Mesh, least: int = LEAST) -> Generator[None]:
   """The scope in which a function is traced whose state is divided."""
   token = _layout.set((mesh, least))
   try:

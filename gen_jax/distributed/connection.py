@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import jax
 
@@ -100,7 +100,7 @@ def _detect() -> tuple[str, int, int]:
 
 
 @contextlib.contextmanager
-def _joining(address, num_processes, process_id) -> Iterator[float]:
+def _joining(address, num_processes, process_id) -> Generator[float]:
   """The scope in which processes meet, and its deadline.
 
   A process says after some seconds that it waits, and ends at the deadline:

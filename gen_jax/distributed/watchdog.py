@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ _aborting = threading.Event()  # this process ends by itself
 
 
 @contextlib.contextmanager
-def joined(*flags: Any) -> Iterator[None]:
+def joined(*flags: Any) -> Generator[None]:
   """The scope of a run: connects as `connect` does, and ends with the others.
 
   Within it a process that dies, or ends with an error, ends all others within

@@ -15,7 +15,7 @@ JAX 0.10 to 0.12 have no public interface for any of them:
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
@@ -76,7 +76,7 @@ def detect_cluster(seconds: int) -> tuple[str | None, int | None, int | None]:
 
 
 @contextlib.contextmanager
-def closed_jaxpr() -> Iterator[None]:
+def closed_jaxpr() -> Generator[None]:
   """The scope in which `jax._src.core` has the class that jax2onnx looks for.
 
   Raises:
@@ -102,7 +102,7 @@ def _clusters() -> list[Any]:
 
 
 @contextlib.contextmanager
-def _private(name: str, purpose: str) -> Iterator[None]:
+def _private(name: str, purpose: str) -> Generator[None]:
   """The scope in which a private interface is looked up."""
   try:
     yield

@@ -7,7 +7,7 @@ reads, or what is only listed, is read here.
 import contextlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from gen_jax.errors import InputError, first_line
@@ -81,7 +81,7 @@ def find_config(path: Any) -> tuple[Any, str] | None:
 
 
 @contextlib.contextmanager
-def reading(folder: Any) -> Iterator[None]:
+def reading(folder: Any) -> Generator[None]:
   """Distinguishes a damaged checkpoint from one that cannot be read now.
 
   Orbax gives the same error for both, and for an error of a network folder

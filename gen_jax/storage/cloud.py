@@ -10,7 +10,7 @@ import functools
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from gen_jax.errors import InputError, first_line
@@ -89,7 +89,7 @@ def size(file: Any) -> int:
 
 
 @contextlib.contextmanager
-def local_copy(file: Any) -> Iterator[pathlib.Path]:
+def local_copy(file: Any) -> Generator[pathlib.Path]:
   """Yields a file for libraries that read no other; a copy if it is remote."""
   if isinstance(file, pathlib.Path):
     yield file

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 try:
   import fcntl
@@ -13,7 +13,7 @@ except ImportError:  # not on Windows
 
 
 @contextlib.contextmanager
-def locked(file: pathlib.Path, busy: Callable[[str], None]) -> Iterator[None]:
+def locked(file: pathlib.Path, busy: Callable[[str], None]) -> Generator[None]:
   """Holds a lock, which the system drops with its process, also a killed one.
 
   If the file system has no locks, as some network folders, it prints a line and

@@ -16,7 +16,7 @@ import pathlib
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,7 +126,7 @@ def _choices(kinds: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def writing(out: Any) -> Iterator[None]:
+def writing(out: Any) -> Generator[None]:
   """Turns errors of the file system into an InputError."""
   try:
     yield
@@ -135,7 +135,7 @@ def writing(out: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replaced(path: Any) -> Iterator[Any]:
+def replaced(path: Any) -> Generator[Any]:
   """Yields a name beside a file, which then takes the place of the file.
 
   When the body fails or is interrupted, also by a signal that ends the process

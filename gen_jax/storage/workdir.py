@@ -5,7 +5,7 @@ import os
 import pathlib
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from gen_jax.data import record as data_record
@@ -94,7 +94,7 @@ def _outside(workdir, entry):
 
 
 @contextlib.contextmanager
-def open_for_training(path: str | os.PathLike) -> Iterator[Any]:
+def open_for_training(path: str | os.PathLike) -> Generator[Any]:
   """Makes a workdir, and keeps other runs out of it.
 
   The lock is the kernel's, so that it ends with the process, also when that is

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from gen_jax.distributed import process_group
 
@@ -51,7 +51,7 @@ class Stopper:
     return self.requested
 
   @contextlib.contextmanager
-  def droppable(self) -> Iterator[None]:
+  def droppable(self) -> Generator[None]:
     """The scope of work that a signal interrupts.
 
     Not among many processes, which work on it together; there it is finished.

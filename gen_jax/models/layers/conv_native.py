@@ -15,7 +15,7 @@ because its key would hold an address of this process.
 import contextlib
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -75,7 +75,7 @@ _enabled = True
 
 
 @contextlib.contextmanager
-def off() -> Iterator[None]:
+def off() -> Generator[None]:
   """Within it the pure forms are traced, whose operations XLA can count."""
   global _enabled
   before, _enabled = _enabled, False

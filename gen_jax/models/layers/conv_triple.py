@@ -24,7 +24,7 @@ may be traced on one platform for another, or exported for several.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -84,7 +84,7 @@ _plain_only = False
 
 
 @contextlib.contextmanager
-def plain_only() -> Iterator[None]:
+def plain_only() -> Generator[None]:
   """Within it only the forms for other platforms than the CPU are traced.
 
   Each map is then one convolution, without a choice by platform. Formats that

@@ -8,7 +8,7 @@ truncation. Images are float32 in [0, 1], whatever the range of the networks.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -409,7 +409,7 @@ def _draws(one: Callable[..., Any], inputs: Sequence[Input]) -> bool:
 
 
 @contextlib.contextmanager
-def _drawing(own: jax.Array, draw: Callable[[Input], jax.Array]) -> Iterator:
+def _drawing(own: jax.Array, draw: Callable[[Input], jax.Array]) -> Generator:
   """Within it the random numbers of a key come from `draw`.
 
   It replaces the functions of `jax.random` that models call, because a format
