@@ -21,9 +21,13 @@ AXIS = 'data'
 # Elements of the smallest array of a state that devices divide among them.
 # Smaller ones take little memory, and each costs a collective.
 LEAST = 2**14
-# The layout of arrays while a function is traced that divides its state.
-_layout: contextvars.ContextVar[tuple[Mesh, int] | None] = (
-  contextvars.ContextVar('layout', default=None)
+# While a function is traced that sees the batch of all devices: their mesh.
+_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar(
+  'mesh', default=None
+)
+# The arguments of `parts`, while a function is traced that divides its state.
+_state: contextvars.ContextVar[tuple[Mesh, int] | None] = (
+  contextvars.ContextVar('state', default=None)
 )
 # True while a function is traced once per device.
 _mapped = contextvars.ContextVar('mapped', default=False)
@@ -40,13 +44,21 @@ def mapped() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def divided(mesh: Mesh, least: int = LEAST) -> Generator[None]:
-  """The scope in which a function is traced whose state is divided."""
-  token = _layout.set((mesh, least))
+def over(mesh: Mesh, least: int | None = None) -> Generator[None]:
+  """The scope in which a function is traced that sees the batch of a mesh.
+
+  Args:
+    mesh: of the devices.
+    least: that of `parts` for a function whose state the devices divide; None
+      for one whose state every device has.
+  """
+  of_batch = _mesh.set(mesh)
+  of_state = _state.set(None if least is None else (mesh, least))
   try:
     yield
   finally:
-    _layout.reset(token)
+    _mesh.reset(of_batch)
+    _state.reset(of_state)
 
 
 def parts(tree: Any, mesh: Mesh, least: int = LEAST) -> Any:
@@ -68,18 +80,40 @@ def parts(tree: Any, mesh: Mesh, least: int = LEAST) -> Any:
 
 
 def divide(tree: Any) -> Any:
-  """Returns arrays of which each device has a part, in the scope `divided`."""
-  if (scope := _layout.get()) is None:
+  """Returns arrays of which each device has a part, if a state is divided."""
+  if (scope := _state.get()) is None:
     return tree
   return jax.lax.with_sharding_constraint(tree, parts(tree, *scope))
 
 
 def whole(tree: Any) -> Any:
-  """Returns arrays that every device has, in the scope `divided`."""
-  if (scope := _layout.get()) is None:
+  """Returns arrays that every device has, if a state is divided."""
+  if (scope := _state.get()) is None:
     return tree
   everywhere = NamedSharding(scope[0], PartitionSpec())
   return jax.lax.with_sharding_constraint(tree, everywhere)
+
+
+def divide_batch(tree: Any) -> Any:
+  """Returns arrays [B, ...] of which each device has a part of the batch.
+
+  The compiler divides what is computed from the data as the data are divided.
+  What is drawn at random has no layout, so each device would compute all of it,
+  and of what follows from it. With a divided state it took the layout of a
+  gradient, and the gradient of the kernel of DCGAN's transposed convolution was
+  wrong on eight CPU devices (JAX 0.10.2 and 0.12).
+  """
+  mesh = _mesh.get()
+  if mesh is None or mesh.size == 1:
+    return tree
+  rows = NamedSharding(mesh, PartitionSpec(AXIS))
+
+  def divide_one(x):
+    if len(x) % mesh.size:
+      return x
+    return jax.lax.with_sharding_constraint(x, rows)
+
+  return jax.tree.map(divide_one, tree)
 
 
 def mean(tree: Any) -> Any:
@@ -124,9 +158,12 @@ def std(x: jax.Array) -> jax.Array:
 
 
 def own_part(x: jax.Array) -> jax.Array:
-  """Returns the part of this device: [B, ...] -> [B / devices, ...]."""
+  """Returns the part of this device: [B, ...] -> [B / devices, ...].
+
+  Under `jit` it is the batch of all devices, as in `divide_batch`.
+  """
   if not _mapped.get():
-    return x
+    return divide_batch(x)
   count = len(x) // jax.lax.psum(1, AXIS)
   start = count * jax.lax.axis_index(AXIS)
   return jax.lax.dynamic_slice_in_dim(x, start, count)

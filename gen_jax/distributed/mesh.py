@@ -94,9 +94,14 @@ class Jit:
 
   def compile(self, chunk: Callable) -> Program:
     """Compiles a chunk of steps for the whole mesh."""
+
+    def whole(*args):
+      with collectives.over(self.mesh):
+        return chunk(*args)
+
     # Without it the compiler may split a part of the state that holds examples.
     return Program(
-      jax.jit(chunk, donate_argnums=0, out_shardings=self.everywhere)
+      jax.jit(whole, donate_argnums=0, out_shardings=self.everywhere)
     )
 
   def replicate(self, tree: Any) -> Any:
@@ -148,7 +153,7 @@ class Fsdp:
     """Compiles a chunk of steps for the whole mesh."""
 
     def divided(state, *args):
-      with collectives.divided(self.whole.mesh, self.least):
+      with collectives.over(self.whole.mesh, self.least):
         state, metrics = chunk(state, *args)
         return collectives.divide(state), collectives.whole(metrics)
 

@@ -95,10 +95,12 @@ class DebiasingVAE:
     taken = (max(len(batch['image']) // self.candidates, 1),)
     # As indices, through which no gradient flows.
     rows = jax.random.categorical(key_rows, jnp.log(probabilities), shape=taken)
-    batch = {
-      name: jnp.take(collectives.gather(x), rows, axis=0)
-      for name, x in batch.items()
-    }
+    batch = collectives.divide_batch(
+      {
+        name: jnp.take(collectives.gather(x), rows, axis=0)
+        for name, x in batch.items()
+      }
+    )
 
     # 2. The loss of the VAE for these images.
     posterior = self.model.posterior(params, batch)

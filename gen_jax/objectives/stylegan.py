@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.core import Aux, Batch, Capabilities, Players, Update
+from gen_jax.distributed import collectives
 from gen_jax.errors import InputError
 from gen_jax.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from gen_jax.losses.augmentation import AUGMENTATIONS
@@ -280,6 +281,7 @@ class StyleGAN:
     key_latents, key_mix, key_noise = jax.random.split(key, 3)
     labels = self._labels(batch)
     latents = self.latents.sample(key_latents, 2 * len(batch['image']))
+    latents = collectives.divide_batch(latents)
     twice = None if labels is None else join([labels, labels])
     w = self.gen.apply(players['gen'], latents, twice, method='map_latents')
     first, second = split(w, 2)

@@ -102,3 +102,22 @@ def test_dispatches_of_any_number_of_steps_are_traced_once():
     counts.append(len(traced))
   assert int(state.step) == 14
   assert counts[0] == counts[1] == counts[2]
+
+
+@pytest.mark.parametrize('form', ['jit', 'fsdp'])
+@pytest.mark.parametrize(
+  'name',
+  # Their generators get nothing but what is drawn at random; the next draw
+  # captions or images from the data; IWAE has several latents of an image.
+  ['dcgan', 'stylegan', 'stackgan', 'debiasing_vae', 'iwae'],
+)
+@pytest.mark.slow('compiles each step for one device and for eight')
+def test_eight_devices_share_the_work_of_eight_times_the_batch(name, form):
+  def flops(devices):
+    config = config_lib.load(f'{ROOT}/configs/{name}.py:test')
+    config.parallel = form
+    experiment = Experiment(stages.plan(config_lib.complete(config))[-1])
+    experiment = cost.with_batch(experiment, 8 * len(devices))
+    return cost.compile_step(experiment, devices).cost_analysis()['flops']
+
+  assert flops(jax.devices()) <= 1.1 * flops(jax.devices()[:1])

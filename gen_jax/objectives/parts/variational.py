@@ -12,6 +12,7 @@ from gen_jax.errors import InputError
 from gen_jax.losses.densities import log_normal
 from gen_jax.losses.divergences import kl_standard_normal
 from gen_jax.losses.likelihoods import LIKELIHOODS
+from gen_jax.models.layers.batches import join
 from gen_jax.objectives.parts.labels import one_hot
 from gen_jax.objectives.parts.shapes import check_images
 
@@ -103,17 +104,17 @@ class LatentModel:
   def nll(self, params: dict, batch: Batch, latents: jax.Array) -> jax.Array:
     """Returns -log p(x|z) of latents [L, B, Z], [L, B], in nats."""
     images = batch['image']
-    num, count, size = latents.shape
-    condition = (jnp.tile(c, (num, 1)) for c in self._condition(batch))
+    num, count, _ = latents.shape
+    condition = (jnp.repeat(c, num, axis=0) for c in self._condition(batch))
     output = self.decoder.apply(
-      {'params': params['decoder']},
-      latents.reshape(num * count, size),
-      *condition,
+      {'params': params['decoder']}, join(latents), *condition
     )
-    output = output.reshape(num, count, *output.shape[1:])
+    output = output.reshape(count, num, *output.shape[1:])
     nll = LIKELIHOODS[self.likelihood].nll
     log_variance = params.get('log_variance', 0.0)
-    return jax.vmap(lambda out: nll(images, out, log_variance))(output)
+    return jax.vmap(lambda out: nll(images, out, log_variance), in_axes=1)(
+      output
+    )
 
   def log_importance(
     self, params: dict, batch: Batch, latents: jax.Array, posterior: Posterior
