@@ -447,6 +447,10 @@ measured on a TPU. Every number is either the compiler's (operations, bytes
 accessed, memory, collectives and their bytes) or follows from these by the
 formulas below. `gen_jax cost --topology` prints the same for any config.
 
+The rows of CycleGAN 256, those of StyleGAN 256 with 1 and 8 images a chip and
+that of StyleGAN 1024 with 4 are of the programs before a15384f and e6abec0,
+which define the gradients of the blur and of the reflected edges by hand.
+
 ## Formulas
 
 The rates are those of the data sheet of {kind}; `gen_jax/runtime/tpu.py` names
