@@ -97,6 +97,7 @@ def choose(captions: jax.Array, key: jax.Array) -> jax.Array:
   """Returns a random caption of each image, [B, K, ...] -> [B, ...]."""
   count, choices = captions.shape[:2]
   index = jax.random.randint(key, (count,), 0, choices)
+  # Along an axis, so that each device chooses among its own captions.
   index = index.reshape(-1, *[1] * (captions.ndim - 1))
   return jnp.take_along_axis(captions, index, axis=1)[:, 0]
 

@@ -38,7 +38,7 @@ def apply(
 ) -> tuple[Any, dict[str, Any]]:
   """Applies a network in training; returns its output and new collections."""
   mutable = [name for name in variables if name != 'params']
-  x = collectives.divide_batch(x)
+  x = collectives.divide_batch(x)  # latents have no layout
   return network.apply(
     variables, x, train=True, mutable=mutable, rngs={'dropout': key}
   )

@@ -106,6 +106,7 @@ class LatentModel:
     images = batch['image']
     num, count, _ = latents.shape
     condition = (jnp.repeat(c, num, axis=0) for c in self._condition(batch))
+    # Joined image by image, so that each device has the latents of its images.
     output = self.decoder.apply(
       {'params': params['decoder']}, join(latents), *condition
     )
