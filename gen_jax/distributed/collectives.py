@@ -21,13 +21,9 @@ AXIS = 'data'
 # Elements of the smallest array of a state that devices divide among them.
 # Smaller ones take little memory, and each costs a collective.
 LEAST = 2**14
-# While a function is traced that sees the batch of all devices: their mesh.
-_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar(
-  'mesh', default=None
-)
-# The arguments of `parts`, while a function is traced that divides its state.
-_state: contextvars.ContextVar[tuple[Mesh, int] | None] = (
-  contextvars.ContextVar('state', default=None)
+# The arguments of `over` while a function is traced in its scope.
+_over: contextvars.ContextVar[tuple[Mesh | None, int | None]] = (
+  contextvars.ContextVar('over', default=(None, None))
 )
 # True while a function is traced once per device.
 _mapped = contextvars.ContextVar('mapped', default=False)
@@ -52,13 +48,11 @@ def over(mesh: Mesh, least: int | None = None) -> Generator[None]:
     least: that of `parts` for a function whose state the devices divide; None
       for one whose state every device has.
   """
-  of_batch = _mesh.set(mesh)
-  of_state = _state.set(None if least is None else (mesh, least))
+  token = _over.set((mesh, least))
   try:
     yield
   finally:
-    _mesh.reset(of_batch)
-    _state.reset(of_state)
+    _over.reset(token)
 
 
 def parts(tree: Any, mesh: Mesh, least: int = LEAST) -> Any:
@@ -81,16 +75,18 @@ def parts(tree: Any, mesh: Mesh, least: int = LEAST) -> Any:
 
 def divide(tree: Any) -> Any:
   """Returns arrays of which each device has a part, if a state is divided."""
-  if (scope := _state.get()) is None:
+  mesh, least = _over.get()
+  if mesh is None or least is None:
     return tree
-  return jax.lax.with_sharding_constraint(tree, parts(tree, *scope))
+  return jax.lax.with_sharding_constraint(tree, parts(tree, mesh, least))
 
 
 def whole(tree: Any) -> Any:
   """Returns arrays that every device has, if a state is divided."""
-  if (scope := _state.get()) is None:
+  mesh, least = _over.get()
+  if mesh is None or least is None:
     return tree
-  everywhere = NamedSharding(scope[0], PartitionSpec())
+  everywhere = NamedSharding(mesh, PartitionSpec())
   return jax.lax.with_sharding_constraint(tree, everywhere)
 
 
@@ -103,7 +99,7 @@ def divide_batch(tree: Any) -> Any:
   gradient, and the gradient of the kernel of DCGAN's transposed convolution was
   wrong on eight CPU devices (JAX 0.10.2 and 0.12).
   """
-  mesh = _mesh.get()
+  mesh, _ = _over.get()
   if mesh is None or mesh.size == 1:
     return tree
   rows = NamedSharding(mesh, PartitionSpec(AXIS))

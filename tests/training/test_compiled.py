@@ -116,7 +116,7 @@ def test_eight_devices_share_the_work_of_eight_times_the_batch(name, form):
   def flops(devices):
     config = config_lib.load(f'{ROOT}/configs/{name}.py:test')
     config.parallel = form
-    experiment = Experiment(stages.plan(config_lib.complete(config))[-1])
+    experiment = Experiment(stages.plan(config)[-1])
     experiment = cost.with_batch(experiment, 8 * len(devices))
     return cost.compile_step(experiment, devices).cost_analysis()['flops']
 
