@@ -39,18 +39,18 @@ ALL_REDUCES = {
   'dcgan': 5,
   'debiasing_vae': 4,
   'denoising_autoencoder': 1,
-  'gan': 2,
+  'gan': 5,
   'image_text_scorer': 5,
   'infogan': 5,
-  'iwae': 2,
+  'iwae': 1,
   'pix2pix': 2,
   'sparse_autoencoder': 2,
   'stacked_autoencoder': 1,
   'stackgan': 12,
   'stylegan': 8,
   'vae': 2,
-  'wgan': 3,
-  'wgan_gp': 3,
+  'wgan': 6,
+  'wgan_gp': 6,
 }
 
 
