@@ -178,7 +178,16 @@ def measure(row: Row) -> dict[str, Any]:
     'parameters': sum(x.size for x in jax.tree.leaves(params)),
     'state': state_bytes(state),
     'libtpu': tpu.version(),
+    'commit': _commit(),
   }
+
+
+def _commit() -> str:
+  """Returns the commit of the programs that are compiled."""
+  command = ('git', 'describe', '--always', '--dirty', '--abbrev=7')
+  return subprocess.run(
+    command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE
+  ).stdout.strip()
 
 
 def compile_missing(prefix: str, seconds: int) -> None:
@@ -216,9 +225,8 @@ def report(cache: dict[str, Any]) -> str:
   chip = tpu.CHIPS[KIND]
   return _TEXT.format(
     kind=KIND,
-    libtpu=', '.join(
-      sorted({x['libtpu'] for x in cache.values() if 'libtpu' in x})
-    ),
+    libtpu=_values('libtpu', cache),
+    commits=_values('commit', cache),
     flops=f'{chip.flops / 1e12:.0f}',
     bandwidth=f'{chip.bandwidth / 1e9:.0f}',
     links=f'{chip.links / 1e9:.0f}',
@@ -239,6 +247,11 @@ def report(cache: dict[str, Any]) -> str:
     changes='\n'.join(_change_rows(*x, cache) for x in CHANGES),
     missing=_missing(cache),
   )
+
+
+def _values(field: str, cache: dict[str, Any]) -> str:
+  """Returns the different values of a field of the rows."""
+  return ', '.join(sorted({x[field] for x in cache.values() if field in x}))
 
 
 def _found(
@@ -441,15 +454,12 @@ _TEXT = """\
 # Scaling on TPU chips, compiled
 
 Made by `python -m launch.scaling` from `launch/scaling.json`, which holds the
-numbers of the TPU compiler (libtpu {libtpu}) for described chips of {kind};
+numbers of the TPU compiler (libtpu {libtpu}) for described chips of {kind} and
+the programs of commit {commits};
 `python -m launch.scaling --compile` compiles what is missing there. Nothing was
 measured on a TPU. Every number is either the compiler's (operations, bytes
 accessed, memory, collectives and their bytes) or follows from these by the
 formulas below. `gen_jax cost --topology` prints the same for any config.
-
-The rows of CycleGAN 256, those of StyleGAN 256 with 1 and 8 images a chip and
-that of StyleGAN 1024 with 4 are of the programs before a15384f and e6abec0,
-which define the gradients of the blur and of the reflected edges by hand.
 
 ## Formulas
 

@@ -1,5 +1,6 @@
 """The style-based networks: sizes, layers and growth, by hand."""
 
+import contextlib
 import functools
 
 import jax
@@ -11,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gen_jax.errors import InputError
 from gen_jax.models import progressive, stylegan
-from gen_jax.models.layers import equalized, resampling
+from gen_jax.models.layers import equalized, platforms, resampling
 from gen_jax.models.layers.conv import conv
 
 KEY = jax.random.key(0)
@@ -166,16 +167,31 @@ def test_pixel_norm_by_hand():
   )
 
 
-def test_blur_by_hand():
+# The forms for the platform of the tests, and those for other platforms.
+FORMS = {
+  'this platform': contextlib.nullcontext,
+  'others': platforms.plain_only,
+}
+
+
+@pytest.mark.parametrize('forms', FORMS)
+def test_blur_by_hand(forms):
   x = normal(1, 5, 4, 2)
-  out = np.asarray(jax.jit(equalized.blur)(x))
+  with FORMS[forms]():
+    out = np.asarray(jax.jit(lambda x: equalized.blur(x))(x))
   kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
   for channel in range(2):
     expected = scipy.signal.convolve2d(x[0, :, :, channel], kernel, 'same')
     np.testing.assert_allclose(out[0, :, :, channel], expected, atol=1e-6)
 
 
-def test_the_gradient_of_blur_is_its_transpose():
+@pytest.mark.parametrize('forms', FORMS)
+def test_the_gradient_of_blur_is_its_transpose(forms):
+  with FORMS[forms]():
+    check_gradients_of_blur()
+
+
+def check_gradients_of_blur():
   x, y = normal(2, 2, 5, 4, 3)
   gradient = jax.grad(lambda x: jnp.sum(equalized.blur(x) * y))
   transposed = jax.linear_transpose(equalized.blur.fun, x)

@@ -12,7 +12,7 @@ from jaxprs import equations
 from gen_jax import config as config_lib
 from gen_jax.__main__ import main
 from gen_jax.config import stages
-from gen_jax.models.layers import conv_triple
+from gen_jax.models.layers import platforms
 from gen_jax.runtime import processor
 from gen_jax.training.experiment import Experiment
 from gen_jax.training.loop import train
@@ -44,7 +44,7 @@ def test_all_products_of_the_networks_are_in_bfloat16(name):
   config.precision = 'bfloat16'
   experiment = Experiment(stages.plan(config)[-1])
   state, batch = experiment.abstract_state(), experiment.abstract_batch()
-  with conv_triple.plain_only():
+  with platforms.plain_only():
     jaxpr = jax.make_jaxpr(experiment.train_step())(state, batch)
   found = products(jaxpr)
   assert found.pop('bfloat16') > 0

@@ -11,7 +11,7 @@ import pytest
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages
-from gen_jax.models.layers import conv_native, conv_triple
+from gen_jax.models.layers import conv_native, platforms
 from gen_jax.models.layers.conv import conv, conv_transpose
 from gen_jax.training.experiment import Experiment
 
@@ -42,7 +42,7 @@ def test_only_the_cpu_gets_its_forms_of_convolutions(name):
     return jax.jit(experiment.train_step()).trace(*args)
 
   chosen = trace()
-  with conv_triple.plain_only():
+  with platforms.plain_only():
     plain = count(trace().lower(lowering_platforms=('tpu',)).as_text())
   for platform in OTHERS:
     lowered = chosen.lower(lowering_platforms=(platform,)).as_text()
@@ -84,6 +84,6 @@ def test_an_exported_program_has_the_form_of_each_platform():
   assert tpu['gen_jax_conv'] == 0
   assert found['convolution'] >= tpu['convolution'] > 0
   np.testing.assert_array_equal(exported.call(w, x), step(w, x))
-  with conv_triple.plain_only():
+  with platforms.plain_only():
     plain = jax.jit(jax.grad(penalty))(w, x)
   np.testing.assert_allclose(exported.call(w, x), plain, rtol=1e-4, atol=1e-5)

@@ -17,21 +17,18 @@ JAX's own gradients are convolutions that XLA:CPU rewrites into forms with fast
 kernels, but not inside the body of a loop, where they are up to 134 times
 slower. On the CPU every map is therefore made of plain NHWC x HWIO convolutions
 and matrix products, or computed by oneDNN. On other platforms each map is one
-convolution, the same that JAX's own gradients are. Both forms are traced, and
-the platform for which the program is lowered chooses between them: a program
-may be traced on one platform for another, or exported for several.
+convolution, the same that JAX's own gradients are (see `platforms.py`).
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_jax.models.layers import conv_native
+from gen_jax.models.layers import conv_native, platforms
 from gen_jax.models.layers.linear import product
 
 Pair = tuple[int, ...]  # (vertical, horizontal)
@@ -80,24 +77,6 @@ W.defvjp(
 )
 
 
-_plain_only = False
-
-
-@contextlib.contextmanager
-def plain_only() -> Generator[None]:
-  """Within it only the forms for other platforms than the CPU are traced.
-
-  Each map is then one convolution, without a choice by platform. Formats that
-  know no platforms, such as ONNX, need it.
-  """
-  global _plain_only
-  before, _plain_only = _plain_only, True
-  try:
-    yield
-  finally:
-    _plain_only = before
-
-
 def _by_platform(
   name: str,
   cpu: Callable[..., jax.Array],
@@ -107,15 +86,13 @@ def _by_platform(
   geo: Geometry,
 ) -> jax.Array:
   """Returns a map of a and b in the form that suits the platform."""
-  if _plain_only:
-    return plain_form(a, b, geo)
   if conv_native.takes(name, a, b, geo):
     cpu = getattr(conv_native, name)
-  return lax.platform_dependent(
+  return platforms.by_platform(
     a,
     b,
     cpu=functools.partial(cpu, geo=geo),
-    default=functools.partial(plain_form, geo=geo),
+    plain=functools.partial(plain_form, geo=geo),
   )
 
 

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.models.layers import conv
+from gen_jax.models.layers import conv, platforms
 from gen_jax.models.layers.linear import add_bias, product
 from gen_jax.models.layers.resampling import fused_scale_kernel
 from gen_jax.registry.fields import Dtype, Positive, Size
@@ -109,11 +109,41 @@ def blur(x: jax.Array) -> jax.Array:
   The filter is symmetric, so its gradient is a filter by the same weights. The
   gradient that JAX derives takes 20 times as long in bfloat16 on the CPU.
   """
-  exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-  wide = jnp.pad(exact, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  wide = (wide[:, :-2] + wide[:, 2:]) * 0.25 + wide[:, 1:-1] * 0.5
-  wide = (wide[:, :, :-2] + wide[:, :, 2:]) * 0.25 + wide[:, :, 1:-1] * 0.5
-  return wide.astype(x.dtype)
+  return platforms.by_platform(x, cpu=_blur_padded_once, plain=_blur_by_axis)
 
 
 blur.defvjp(lambda x: (blur(x), None), lambda _, dy: (blur(dy),))
+
+
+def _blur_padded_once(x: jax.Array) -> jax.Array:
+  """The form for the CPU, which takes half the time of the other there."""
+  exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = jnp.pad(exact, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  return _filter(_filter(wide, 1), 2).astype(x.dtype)
+
+
+def _blur_by_axis(x: jax.Array) -> jax.Array:
+  """The form for other platforms.
+
+  The compiler for TPUs keeps the padded images of the other form in float32,
+  and moves three times as many bytes in bfloat16.
+  """
+  for axis in (1, 2):
+    pads = [(0, 0)] * 4
+    pads[axis] = (1, 1)
+    x = _filter(jnp.pad(x, pads), axis).astype(x.dtype)
+  return x
+
+
+def _filter(x: jax.Array, axis: int) -> jax.Array:
+  """Filters padded images along an axis, in float32 or wider.
+
+  The axis gets two pixels shorter.
+  """
+  exact = jnp.promote_types(x.dtype, jnp.float32)
+  size = x.shape[axis] - 2
+  before, middle, after = (
+    jax.lax.slice_in_dim(x, i, i + size, axis=axis).astype(exact)
+    for i in range(3)
+  )
+  return (before + after) * 0.25 + middle * 0.5

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import InputError, first_line
-from gen_jax.models.layers import conv_triple
+from gen_jax.models.layers import platforms
 from gen_jax.runtime import jax_private
 from gen_jax.training.export.programs import Program
 
@@ -41,7 +41,7 @@ def convert(program: Program, field: str) -> tuple[bytes, float]:
       converted, or the results differ.
   """
   jax2onnx, runtime = _libraries(field)
-  with conv_triple.plain_only(), _convertible(), _quiet():
+  with platforms.plain_only(), _convertible(), _quiet():
     try:
       model = jax2onnx.to_onnx(
         program.call,

@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from gen_jax.models.layers import conv_triple
+from gen_jax.models.layers import conv_triple, platforms
 from gen_jax.models.layers.conv import Conv, ConvTranspose, conv, conv_transpose
 from gen_jax.models.layers.conv_triple import Geometry
 
@@ -103,7 +103,7 @@ def assert_trees_near(actual, expected, tolerance=2e-6):
 # The forms for the platform of the tests, and those for other platforms.
 FORMS = {
   'this platform': contextlib.nullcontext,
-  'others': conv_triple.plain_only,
+  'others': platforms.plain_only,
 }
 
 
