@@ -183,11 +183,19 @@ def measure(row: Row) -> dict[str, Any]:
 
 
 def _commit() -> str:
-  """Returns the commit of the programs that are compiled."""
-  command = ('git', 'describe', '--always', '--dirty', '--abbrev=7')
-  return subprocess.run(
-    command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE
-  ).stdout.strip()
+  """Returns the last commit that changed the programs."""
+
+  def git(*command: str) -> str:
+    return subprocess.run(
+      ('git', *command, '--', 'gen_jax', 'configs'),
+      stdout=subprocess.PIPE,
+      text=True,
+      check=True,
+      cwd=HERE.parent,
+    ).stdout.strip()
+
+  last = git('log', '-1', '--format=%h', '--abbrev=7')
+  return f'{last} with changes' if git('status', '--porcelain') else last
 
 
 def compile_missing(prefix: str, seconds: int) -> None:

@@ -13,6 +13,7 @@ from jax.sharding import SingleDeviceSharding
 
 from gen_jax import config as config_lib
 from gen_jax.config import stages
+from gen_jax.models.layers import equalized
 from gen_jax.runtime import hlo, tpu
 from gen_jax.training import cost
 from gen_jax.training.experiment import Experiment
@@ -91,6 +92,19 @@ def test_the_traffic_of_a_sum_is_its_operand_and_its_result(power, moved):
   )
   program = jax.jit(lambda x: jax.numpy.sum(x * x)).lower(x).compile()
   assert hlo.memory_traffic(program.as_text()) == moved
+
+
+def test_blur_moves_half_the_bytes_in_bfloat16():
+  device = tpu.describe(CHIPS).devices[0]
+
+  def accessed(dtype):
+    x = jax.ShapeDtypeStruct(
+      (8, 64, 64, 32), dtype, sharding=SingleDeviceSharding(device)
+    )
+    program = jax.jit(lambda x: jax.vjp(equalized.blur, x)[1](x))
+    return program.lower(x).compile().cost_analysis()['bytes accessed']
+
+  assert accessed('bfloat16') < 0.6 * accessed('float32')
 
 
 def test_a_bfloat16_config_convolves_in_bfloat16():
