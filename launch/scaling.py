@@ -9,8 +9,9 @@ process of its own; this needs the extra tpu-compile and neither a TPU nor the
 data. A step that takes longer than --seconds is left out, and tried again the
 next time. `--compile=StyleGAN` takes the models whose name begins so.
 
-The step of a large model takes the compiler half an hour. It is compiled for 16
-chips only, and the numbers for other chips are derived from that.
+The step of a large model takes the compiler 10 to 20 minutes, so these need
+`--seconds=3600`. It is compiled for 16 chips only, and the numbers for other
+chips are derived from that.
 """
 
 import argparse
@@ -462,8 +463,8 @@ _TEXT = """\
 # Scaling on TPU chips, compiled
 
 Made by `python -m launch.scaling` from `launch/scaling.json`, which holds the
-numbers of the TPU compiler (libtpu {libtpu}) for described chips of {kind} and
-the programs of commit {commits};
+numbers of the TPU compiler (libtpu {libtpu}) for described chips of {kind},
+and the commit of each program: {commits}.
 `python -m launch.scaling --compile` compiles what is missing there. Nothing was
 measured on a TPU. Every number is either the compiler's (operations, bytes
 accessed, memory, collectives and their bytes) or follows from these by the
@@ -495,13 +496,13 @@ sends 2 (S - 1) / S of its part of an all-reduce; the compiler states that part.
 - *in turn*: the same for max(compute, memory) + links + network, as if
   the exchange began when everything else is done.
 
-The compiler needs half an hour for a step of a large model, so that is compiled
-for {compiled} chips only. The other rows of these models are *derived*: each
-chip computes the same as one of {compiled}, and reduces arrays of the same
-size. An all-gather collects parts of the batch, so its result grows with the
-chips. One chip alone exchanges nothing. A chip of several slices also sends to
-the other slices: at *least* its equal part of what its slice reduces, and at
-*most* all of it. Between these the compiler chooses for each array. The
+The compiler needs 10 to 20 minutes for a step of a large model, so that is
+compiled for {compiled} chips only. The other rows of these models are
+*derived*: each chip computes the same as one of {compiled}, and reduces arrays
+of the same size. An all-gather collects parts of the batch, so its result grows
+with the chips. One chip alone exchanges nothing. A chip of several slices also
+sends to the other slices: at *least* its equal part of what its slice reduces,
+and at *most* all of it. Between these the compiler chooses for each array. The
 compiled rows of the VAE and of DCGAN show how good this rule is:
 
 {check}
