@@ -552,6 +552,10 @@ The steps for {compiled} chips, each with the batch of the config, and the same
 with one field of the config changed. The variants `tpu` of `configs/dcgan.py`,
 `configs/cyclegan.py` and `configs/stylegan.py` have this precision.
 
+*MiB at most* is the sum of the state, the batch and the temporaries that the
+compiler reports. For `parallel=fsdp` this is more than a chip has, and yet the
+compiler accepts the step, so it probably counts some of the memory twice.
+
 | model | change | GFLOP | MB accessed | MB to memory | MiB at most \
 | collectives | MB exchanged | bound, us |
 |---|---|---|---|---|---|---|---|---|
