@@ -151,6 +151,7 @@ def rows() -> list[Row]:
 
 def measure(row: Row) -> dict[str, Any]:
   """Compiles a step; returns its cost, or why there is none."""
+  commit = _commit()  # first, for the files may change while it compiles
   model = MODELS[row.model]
   layout, slices = LAYOUTS[row.chips]
   topology = tpu.describe(f'{KIND}:{layout}', slices)
@@ -179,7 +180,7 @@ def measure(row: Row) -> dict[str, Any]:
     'parameters': sum(x.size for x in jax.tree.leaves(params)),
     'state': state_bytes(state),
     'libtpu': tpu.version(),
-    'commit': _commit(),
+    'commit': commit,
   }
 
 
@@ -187,13 +188,8 @@ def _commit() -> str:
   """Returns the last commit that changed the programs."""
 
   def git(*command: str) -> str:
-    return subprocess.run(
-      ('git', *command, '--', 'gen_jax', 'configs'),
-      stdout=subprocess.PIPE,
-      text=True,
-      check=True,
-      cwd=HERE.parent,
-    ).stdout.strip()
+    command = ('git', *command, '--', 'gen_jax', 'configs')
+    return subprocess.check_output(command, text=True, cwd=HERE.parent).strip()
 
   last = git('log', '-1', '--format=%h', '--abbrev=7')
   return f'{last} with changes' if git('status', '--porcelain') else last

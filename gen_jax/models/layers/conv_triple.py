@@ -86,14 +86,13 @@ def _by_platform(
   geo: Geometry,
 ) -> jax.Array:
   """Returns a map of a and b in the form that suits the platform."""
-  if conv_native.takes(name, a, b, geo):
-    cpu = getattr(conv_native, name)
-  return platforms.by_platform(
-    a,
-    b,
-    cpu=functools.partial(cpu, geo=geo),
-    plain=functools.partial(plain_form, geo=geo),
-  )
+
+  def on_cpu(a, b):  # traced, and oneDNN built, only where this form is needed
+    native = conv_native.takes(name, a, b, geo)
+    return (getattr(conv_native, name) if native else cpu)(a, b, geo)
+
+  plain_form = functools.partial(plain_form, geo=geo)
+  return platforms.by_platform(a, b, cpu=on_cpu, plain=plain_form)
 
 
 # The forms for other platforms: F, and what JAX's own gradients of it are.

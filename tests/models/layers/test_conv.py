@@ -1,6 +1,5 @@
 """The convolution triple against float64 references and against flax."""
 
-import contextlib
 import functools
 
 import jax
@@ -8,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from forms import FORMS
 from jax import lax
 
-from gen_jax.models.layers import conv_triple, platforms
+from gen_jax.models.layers import conv_triple
 from gen_jax.models.layers.conv import Conv, ConvTranspose, conv, conv_transpose
 from gen_jax.models.layers.conv_triple import Geometry
 
@@ -98,13 +98,6 @@ def assert_near(actual, expected, tolerance=2e-6):
 def assert_trees_near(actual, expected, tolerance=2e-6):
   near = functools.partial(assert_near, tolerance=tolerance)
   jax.tree.map(near, actual, expected)
-
-
-# The forms for the platform of the tests, and those for other platforms.
-FORMS = {
-  'this platform': contextlib.nullcontext,
-  'others': platforms.plain_only,
-}
 
 
 @functools.partial(jit, static_argnums=(3, 4))
